@@ -1,0 +1,150 @@
+//! The history of a run: everything that happened, in the order in which the coordinator saw it.
+//!
+//! A history is a file of JSON lines. The first is the [`Header`], every other one a [`Record`].
+//! Lines are appended and flushed as things happen, so a history that was cut short (a crash, a full
+//! disk) is still readable up to its last complete line.
+//!
+//! An operation's `invoke` is recorded before the client can have started it, and its completion
+//! after it ended; in real time the operation took effect between the two, if it did. An operation
+//! whose answer never came is completed by `info`: it may or may not have happened.
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::ClientStatus;
+use crate::fault::Fault;
+use crate::plan::{ClientSpec, Workload};
+use crate::transaction::{Rows, Transaction};
+
+/// The version of the history's format.
+pub const HISTORY_VERSION: u32 = 1;
+
+/// The first line: what a checker needs to know to judge the rest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`HISTORY_VERSION`]. Also what tells a squall history from other JSON lines.
+    pub squall_history: u32,
+    pub seed: u64,
+    pub workload: Workload,
+    /// The number of rows; all hold [`crate::transaction::INITIAL_VALUE`] at first.
+    pub keys: u32,
+    pub clients: Vec<ClientSpec>,
+    /// How long after the heal every client may take to recover, in milliseconds.
+    pub recovery_deadline_ms: u64,
+    /// When the run began, in milliseconds since 1970.
+    pub started_at_ms: u64,
+}
+
+/// Every other line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Microseconds since the run began, never decreasing.
+    pub time: u64,
+    pub event: Event,
+}
+
+/// The phases of a run, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// PostgreSQL, the service, the backend and the fleet start and sync for the first time.
+    Start,
+    /// Operations and faults.
+    Storm,
+    /// Every fault ends; clients that are down are started. The recovery deadline counts from here.
+    Heal,
+    /// Every client does its probe, and everyone reads until all probes are seen by all.
+    Probe,
+    /// Everyone's last reads, and the databases are checked.
+    FinalRead,
+    /// The history is complete: nothing follows.
+    Complete,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// A phase began.
+    Phase(Phase),
+    /// A client is being told to do a transaction.
+    Invoke {
+        client: String,
+        /// Unique in the history.
+        operation: u64,
+        transaction: Transaction,
+    },
+    /// The operation committed.
+    Ok {
+        client: String,
+        operation: u64,
+        /// Every row that was read, before the operation's own writes.
+        reads: Rows,
+        /// Every row that was really written.
+        writes: Rows,
+    },
+    /// The operation did not happen.
+    Fail {
+        client: String,
+        operation: u64,
+        error: String,
+    },
+    /// The operation may or may not have happened; its writes are possible writes.
+    Info {
+        client: String,
+        operation: u64,
+        error: String,
+    },
+    /// A client's incarnation is ready for transactions.
+    IncarnationStart {
+        client: String,
+        /// Counts from 1 within the client.
+        incarnation: u32,
+        /// The identity of the database; a change means that the old one was lost.
+        session: String,
+    },
+    /// A client's incarnation is over.
+    IncarnationEnd {
+        client: String,
+        incarnation: u32,
+        reason: String,
+    },
+    /// A fault is about to be caused.
+    FaultBegin {
+        /// The index in the plan's faults.
+        number: usize,
+        client: String,
+        fault: Fault,
+    },
+    /// A fault is over: what it broke works again, as far as the nemesis can do that.
+    FaultEnd { number: usize, client: String },
+    /// A fault of the plan was not caused, and why.
+    FaultSkipped {
+        number: usize,
+        client: String,
+        fault: Fault,
+        reason: String,
+    },
+    /// A syncing client's state.
+    Status {
+        client: String,
+        status: ClientStatus,
+    },
+    /// A client's final read (every row it holds), or that it could not be had.
+    FinalRead {
+        client: String,
+        rows: Option<Rows>,
+        error: Option<String>,
+    },
+    /// PostgreSQL's final read, by the coordinator itself.
+    FinalReadPostgres {
+        rows: Option<Rows>,
+        error: Option<String>,
+    },
+    /// What SQLite's `PRAGMA integrity_check` said of a client's database, `["ok"]` if intact.
+    Integrity { client: String, report: Vec<String> },
+    /// Something of the infrastructure failed that no fault of the plan explains: the run can prove
+    /// violations, but no longer their absence.
+    Trouble { what: String },
+    /// A person ended the run.
+    Interrupted,
+}

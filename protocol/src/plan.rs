@@ -1,0 +1,134 @@
+//! The plan of a run: everything that will be tried, decided before anything is started.
+//!
+//! A plan is a value: the same seed and options give the same plan, byte for byte. It is written to
+//! `plan.json` in the run folder, and a run can be repeated from it. Real browsers and real
+//! networks are not deterministic, so a repeated run repeats the schedule, not the interleaving.
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::{Fault, FaultKind};
+use crate::transaction::Transaction;
+
+/// The version of the plan's format.
+pub const PLAN_VERSION: u32 = 1;
+
+/// The rows, the transactions and the merge rule that a run uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Workload {
+    /// Maximum write wins: rows `mww(id, k unique, v)`, merged by `GREATEST(v)`.
+    Mww,
+}
+
+/// The kinds of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientKind {
+    /// A process with a SQLite file and powersync_core.
+    Native,
+    /// A browser tab with SQLite in WebAssembly on OPFS and powersync_core.
+    Wasm,
+    /// A process that reads and writes PostgreSQL itself.
+    Postgres,
+}
+
+impl ClientKind {
+    /// The kind's name, as on the command line and in client names.
+    pub fn name(self) -> &'static str {
+        match self {
+            ClientKind::Native => "native",
+            ClientKind::Wasm => "wasm",
+            ClientKind::Postgres => "postgres",
+        }
+    }
+
+    /// Whether clients of this kind have a local database that is synced.
+    pub fn syncs(self) -> bool {
+        self != ClientKind::Postgres
+    }
+}
+
+/// A client of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientSpec {
+    /// The name, such as `wasm-2`: the kind and a number that counts from 1 within the kind.
+    pub name: String,
+    /// What runs it.
+    pub kind: ClientKind,
+}
+
+/// How a client turns its upload queue into uploads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Uploader {
+    /// One local transaction is one upload (the counterpart of `getNextCrudTransaction`).
+    Transaction,
+    /// The oldest `size` rows of the queue are one upload, wherever transactions begin and end (the
+    /// counterpart of `getCrudBatch`). Breaks atomicity: a negative control.
+    Batch {
+        /// Rows of the queue in one upload, at least 1.
+        size: u32,
+    },
+}
+
+/// What the seed and the options decided; together with the seed they determine the whole plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanOptions {
+    pub workload: Workload,
+    /// The number of rows.
+    pub keys: u32,
+    /// How many distinct keys a transaction writes.
+    pub writes_per_transaction: u32,
+    /// Transactions per second, over all clients.
+    pub rate: f64,
+    /// The length of the storm in milliseconds.
+    pub duration_ms: u64,
+    /// The mean pause between faults of one kind and their mean duration, in milliseconds. Each is
+    /// drawn uniformly from zero to twice this.
+    pub fault_interval_ms: u64,
+    /// The kinds of faults, in the order of [`FaultKind::ALL`].
+    pub faults: Vec<FaultKind>,
+    pub uploader: Uploader,
+    /// How long after the heal every client may take to recover, in milliseconds.
+    pub recovery_deadline_ms: u64,
+}
+
+/// A transaction with its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedTransaction {
+    /// Milliseconds since the storm began.
+    pub at_ms: u64,
+    /// An index into [`Plan::clients`].
+    pub client: usize,
+    pub transaction: Transaction,
+}
+
+/// A fault with its time and its victim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedFault {
+    /// Milliseconds since the storm began.
+    pub at_ms: u64,
+    /// How long it lasts, in milliseconds. A reload takes as long as it takes and has 0 here.
+    pub duration_ms: u64,
+    /// An index into [`Plan::clients`].
+    pub client: usize,
+    pub fault: Fault,
+}
+
+/// Everything that a run will try.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`PLAN_VERSION`].
+    pub squall_plan: u32,
+    pub seed: u64,
+    #[serde(flatten)]
+    pub options: PlanOptions,
+    pub clients: Vec<ClientSpec>,
+    /// Ordered by time.
+    pub transactions: Vec<PlannedTransaction>,
+    /// Ordered by time; faults on one client do not overlap.
+    pub faults: Vec<PlannedFault>,
+    /// One transaction per client, done after the heal: the proof that everyone recovered. Their
+    /// values are higher than all values of the storm.
+    pub probes: Vec<Transaction>,
+}

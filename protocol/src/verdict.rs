@@ -1,0 +1,170 @@
+//! The verdict over a history: per property, and as a whole.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the verdict's format.
+pub const VERDICT_VERSION: u32 = 1;
+
+/// The three values of a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judgement {
+    /// The property held, and was put to the test.
+    Ok,
+    /// The property was violated; there is at least one [`Violation`].
+    Violation,
+    /// Nothing can be concluded: too little happened, or the infrastructure failed.
+    Unknown,
+}
+
+/// Whether a violation means that something wrong was seen, or that something never came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PropertyClass {
+    Safety,
+    Liveness,
+}
+
+/// What is judged. The names are those of the literature where it has one; `docs/properties.md`
+/// defines each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Property {
+    ReadYourWrites,
+    MonotonicReads,
+    MonotonicWrites,
+    WritesFollowReads,
+    /// A transaction is visible as a whole or not at all.
+    AtomicVisibility,
+    /// Every value that was read had been written (no thin-air read, no aborted read).
+    NoThinAirRead,
+    /// Recovered clients and PostgreSQL hold the same rows, and in each the highest acknowledged
+    /// value.
+    StrongConvergence,
+    /// Every upload queue was empty in time after the heal.
+    QueueDrained,
+    /// Every client saw every probe in time after the heal.
+    RecoveredInTime,
+    /// Every database passed SQLite's integrity check and kept its identity.
+    StorageIntact,
+}
+
+impl Property {
+    /// Every property, in the order in which they are reported.
+    pub const ALL: [Property; 10] = [
+        Property::ReadYourWrites,
+        Property::MonotonicReads,
+        Property::MonotonicWrites,
+        Property::WritesFollowReads,
+        Property::AtomicVisibility,
+        Property::NoThinAirRead,
+        Property::StrongConvergence,
+        Property::StorageIntact,
+        Property::QueueDrained,
+        Property::RecoveredInTime,
+    ];
+
+    /// The property's name, as in every file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Property::ReadYourWrites => "read-your-writes",
+            Property::MonotonicReads => "monotonic-reads",
+            Property::MonotonicWrites => "monotonic-writes",
+            Property::WritesFollowReads => "writes-follow-reads",
+            Property::AtomicVisibility => "atomic-visibility",
+            Property::NoThinAirRead => "no-thin-air-read",
+            Property::StrongConvergence => "strong-convergence",
+            Property::QueueDrained => "queue-drained",
+            Property::RecoveredInTime => "recovered-in-time",
+            Property::StorageIntact => "storage-intact",
+        }
+    }
+
+    /// Whether the property is one of safety or of liveness.
+    pub fn class(self) -> PropertyClass {
+        match self {
+            Property::QueueDrained | Property::RecoveredInTime => PropertyClass::Liveness,
+            _ => PropertyClass::Safety,
+        }
+    }
+}
+
+/// One way in which a property was violated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// What is wrong, in a sentence or two that name the clients, rows and values.
+    pub summary: String,
+    /// The operations involved, in the order of the explanation.
+    pub operations: Vec<u64>,
+}
+
+/// The verdict on one property.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PropertyVerdict {
+    pub property: Property,
+    pub judgement: Judgement,
+    /// How often the property was really put to the test: how many comparisons could have failed.
+    pub exercised: u64,
+    /// All violations that were found.
+    pub violations: u64,
+    /// The first few of them.
+    pub examples: Vec<Violation>,
+    /// Why the judgement is `unknown`, or what was left out.
+    pub note: Option<String>,
+}
+
+/// The verdict on a history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// [`VERDICT_VERSION`].
+    pub squall_verdict: u32,
+    pub judgement: Judgement,
+    /// In the order of [`Property::ALL`].
+    pub properties: Vec<PropertyVerdict>,
+    /// What happened, in numbers.
+    pub counts: Counts,
+    /// Infrastructure trouble and whatever else a reader must know.
+    pub notes: Vec<String>,
+}
+
+/// What happened, in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Operations that committed, did not happen, and may have happened.
+    pub ok: u64,
+    pub fail: u64,
+    pub info: u64,
+    /// Rows read and written by operations that committed.
+    pub rows_read: u64,
+    pub rows_written: u64,
+    /// Faults that were caused and skipped, by name.
+    pub faults: std::collections::BTreeMap<String, FaultCounts>,
+}
+
+/// How often a fault was caused, and how often it was skipped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultCounts {
+    pub caused: u64,
+    pub skipped: u64,
+}
+
+impl Verdict {
+    /// The process exit code for this verdict: 0 ok, 1 a safety property was violated, 2 unknown,
+    /// 3 a liveness property was violated.
+    pub fn exit_code(&self) -> u8 {
+        let violated = |class| {
+            self.properties
+                .iter()
+                .any(|p| p.judgement == Judgement::Violation && p.property.class() == class)
+        };
+        if violated(PropertyClass::Safety) {
+            1
+        } else if violated(PropertyClass::Liveness) {
+            3
+        } else if self.judgement == Judgement::Ok {
+            0
+        } else {
+            2
+        }
+    }
+}
