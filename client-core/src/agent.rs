@@ -1,0 +1,161 @@
+//! The client's end of the control connection: what the coordinator says is done, what the client
+//! does is told.
+//!
+//! A shell (native or browser) brings the connection and a way to open the database; frames are the
+//! JSON texts of [`ToClient`] and [`FromClient`].
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use futures_util::{Stream, StreamExt};
+use rusqlite::Connection;
+use squall_protocol::control::{ClientConfig, FromClient, LogLevel, ToClient};
+use squall_protocol::transaction::{Outcome, Transaction};
+
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::platform::Platform;
+
+/// The shortest time between two status messages.
+const STATUS_AT_MOST_EVERY: Duration = Duration::from_millis(100);
+/// The longest time between two status messages.
+const STATUS_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+
+/// How a client's life ended, if it ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentEnd {
+    /// The coordinator said [`ToClient::Stop`], and the database is closed.
+    Stopped,
+    /// The control connection ended; the database is closed.
+    Disconnected,
+}
+
+/// Lives a client's life: says hello, opens the database when configured, connects, and does what
+/// it is told until it is stopped or `incoming` ends.
+///
+/// `outgoing` sends a message and must not block. `open` opens the connection to the database, whose
+/// error's text ends up in [`FromClient::Fatal`]; the same error is what this function returns.
+/// Shells that have something to say to the client themselves (a page that knows that the network
+/// is back, a person who presses a button) get a clone of it through `opened`.
+pub async fn run_agent<P: Platform>(
+    name: &str,
+    platform: P,
+    open: impl AsyncFnOnce(&ClientConfig) -> Result<Connection, String>,
+    opened: impl FnOnce(Client<P>),
+    incoming: impl Stream<Item = ToClient>,
+    outgoing: impl Fn(FromClient) + 'static,
+) -> Result<AgentEnd, String> {
+    let outgoing: Rc<dyn Fn(FromClient)> = Rc::new(outgoing);
+    let mut incoming = pin!(incoming);
+    outgoing(FromClient::Hello {
+        client: name.to_owned(),
+    });
+    let config = loop {
+        match incoming.next().await {
+            Some(ToClient::Configure(config)) => break config,
+            Some(ToClient::Stop) => return Ok(AgentEnd::Stopped),
+            Some(other) => outgoing(FromClient::Log {
+                level: LogLevel::Error,
+                line: format!("not configured yet, so nothing is done about {other:?}"),
+            }),
+            None => return Ok(AgentEnd::Disconnected),
+        }
+    };
+    let log = {
+        let outgoing = outgoing.clone();
+        Rc::new(move |level, line| outgoing(FromClient::Log { level, line }))
+    };
+    let client = match open(&config).await {
+        Ok(connection) => {
+            Client::open(connection, config, platform, log).map_err(|error| error.to_string())
+        }
+        Err(error) => Err(error),
+    };
+    let client = match client {
+        Ok(client) => client,
+        Err(error) => {
+            let error = format!("the database can not be opened: {error}");
+            outgoing(FromClient::Fatal {
+                error: error.clone(),
+            });
+            return Err(error);
+        }
+    };
+    opened(client.clone());
+    outgoing(FromClient::Ready {
+        session: client.session().to_owned(),
+        new_session: client.new_session(),
+    });
+    client.connect();
+    let background = async {
+        futures_util::future::join(client.run(), report_status(&client, &*outgoing)).await;
+    };
+    let end = match select(pin!(obey(&client, incoming, &*outgoing)), pin!(background)).await {
+        Either::Left((end, _)) => end,
+        // Someone else who holds the client has closed it.
+        Either::Right(_) => AgentEnd::Stopped,
+    };
+    client.close().map_err(|error| error.to_string())?;
+    Ok(end)
+}
+
+/// Does what the coordinator says until it says stop.
+async fn obey<P: Platform>(
+    client: &Client<P>,
+    mut incoming: impl Stream<Item = ToClient> + Unpin,
+    outgoing: &dyn Fn(FromClient),
+) -> AgentEnd {
+    while let Some(message) = incoming.next().await {
+        match message {
+            ToClient::Transaction {
+                operation,
+                transaction,
+            } => outgoing(FromClient::Completed {
+                operation,
+                outcome: outcome(client, &transaction),
+            }),
+            ToClient::Connect => client.connect(),
+            ToClient::Disconnect => client.disconnect(),
+            ToClient::CheckIntegrity => outgoing(FromClient::Integrity {
+                report: client
+                    .integrity_check()
+                    .unwrap_or_else(|error| vec![format!("the check could not be done: {error}")]),
+            }),
+            ToClient::Stop => return AgentEnd::Stopped,
+            ToClient::Configure(_) => client.log(
+                LogLevel::Error,
+                "configured already: a client takes its configuration once",
+            ),
+        }
+    }
+    AgentEnd::Disconnected
+}
+
+fn outcome<P: Platform>(client: &Client<P>, transaction: &Transaction) -> Outcome {
+    match client.transact(transaction) {
+        Ok(effects) => Outcome::Ok(effects),
+        Err(error @ ClientError::CommitUnknown(_)) => Outcome::Info(error.to_string()),
+        Err(error) => Outcome::Fail(error.to_string()),
+    }
+}
+
+/// Sends the status when it changed and at least every second, until the client is closed.
+async fn report_status<P: Platform>(client: &Client<P>, outgoing: &dyn Fn(FromClient)) {
+    while !client.closed() {
+        let status = client.status();
+        outgoing(FromClient::Status(status.clone()));
+        client.0.platform.sleep(STATUS_AT_MOST_EVERY).await;
+        let changed = async {
+            while !client.closed() && client.status() == status {
+                client.status_changed().await;
+            }
+        };
+        let late = client
+            .0
+            .platform
+            .sleep(STATUS_AT_LEAST_EVERY - STATUS_AT_MOST_EVERY);
+        select(pin!(changed), pin!(late)).await;
+    }
+}

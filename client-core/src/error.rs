@@ -1,0 +1,42 @@
+//! What can go wrong with a client's database.
+
+/// An operation on a client's database that was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// SQLite, or powersync_core within it, refused.
+    #[error("{doing}: {source}")]
+    Sqlite {
+        /// What was being done.
+        doing: &'static str,
+        source: rusqlite::Error,
+    },
+    /// The COMMIT of a transaction failed, so it may or may not be in the database.
+    #[error("COMMIT failed, the transaction may or may not have happened: {0}")]
+    CommitUnknown(rusqlite::Error),
+    /// The database does not hold all rows yet: the first sync is not done.
+    #[error("the database holds {rows} of {keys} rows: wait for the first sync")]
+    NotSynced { rows: usize, keys: u32 },
+    /// A transaction names a key that the workload does not have.
+    #[error("there is no key {key}: the workload has the keys 0 to {keys} (exclusive)")]
+    UnknownKey { key: u32, keys: u32 },
+    /// A row of the upload queue, or an answer of powersync_core, is not what it should be.
+    #[error("{what} is malformed: {source}")]
+    Malformed {
+        what: &'static str,
+        source: serde_json::Error,
+    },
+    /// The client has been closed.
+    #[error("the client is closed")]
+    Closed,
+}
+
+/// Names what was being done when SQLite refused.
+pub(crate) trait Doing<T> {
+    fn doing(self, doing: &'static str) -> Result<T, ClientError>;
+}
+
+impl<T> Doing<T> for Result<T, rusqlite::Error> {
+    fn doing(self, doing: &'static str) -> Result<T, ClientError> {
+        self.map_err(|source| ClientError::Sqlite { doing, source })
+    }
+}

@@ -1,0 +1,359 @@
+//! The client's database: the workload's rows, the upload queue, and powersync_core in it.
+//!
+//! Every method is one SQLite transaction, or none. The tables whose names begin with `ps_` are
+//! powersync_core's; what is done with them here is what PowerSync's own SDKs do.
+
+use rusqlite::{Connection, OptionalExtension, ToSql, TransactionBehavior};
+use squall_protocol::backend::CrudEntry;
+use squall_protocol::plan::{Uploader, Workload};
+use squall_protocol::transaction::{Effects, Key, Rows, Transaction, Value};
+
+use crate::error::{ClientError, Doing};
+use crate::instruction::Instruction;
+
+/// The key in `ps_kv` of the gate: downloaded checkpoints are applied only when the service has
+/// announced this write checkpoint.
+const TARGET: &str = "target_checkpoint_request_id";
+
+/// The target from a local write until the write checkpoint after its upload is known.
+const PENDING: i64 = i64::MAX;
+
+/// An open database.
+pub(crate) struct Store {
+    connection: Connection,
+    /// The identity that powersync_core gave the database.
+    session: String,
+    new_session: bool,
+}
+
+/// A piece of the upload queue that makes one upload.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) upload_id: String,
+    pub(crate) crud: Vec<CrudEntry>,
+    first: i64,
+    last: i64,
+}
+
+/// Where the uploads stand.
+pub(crate) struct QueueState {
+    /// Rows in the queue.
+    pub(crate) queue: u64,
+    /// Whether the queue is empty and the last write checkpoint has been reached.
+    pub(crate) acknowledged: bool,
+    /// When the last complete checkpoint was applied, in milliseconds since 1970.
+    pub(crate) last_synced_at_ms: Option<u64>,
+}
+
+impl Store {
+    /// Prepares a database for the workload, making its tables if there are none.
+    pub(crate) fn open(connection: Connection, workload: Workload) -> Result<Self, ClientError> {
+        load_powersync(&connection)?;
+        let new_session = !connection
+            .prepare("SELECT 1 FROM sqlite_schema WHERE name = 'ps_kv'")
+            .and_then(|mut statement| statement.exists([]))
+            .doing("looking for PowerSync's tables")?;
+        connection
+            .query_row("SELECT powersync_init()", [], |_| Ok(()))
+            .doing("making PowerSync's tables")?;
+        connection
+            .query_row(
+                "SELECT powersync_replace_schema(?1)",
+                [schema(workload)],
+                |_| Ok(()),
+            )
+            .doing("making the workload's tables")?;
+        let session = connection
+            .query_row("SELECT powersync_client_id()", [], |row| row.get(0))
+            .doing("reading the database's identity")?;
+        Ok(Store {
+            connection,
+            session,
+            new_session,
+        })
+    }
+
+    pub(crate) fn session(&self) -> &str {
+        &self.session
+    }
+
+    pub(crate) fn new_session(&self) -> bool {
+        self.new_session
+    }
+
+    /// Does a transaction of the workload `mww`.
+    pub(crate) fn transact(
+        &mut self,
+        transaction: &Transaction,
+        keys: u32,
+    ) -> Result<Effects, ClientError> {
+        if let Some(&key) = transaction.keys.iter().find(|key| **key >= keys) {
+            return Err(ClientError::UnknownKey { key, keys });
+        }
+        let sqlite = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .doing("beginning the transaction")?;
+        let rows: Vec<(String, Key, Value)> = sqlite
+            .prepare("SELECT id, k, v FROM mww ORDER BY k")
+            .and_then(|mut statement| {
+                statement
+                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                    .collect()
+            })
+            .doing("reading the rows")?;
+        if rows.len() != keys as usize {
+            return Err(ClientError::NotSynced {
+                rows: rows.len(),
+                keys,
+            });
+        }
+        let mut writes = Rows::new();
+        for (id, key, value) in &rows {
+            if transaction.keys.contains(key) && *value < transaction.value {
+                sqlite
+                    .prepare("UPDATE mww SET v = ?1 WHERE id = ?2")
+                    .and_then(|mut statement| statement.execute((transaction.value, id)))
+                    .doing("writing a row")?;
+                writes.push((*key, transaction.value));
+            }
+        }
+        sqlite.commit().map_err(ClientError::CommitUnknown)?;
+        let reads = rows
+            .into_iter()
+            .map(|(_, key, value)| (key, value))
+            .collect();
+        Ok(Effects { reads, writes })
+    }
+
+    /// Calls `powersync_control` in a transaction of its own. If that fails, neither the database
+    /// nor powersync_core's state has changed.
+    pub(crate) fn control(
+        &mut self,
+        command: &str,
+        payload: impl ToSql,
+    ) -> Result<Vec<Instruction>, ClientError> {
+        let sqlite = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .doing("beginning a transaction for powersync_core")?;
+        let answer: String = sqlite
+            .prepare("SELECT powersync_control(?1, ?2)")
+            .and_then(|mut statement| statement.query_row((command, payload), |row| row.get(0)))
+            .doing("calling powersync_core")?;
+        sqlite
+            .commit()
+            .doing("committing what powersync_core did")?;
+        serde_json::from_str(&answer).map_err(|source| ClientError::Malformed {
+            what: "the answer of powersync_control",
+            source,
+        })
+    }
+
+    /// The oldest piece of the queue, if there is any.
+    pub(crate) fn next_upload(&self, uploader: Uploader) -> Result<Option<Pending>, ClientError> {
+        let (sql, limit) = match uploader {
+            Uploader::Transaction => (
+                "SELECT id, tx_id, data FROM ps_crud
+                 WHERE tx_id = (SELECT tx_id FROM ps_crud ORDER BY id LIMIT 1)
+                 ORDER BY id LIMIT ?1",
+                -1,
+            ),
+            Uploader::Batch { size } => (
+                "SELECT id, tx_id, data FROM ps_crud ORDER BY id LIMIT ?1",
+                i64::from(size.max(1)),
+            ),
+        };
+        let rows: Vec<(i64, i64, String)> = self
+            .connection
+            .prepare(sql)
+            .and_then(|mut statement| {
+                statement
+                    .query_map([limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                    .collect()
+            })
+            .doing("reading the upload queue")?;
+        let (Some((first, tx_id, _)), Some((last, _, _))) = (rows.first(), rows.last()) else {
+            return Ok(None);
+        };
+        let crud = rows
+            .iter()
+            .map(|(_, _, data)| serde_json::from_str(data))
+            .collect::<Result<_, _>>()
+            .map_err(|source| ClientError::Malformed {
+                what: "a row of the upload queue",
+                source,
+            })?;
+        let upload_id = match uploader {
+            Uploader::Transaction => format!("transaction-{tx_id}"),
+            Uploader::Batch { .. } => format!("batch-{first}-{last}"),
+        };
+        Ok(Some(Pending {
+            upload_id,
+            crud,
+            first: *first,
+            last: *last,
+        }))
+    }
+
+    /// Takes an upload that the backend has committed out of the queue. The gate stays shut: only a
+    /// write checkpoint that is requested from now on covers the upload.
+    pub(crate) fn complete_upload(&mut self, pending: &Pending) -> Result<(), ClientError> {
+        let sqlite = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .doing("beginning the transaction that completes an upload")?;
+        // All rows of an upload follow one another, as there is one writer.
+        sqlite
+            .execute(
+                "DELETE FROM ps_crud WHERE id BETWEEN ?1 AND ?2",
+                (pending.first, pending.last),
+            )
+            .doing("taking an upload out of the queue")?;
+        set_target(&sqlite, PENDING)?;
+        sqlite.commit().doing("completing an upload")
+    }
+
+    /// Whether a write checkpoint has to be requested: everything is uploaded and the gate does not
+    /// know yet what to wait for. The answer is the sequence of local writes, which
+    /// [`Store::set_write_checkpoint`] takes.
+    pub(crate) fn lacks_write_checkpoint(&self) -> Result<Option<i64>, ClientError> {
+        if queue_length(&self.connection)? > 0 || target(&self.connection)? != Some(PENDING) {
+            return Ok(None);
+        }
+        sequence(&self.connection).map(Some)
+    }
+
+    /// Lets the gate wait for that write checkpoint, unless something was written since: then the
+    /// write checkpoint does not cover it, and the answer is false.
+    pub(crate) fn set_write_checkpoint(
+        &mut self,
+        write_checkpoint: i64,
+        since: i64,
+    ) -> Result<bool, ClientError> {
+        let sqlite = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .doing("beginning the transaction that stores a write checkpoint")?;
+        if queue_length(&sqlite)? > 0 || sequence(&sqlite)? != since {
+            return Ok(false);
+        }
+        set_target(&sqlite, write_checkpoint)?;
+        sqlite.commit().doing("storing a write checkpoint")?;
+        Ok(true)
+    }
+
+    pub(crate) fn queue_state(&self) -> Result<QueueState, ClientError> {
+        let queue = queue_length(&self.connection)?;
+        let reached = match target(&self.connection)? {
+            None => true,
+            Some(target) => read_kv(&self.connection, "last_applied_checkpoint_request_id")?
+                .is_some_and(|applied| applied >= target),
+        };
+        // Complete checkpoints are kept under the highest priority number, in microseconds.
+        let last_synced_at: Option<i64> = self
+            .connection
+            .prepare("SELECT last_synced_at FROM ps_sync_state WHERE priority = 2147483647")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
+            .doing("reading the time of the last sync")?;
+        Ok(QueueState {
+            queue,
+            acknowledged: queue == 0 && reached,
+            last_synced_at_ms: last_synced_at.and_then(|at| u64::try_from(at / 1000).ok()),
+        })
+    }
+
+    /// The rows of SQLite's `PRAGMA integrity_check`: the single row `ok` for an intact file.
+    pub(crate) fn integrity_check(&self) -> Result<Vec<String>, ClientError> {
+        self.connection
+            .prepare("PRAGMA integrity_check")
+            .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+            .doing("checking the database file")
+    }
+
+    pub(crate) fn close(self) -> Result<(), ClientError> {
+        self.connection
+            .close()
+            .map_err(|(_, source)| ClientError::Sqlite {
+                doing: "closing the database",
+                source,
+            })
+    }
+}
+
+/// The tables of a workload, in the form that `powersync_replace_schema` takes.
+fn schema(workload: Workload) -> String {
+    let tables = match workload {
+        Workload::Mww => serde_json::json!([{
+            "name": "mww",
+            "columns": [{"name": "k", "type": "INTEGER"}, {"name": "v", "type": "INTEGER"}],
+        }]),
+    };
+    serde_json::json!({ "tables": tables }).to_string()
+}
+
+/// Puts powersync_core into this connection. Its own way in is SQLite's list of automatic
+/// extensions, which would change every connection of the process.
+fn load_powersync(connection: &Connection) -> Result<(), ClientError> {
+    let mut message = std::ptr::null_mut();
+    // SAFETY: the connection is open and stays so during the call. powersync_core is linked
+    // statically (its feature `static`), so that it calls SQLite directly and needs no table of
+    // SQLite's functions. Its own registrations are undone by SQLite when the connection closes.
+    let code = unsafe {
+        powersync_core::sqlite3_powersync_init(
+            connection.handle().cast(),
+            &mut message,
+            std::ptr::null_mut(),
+        )
+    };
+    if code == rusqlite::ffi::SQLITE_OK {
+        return Ok(());
+    }
+    // The message, if any, is leaked: this happens once and is the end of the process.
+    let text = (!message.is_null()).then(|| {
+        // SAFETY: powersync_core stores a C string there, or nothing.
+        unsafe { std::ffi::CStr::from_ptr(message) }
+            .to_string_lossy()
+            .into_owned()
+    });
+    Err(ClientError::Sqlite {
+        doing: "loading powersync_core",
+        source: rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), text),
+    })
+}
+
+fn queue_length(connection: &Connection) -> Result<u64, ClientError> {
+    connection
+        .prepare("SELECT count(*) FROM ps_crud")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map(i64::unsigned_abs)
+        .doing("counting the upload queue")
+}
+
+/// The highest id that `ps_crud` has ever given out. The schema is named since a temporary table
+/// could bring a second `sqlite_sequence`.
+fn sequence(connection: &Connection) -> Result<i64, ClientError> {
+    connection
+        .prepare("SELECT seq FROM main.sqlite_sequence WHERE name = 'ps_crud'")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
+        .map(|sequence| sequence.unwrap_or(0))
+        .doing("reading the sequence of local writes")
+}
+
+fn target(connection: &Connection) -> Result<Option<i64>, ClientError> {
+    read_kv(connection, TARGET)
+}
+
+fn read_kv(connection: &Connection, key: &str) -> Result<Option<i64>, ClientError> {
+    connection
+        .prepare("SELECT CAST(value AS INTEGER) FROM ps_kv WHERE key = ?1")
+        .and_then(|mut statement| statement.query_row([key], |row| row.get(0)).optional())
+        .doing("reading PowerSync's state")
+}
+
+fn set_target(connection: &Connection, target: i64) -> Result<(), ClientError> {
+    connection
+        .prepare("SELECT powersync_control('target_checkpoint_request_id', ?1)")
+        .and_then(|mut statement| statement.query_row([target], |_| Ok(())))
+        .doing("setting the write checkpoint to wait for")
+}
