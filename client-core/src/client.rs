@@ -135,6 +135,15 @@ impl<P: Platform> Client<P> {
         self.0.changed.notify();
     }
 
+    /// Gives up whatever is under way and begins anew at once, unless the client is disconnected:
+    /// for when connections may be dead without a sign of it, such as after the system slept.
+    pub fn reconnect(&self) {
+        if self.0.state.wanted.get() {
+            self.disconnect();
+            self.connect();
+        }
+    }
+
     /// The states that a user would look at.
     pub fn status(&self) -> ClientStatus {
         let state = &self.0.state;

@@ -1,0 +1,295 @@
+//! The worker: a client's life from its start to its stop.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use gloo_timers::future::sleep;
+use js_sys::{Date, Math};
+use squall_client_core::agent::{AgentEnd, run_agent};
+use squall_client_core::{Client, ClientError};
+use squall_protocol::control::{ClientConfig, FromClient, LogLevel};
+use squall_protocol::transaction::{Transaction, Value};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen_futures::spawn_local;
+
+use crate::control::{Control, Outgoing, Watcher};
+use crate::page::{self, FromPage, PageEvent, ToPage};
+use crate::platform::Browser;
+use crate::storage::Storage;
+
+/// How long a worker waits for its database to be released by the previous tab.
+const OPEN_DEADLINE: Duration = Duration::from_secs(15);
+/// The shortest time between two messages with rows to the page.
+const ROWS_AT_MOST_EVERY: Duration = Duration::from_millis(200);
+/// How many keys a person's transaction writes.
+const KEYS_PER_WRITE: u32 = 4;
+
+thread_local! {
+    /// The worker's connection to the coordinator. Global so that a panic can be reported on it.
+    static OUTGOING: Outgoing = Outgoing::default();
+}
+
+/// Starts the client of that name in this worker and returns; it ends with the worker, or when the
+/// coordinator stops it.
+#[wasm_bindgen]
+pub fn start(client: String) {
+    report_panics();
+    let worker = Worker(Rc::new(Inner {
+        name: client,
+        outgoing: OUTGOING.with(Outgoing::clone),
+        client: RefCell::default(),
+        keys: Cell::default(),
+        visible: Cell::new(true),
+    }));
+    let listener = worker.clone();
+    page::listen(move |message| listener.obey_page(message));
+    spawn_local(async move { worker.live().await });
+}
+
+/// Tells page and coordinator about a panic, after which this worker does nothing any more.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        console_error_panic_hook::hook(info);
+        let error = format!("the client panicked: {info}; reload the tab");
+        OUTGOING.with(|outgoing| {
+            outgoing.send(&FromClient::Fatal {
+                error: error.clone(),
+            })
+        });
+        page::tell(&ToPage::Fatal { error });
+    }));
+}
+
+#[derive(Clone)]
+struct Worker(Rc<Inner>);
+
+struct Inner {
+    name: String,
+    outgoing: Outgoing,
+    /// The client while its database is open.
+    client: RefCell<Option<Client<Browser>>>,
+    /// The number of rows, as configured.
+    keys: Cell<u32>,
+    /// Whether a person can see the page.
+    visible: Cell<bool>,
+}
+
+impl Worker {
+    /// Lives one life after the other: each configuration that the coordinator brings is one.
+    async fn live(&self) {
+        let mut control = Control::new(
+            control_url(&self.0.name),
+            self.0.name.clone(),
+            self.0.outgoing.clone(),
+            self.clone(),
+        );
+        loop {
+            let storage = Rc::new(RefCell::new(None));
+            let opened = self.clone();
+            let speaker = self.clone();
+            let end = run_agent(
+                &self.0.name,
+                Browser,
+                async |config: &ClientConfig| self.open(config, &storage).await,
+                move |client| opened.opened(client),
+                control.messages(),
+                move |message| speaker.say(message),
+            )
+            .await;
+            self.0.client.replace(None);
+            let released = match storage.take() {
+                Some(storage) => Storage::release(storage),
+                None => Ok(()),
+            };
+            match (end, released) {
+                (Ok(AgentEnd::Disconnected), Ok(())) => {}
+                (Ok(AgentEnd::Stopped), Ok(())) => {
+                    page::tell(&ToPage::Stopped);
+                    page::worker().close();
+                    return;
+                }
+                (Err(error), _) => return page::tell(&ToPage::Fatal { error }),
+                (Ok(_), Err(error)) => {
+                    let error = error.to_string();
+                    self.0.outgoing.send(&FromClient::Fatal {
+                        error: error.clone(),
+                    });
+                    return page::tell(&ToPage::Fatal { error });
+                }
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        config: &ClientConfig,
+        storage: &RefCell<Option<Storage>>,
+    ) -> Result<squall_client_core::rusqlite::Connection, String> {
+        self.0.keys.set(config.keys);
+        let acquired = Storage::acquire(&self.0.name, OPEN_DEADLINE)
+            .await
+            .map_err(|error| error.to_string())?;
+        let connection = acquired.open().map_err(|error| error.to_string())?;
+        storage.replace(Some(acquired));
+        Ok(connection)
+    }
+
+    fn opened(&self, client: Client<Browser>) {
+        self.0.client.replace(Some(client.clone()));
+        let worker = self.clone();
+        spawn_local(async move { worker.show_rows(client).await });
+    }
+
+    /// Passes what the client says on to the coordinator, and to the page what a person may want to
+    /// see of it.
+    fn say(&self, message: FromClient) {
+        match &message {
+            // Every connection begins with one; see `Control`.
+            FromClient::Hello { .. } => return,
+            FromClient::Ready {
+                session,
+                new_session,
+            } => page::tell(&ToPage::Ready {
+                session: session.clone(),
+                new_session: *new_session,
+            }),
+            FromClient::Status(status) => page::tell(&ToPage::Status {
+                status: status.clone(),
+            }),
+            FromClient::Log { level, line } => to_page_log(*level, line),
+            FromClient::Completed { .. }
+            | FromClient::Integrity { .. }
+            | FromClient::Fatal { .. } => {}
+        }
+        self.0.outgoing.send(&message);
+    }
+
+    /// Shows the rows to the page whenever they changed, until the client is closed.
+    async fn show_rows(&self, client: Client<Browser>) {
+        let mut shown = None;
+        loop {
+            if self.0.visible.get() {
+                match client.transact(&Transaction::read_all()) {
+                    Ok(effects) if shown.as_ref() != Some(&effects.reads) => {
+                        page::tell(&ToPage::Rows {
+                            rows: effects.reads.clone(),
+                        });
+                        shown = Some(effects.reads);
+                    }
+                    Err(ClientError::Closed) => return,
+                    // Not complete yet, or an error that the status and the operations show too.
+                    Ok(_) | Err(_) => {}
+                }
+            }
+            client.status_changed().await;
+            sleep(ROWS_AT_MOST_EVERY).await;
+        }
+    }
+
+    fn obey_page(&self, message: FromPage) {
+        let Some(client) = self.0.client.borrow().clone() else {
+            return;
+        };
+        match message {
+            FromPage::Write => page::tell(&ToPage::Written {
+                text: self.write(&client),
+            }),
+            FromPage::Connect => client.connect(),
+            FromPage::Disconnect => client.disconnect(),
+            FromPage::PageEvent { event } => self.take_page_event(&client, event),
+        }
+    }
+
+    /// Does a transaction for a person; the answer is for that person too.
+    fn write(&self, client: &Client<Browser>) -> String {
+        let transaction = Transaction {
+            value: unique_value(),
+            keys: random_keys(self.0.keys.get()),
+        };
+        match client.transact(&transaction) {
+            Ok(effects) => {
+                let keys: Vec<String> = effects.writes.iter().map(|(k, _)| k.to_string()).collect();
+                format!("Wrote {} to keys {}", transaction.value, keys.join(", "))
+            }
+            Err(error) => format!("Not written: {error}"),
+        }
+    }
+
+    fn take_page_event(&self, client: &Client<Browser>, event: PageEvent) {
+        self.log(LogLevel::Debug, format!("page event: {event:?}"));
+        match event {
+            // Streams that were open when the browser froze the page may never deliver again,
+            // without an error.
+            PageEvent::Resume => client.reconnect(),
+            PageEvent::Online => client.retry_now(),
+            PageEvent::Visible => {
+                self.0.visible.set(true);
+                client.retry_now();
+            }
+            PageEvent::Hidden => self.0.visible.set(false),
+            // Requests will fail by themselves; nothing is gained by failing them early.
+            PageEvent::Offline | PageEvent::Freeze => {}
+        }
+    }
+}
+
+impl Watcher for Worker {
+    fn connected(&self, connected: bool) {
+        page::tell(&ToPage::Control { connected });
+    }
+
+    fn introduction(&self) -> Option<FromClient> {
+        let client = self.0.client.borrow();
+        client.as_ref().map(|client| FromClient::Ready {
+            session: client.session().to_owned(),
+            new_session: client.new_session(),
+        })
+    }
+
+    fn log(&self, level: LogLevel, line: String) {
+        self.say(FromClient::Log { level, line });
+    }
+}
+
+/// A log line, for the page and for whoever reads the browser's console.
+fn to_page_log(level: LogLevel, line: &str) {
+    let text = line.into();
+    match level {
+        LogLevel::Error => web_sys::console::error_1(&text),
+        LogLevel::Warn => web_sys::console::warn_1(&text),
+        LogLevel::Info => web_sys::console::info_1(&text),
+        LogLevel::Debug => web_sys::console::debug_1(&text),
+    }
+    page::tell(&ToPage::Log {
+        level,
+        line: line.to_owned(),
+    });
+}
+
+/// The coordinator serves the page too, so its address is the worker's own.
+fn control_url(client: &str) -> String {
+    let location = page::worker().location();
+    let scheme = match location.protocol().as_str() {
+        "https:" => "wss",
+        _ => "ws",
+    };
+    let name = String::from(js_sys::encode_uri_component(client));
+    format!("{scheme}://{}/control?client={name}", location.host())
+}
+
+/// A value that nobody else writes: microseconds since 1970, of which the browser's clock gives the
+/// milliseconds and chance the rest. Later values are higher, so that they win.
+fn unique_value() -> Value {
+    Date::now() as Value * 1000 + (Math::random() * 1000.0) as Value
+}
+
+/// A few distinct keys out of `0..keys`, or all if there are not that many.
+fn random_keys(keys: u32) -> Vec<u32> {
+    let mut chosen = BTreeSet::new();
+    while chosen.len() < KEYS_PER_WRITE.min(keys) as usize {
+        chosen.insert((Math::random() * f64::from(keys)) as u32);
+    }
+    chosen.into_iter().collect()
+}

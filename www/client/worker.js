@@ -1,0 +1,10 @@
+// The client's worker: loads the WebAssembly module and starts the client in it.
+
+import init, { start } from "/pkg/client_wasm.js";
+
+try {
+  await init();
+  start(new URL(self.location.href).searchParams.get("client"));
+} catch (error) {
+  self.postMessage(JSON.stringify({ type: "fatal", error: `The client could not be loaded: ${error}` }));
+}
