@@ -1,1 +1,73 @@
+//! The native client process, in two kinds.
+//!
+//! [`run_native`] is the portable client of `squall-client-core` on tokio: HTTP with reqwest, one
+//! SQLite file. [`run_postgres`] is a client that reads and writes PostgreSQL itself. Both take
+//! their orders from the coordinator over one WebSocket and end when it does, so that no client
+//! outlives its run.
+//!
+//! What is deliberately not here: the client's behaviour (`squall-client-core`), the command line
+//! (the coordinator's binary has a subcommand for it), and faults.
 
+mod control;
+mod database;
+mod http;
+mod postgres;
+
+use std::path::PathBuf;
+
+use squall_client_core::agent::{AgentEnd, run_agent};
+use squall_protocol::control::FromClient;
+
+pub use http::NativePlatform;
+pub use postgres::{PostgresOptions, run_postgres};
+
+/// What a native client has to be told from outside; everything else it is told by the coordinator.
+#[derive(Clone, Debug)]
+pub struct NativeOptions {
+    /// The control connection's address without the query, such as `ws://127.0.0.1:4000/control`.
+    pub control_url: String,
+    /// The client's name in the plan.
+    pub client: String,
+    /// The database file, which is made if it does not exist. Its folder must exist.
+    pub database: PathBuf,
+}
+
+/// Why a client's process ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The coordinator was not reached.
+    #[error("no control connection to {url}: {reason}; is the coordinator running?")]
+    Control { url: String, reason: String },
+    /// The coordinator is gone, and the client with it.
+    #[error("the control connection was lost, so the run is over")]
+    ControlLost,
+    /// The coordinator has been told the same.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// Lives a native client's life: until the coordinator says stop, or is gone.
+///
+/// Its future is not `Send`: it is for a current-thread runtime, or the main future of any other.
+pub async fn run_native(options: NativeOptions) -> Result<(), Error> {
+    let connection = control::connect(&options.control_url, &options.client).await?;
+    let platform = NativePlatform::new().map_err(Error::Fatal)?;
+    let outgoing = connection.outgoing;
+    let agent = run_agent(
+        &options.client,
+        platform,
+        async |_| database::open(&options.database),
+        |_| (),
+        connection.incoming,
+        move |message: FromClient| {
+            // A closed channel means that the connection is lost, which `incoming` tells as well.
+            let _ = outgoing.send(message);
+        },
+    );
+    // The writer ends when the agent has dropped its end of the channel, and everything is sent.
+    match futures_util::future::join(agent, connection.writer).await.0 {
+        Ok(AgentEnd::Stopped) => Ok(()),
+        Ok(AgentEnd::Disconnected) => Err(Error::ControlLost),
+        Err(error) => Err(Error::Fatal(error)),
+    }
+}

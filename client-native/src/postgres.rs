@@ -1,0 +1,252 @@
+//! The client that reads and writes PostgreSQL itself: the same transactions, at REPEATABLE READ.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use squall_protocol::control::{ClientConfig, FromClient, LogLevel, ToClient};
+use squall_protocol::transaction::{Effects, Outcome, Rows, Transaction};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, IsolationLevel, NoTls};
+
+use crate::{Error, control};
+
+/// The pause before the first retry of a transaction; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a PostgreSQL client has to be told from outside.
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    /// The control connection's address without the query, such as `ws://127.0.0.1:4000/control`.
+    pub control_url: String,
+    /// The client's name in the plan.
+    pub client: String,
+    /// The database, as `postgres://user@host:port/database`.
+    pub database_url: String,
+}
+
+/// How one attempt at a transaction ended.
+enum Attempt {
+    Committed(Effects),
+    /// It certainly did not happen, and may succeed if tried again.
+    Retry(String),
+    /// It certainly did not happen, and would not the next time.
+    Failed(String),
+    /// It may or may not have happened.
+    Unknown(String),
+}
+
+/// Lives the life of a client on PostgreSQL: until the coordinator says stop, or is gone.
+///
+/// It answers [`ToClient::Configure`] and [`ToClient::Transaction`] as every client does, and sends
+/// no status, as it does not sync.
+pub async fn run_postgres(options: PostgresOptions) -> Result<(), Error> {
+    let connection = control::connect(&options.control_url, &options.client).await?;
+    let outgoing = connection.outgoing;
+    let mut incoming = connection.incoming;
+    let life = async move {
+        let tell = |message| {
+            // A closed channel means that the connection is lost, which `incoming` tells as well.
+            let _ = outgoing.send(message);
+        };
+        tell(FromClient::Hello {
+            client: options.client.clone(),
+        });
+        let mut session: Option<Session> = None;
+        while let Some(message) = incoming.next().await {
+            match (message, &mut session) {
+                (ToClient::Configure(config), None) => {
+                    let mut new = Session {
+                        options: options.clone(),
+                        config,
+                        client: None,
+                    };
+                    if let Err(error) = new.client(new.deadline()).await {
+                        tell(FromClient::Fatal {
+                            error: error.clone(),
+                        });
+                        return Err(Error::Fatal(error));
+                    }
+                    session = Some(new);
+                    tell(FromClient::Ready {
+                        session: "postgres".to_owned(),
+                        new_session: false,
+                    });
+                }
+                (
+                    ToClient::Transaction {
+                        operation,
+                        transaction,
+                    },
+                    Some(session),
+                ) => {
+                    let outcome = session.transact(&transaction).await;
+                    tell(FromClient::Completed { operation, outcome });
+                }
+                (ToClient::Stop, _) => return Ok(()),
+                (other, _) => tell(FromClient::Log {
+                    level: LogLevel::Error,
+                    line: format!("a postgres client can not do this now: {other:?}"),
+                }),
+            }
+        }
+        Err(Error::ControlLost)
+    };
+    futures_util::future::join(life, connection.writer).await.0
+}
+
+/// A configured client.
+struct Session {
+    options: PostgresOptions,
+    config: ClientConfig,
+    /// The connection; none before the first and after one was lost.
+    client: Option<Client>,
+}
+
+impl Session {
+    fn deadline(&self) -> Instant {
+        Instant::now() + Duration::from_millis(self.config.request_deadline_ms)
+    }
+
+    /// The connection, made anew if there is none.
+    async fn client(&mut self, deadline: Instant) -> Result<&mut Client, String> {
+        if self.client.as_ref().is_none_or(Client::is_closed) {
+            let connect = tokio_postgres::connect(&self.options.database_url, NoTls);
+            let failed = |reason| format!("no connection to PostgreSQL: {reason}");
+            let (client, connection) = timeout_at(deadline, connect)
+                .await
+                .map_err(|_| failed("no answer in time".to_owned()))?
+                .map_err(|error| failed(text(&error)))?;
+            // Its error, if any, is told to whoever uses the client.
+            tokio::spawn(connection);
+            self.client = Some(client);
+        }
+        Ok(self.client.as_mut().expect("it has just been made"))
+    }
+
+    /// Does a transaction, again and again while PostgreSQL can not serialize it, until the deadline
+    /// of a request.
+    async fn transact(&mut self, transaction: &Transaction) -> Outcome {
+        let keys = self.config.keys;
+        if let Some(key) = transaction.keys.iter().find(|key| **key >= keys) {
+            return Outcome::Fail(format!("there is no key {key} among {keys}"));
+        }
+        let deadline = self.deadline();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let reason = match self.attempt(transaction, deadline).await {
+                Attempt::Committed(effects) => return Outcome::Ok(effects),
+                Attempt::Failed(reason) => return Outcome::Fail(reason),
+                Attempt::Unknown(reason) => return Outcome::Info(reason),
+                Attempt::Retry(reason) => reason,
+            };
+            if Instant::now() + pause >= deadline {
+                return Outcome::Fail(format!("given up, as the time is over: {reason}"));
+            }
+            sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+
+    async fn attempt(&mut self, transaction: &Transaction, deadline: Instant) -> Attempt {
+        let keys = self.config.keys;
+        let client = match self.client(deadline).await {
+            Ok(client) => client,
+            Err(reason) => return Attempt::Retry(reason),
+        };
+        let committing = Cell::new(false);
+        let attempt = timeout_at(
+            deadline,
+            read_and_write(client, transaction, keys, &committing),
+        );
+        match attempt.await {
+            Ok(Ok(Ok(effects))) => Attempt::Committed(effects),
+            Ok(Ok(Err(reason))) => Attempt::Failed(reason),
+            Ok(Err(error)) => judge(&error, committing.get()),
+            Err(_) => {
+                // Whatever is still going on there ends with the connection.
+                self.client = None;
+                match committing.get() {
+                    true => Attempt::Unknown("COMMIT was not answered in time".to_owned()),
+                    false => Attempt::Failed("PostgreSQL did not answer in time".to_owned()),
+                }
+            }
+        }
+    }
+}
+
+/// The transaction itself. The inner error says why the database is not fit for it.
+async fn read_and_write(
+    client: &mut Client,
+    transaction: &Transaction,
+    keys: u32,
+    committing: &Cell<bool>,
+) -> Result<Result<Effects, String>, tokio_postgres::Error> {
+    let postgres = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .start()
+        .await?;
+    // The casts make this independent of the integer types that the table was made with.
+    let reads = postgres
+        .query("SELECT k::int8, v::int8 FROM mww ORDER BY k", &[])
+        .await?;
+    let reads: Result<Rows, _> = reads
+        .iter()
+        .map(|row| u32::try_from(row.get::<_, i64>(0)).map(|key| (key, row.get(1))))
+        .collect();
+    let reads = match reads {
+        Ok(reads) if reads.len() == keys as usize => reads,
+        Ok(reads) => {
+            return Ok(Err(format!(
+                "the table holds {} of {keys} rows",
+                reads.len()
+            )));
+        }
+        Err(_) => return Ok(Err("the table holds a key that is out of range".to_owned())),
+    };
+    let mut writes = Rows::new();
+    for (key, value) in &reads {
+        if transaction.keys.contains(key) && *value < transaction.value {
+            postgres
+                .execute(
+                    "UPDATE mww SET v = GREATEST(v, $1::int8) WHERE k = $2::int8",
+                    &[&transaction.value, &i64::from(*key)],
+                )
+                .await?;
+            writes.push((*key, transaction.value));
+        }
+    }
+    committing.set(true);
+    postgres.commit().await?;
+    Ok(Ok(Effects { reads, writes }))
+}
+
+/// What an error means for the transaction.
+fn judge(error: &tokio_postgres::Error, committing: bool) -> Attempt {
+    let reason = text(error);
+    match error.code() {
+        Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED) => {
+            Attempt::Retry(reason)
+        }
+        // Nothing but PostgreSQL's own refusal proves that a COMMIT did not happen, and a server that
+        // is being shut down (class 57) may say so after the fact.
+        Some(code) if committing && !matches!(&code.code()[..2], "23" | "40") => {
+            Attempt::Unknown(reason)
+        }
+        None if committing => Attempt::Unknown(format!("COMMIT was not answered: {reason}")),
+        Some(code) if code.code().starts_with("57P") => Attempt::Retry(reason),
+        Some(_) => Attempt::Failed(reason),
+        None => Attempt::Retry(reason),
+    }
+}
+
+/// An error with its cause, which tokio-postgres leaves out of its text.
+fn text(error: &tokio_postgres::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
