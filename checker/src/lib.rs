@@ -1,1 +1,32 @@
+//! Decides whether a recorded history kept its promises: a history in, a verdict out.
+//!
+//! Three steps: [`read_history`] turns lines into a [`History`], [`check`] turns that into a
+//! [`Verdict`], and [`render`] turns the verdict into text for a person. What is judged, and by
+//! which definitions, is written at the top of the module of each workload: see [`mww`].
+//!
+//! The checker knows the history and nothing else: no clocks, no randomness, and the same history
+//! always gives the same verdict. Malformed bytes give a [`HistoryError`]; a history that
+//! contradicts itself gives a verdict that says so. Neither makes it panic.
+//!
+//! What is deliberately not here: files, sockets, and any knowledge of browsers or faults beyond
+//! their names. The crate builds for wasm32 as it is.
 
+#![forbid(unsafe_code)]
+
+mod evidence;
+mod history;
+pub mod mww;
+mod render;
+
+pub use history::{Cut, History, HistoryError, read_history};
+pub use render::render;
+pub use squall_protocol::verdict::Verdict;
+
+use squall_protocol::plan::Workload;
+
+/// Judges a history by the properties of its workload.
+pub fn check(history: &History) -> Verdict {
+    match history.header.workload {
+        Workload::Mww => mww::check(history),
+    }
+}

@@ -1,0 +1,108 @@
+//! Collecting what speaks for and against a property.
+
+use squall_protocol::verdict::{Judgement, Property, PropertyVerdict, Violation};
+
+/// How many violations of a property are told in words; all are counted.
+const EXAMPLES: usize = 5;
+
+/// What was found about one property so far.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    property: Property,
+    exercised: u64,
+    violations: u64,
+    /// The examples with their places in the history, earliest first.
+    examples: Vec<(usize, Violation)>,
+    /// What was left out, without consequence for the judgement.
+    remarks: Vec<String>,
+    /// Why nothing can be concluded, unless there is a violation.
+    doubts: Vec<String>,
+    /// Whether the property says anything about this history at all.
+    applies: bool,
+}
+
+impl Findings {
+    pub fn new(property: Property) -> Self {
+        Findings {
+            property,
+            exercised: 0,
+            violations: 0,
+            examples: Vec::new(),
+            remarks: Vec::new(),
+            doubts: Vec::new(),
+            applies: true,
+        }
+    }
+
+    /// Counts comparisons that could have failed.
+    pub fn exercise(&mut self, comparisons: u64) {
+        self.exercised += comparisons;
+    }
+
+    /// Counts a violation that shows at the record with index `place`. It is put into words only if
+    /// it is among the first in the history.
+    pub fn violate(&mut self, place: usize, explain: impl FnOnce() -> Violation) {
+        self.violate_times(1, place, explain);
+    }
+
+    /// Counts several violations that share one explanation.
+    pub fn violate_times(&mut self, times: u64, place: usize, explain: impl FnOnce() -> Violation) {
+        self.violations += times;
+        if self.examples.len() == EXAMPLES {
+            if self.examples.last().is_some_and(|(last, _)| *last <= place) {
+                return;
+            }
+            self.examples.pop();
+        }
+        let at = self.examples.partition_point(|(other, _)| *other <= place);
+        self.examples.insert(at, (place, explain()));
+    }
+
+    /// Notes what was left out.
+    pub fn remark(&mut self, text: String) {
+        self.remarks.push(text);
+    }
+
+    /// Notes why nothing can be concluded, unless there is a violation.
+    pub fn doubt(&mut self, text: String) {
+        self.doubts.push(text);
+    }
+
+    /// The property says nothing about this history, and why.
+    pub fn does_not_apply(&mut self, why: &str) {
+        self.applies = false;
+        self.remarks.push(why.to_owned());
+    }
+
+    /// Whether the property speaks against an `ok` for the whole history.
+    pub fn leaves_doubt(&self) -> bool {
+        self.applies && self.judgement() != Judgement::Ok
+    }
+
+    fn judgement(&self) -> Judgement {
+        if self.violations > 0 {
+            Judgement::Violation
+        } else if self.exercised == 0 || !self.doubts.is_empty() {
+            Judgement::Unknown
+        } else {
+            Judgement::Ok
+        }
+    }
+
+    pub fn into_verdict(self) -> PropertyVerdict {
+        let judgement = self.judgement();
+        let mut notes = self.doubts;
+        notes.extend(self.remarks);
+        if self.exercised == 0 && self.violations == 0 && self.applies {
+            notes.push("never put to the test: nothing in the history could have broken it".into());
+        }
+        PropertyVerdict {
+            property: self.property,
+            judgement,
+            exercised: self.exercised,
+            violations: self.violations,
+            examples: self.examples.into_iter().map(|(_, e)| e).collect(),
+            note: (!notes.is_empty()).then(|| notes.join("; ")),
+        }
+    }
+}

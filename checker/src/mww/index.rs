@@ -1,0 +1,656 @@
+//! The first pass: who did what, in which session, and who wrote each value that was read.
+//!
+//! All writes are indexed before any read is judged, because a value may well be read before the
+//! answer of the operation that wrote it arrives.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use squall_protocol::history::{Event, Header, Phase, Record};
+use squall_protocol::plan::ClientKind;
+use squall_protocol::transaction::{INITIAL_VALUE, Key, Transaction, Value};
+
+use crate::history::History;
+
+/// An index into [`Index::operations`]. Operations are numbered in the order of their invocation, so
+/// that within a session a smaller index means earlier.
+pub(super) type OperationIndex = u32;
+
+/// An operation: a transaction that a client was told to do, and what came of it.
+pub(super) struct Operation<'h> {
+    /// Its number in the history.
+    pub number: u64,
+    /// An index into [`Index::sessions`].
+    pub session: usize,
+    pub transaction: &'h Transaction,
+    pub outcome: Outcome<'h>,
+    /// The index of the record of its invocation.
+    pub invoked: usize,
+    /// Whether it was invoked after the heal to prove that its client is well.
+    pub probe: bool,
+    /// The place of its keys in [`Index::written_keys`].
+    written: Range<usize>,
+}
+
+/// How an operation ended.
+pub(super) enum Outcome<'h> {
+    /// It committed: the index of its read, the rows it really wrote, and the index of the record.
+    Ok {
+        read: usize,
+        writes: &'h [(Key, Value)],
+        completed: usize,
+    },
+    /// It certainly did not happen.
+    Failed,
+    /// It may have happened: `info`, or no completion at all.
+    Unknown,
+}
+
+/// Every row that was read at once: by an operation or as a final read.
+pub(super) struct Read<'h> {
+    pub session: usize,
+    /// The operation that read; none for a final read.
+    pub operation: Option<OperationIndex>,
+    pub rows: &'h [(Key, Value)],
+    /// The index of the record that tells of the read.
+    pub completed: usize,
+    /// Where the rows' sources begin in [`Index::sources`].
+    first_source: usize,
+    /// The existing rows that were read, ascending; only if they are not simply all of them.
+    present: Option<Box<[Key]>>,
+}
+
+impl Read<'_> {
+    /// Whether every row of the database was read.
+    pub fn is_complete(&self) -> bool {
+        self.present.is_none()
+    }
+
+    /// How many different rows were read, of those that exist.
+    pub fn distinct(&self, index: &Index) -> u64 {
+        match &self.present {
+            Some(present) => present.len() as u64,
+            None => u64::from(index.header.keys),
+        }
+    }
+
+    /// Whether the row is missing.
+    pub fn lacks(&self, key: Key) -> bool {
+        self.present
+            .as_ref()
+            .is_some_and(|present| present.binary_search(&key).is_err())
+    }
+}
+
+/// A database that operations were done on.
+pub(super) struct Session {
+    /// An index into [`Index::clients`]; none for PostgreSQL's final read.
+    pub client: Option<usize>,
+    /// In session order.
+    pub operations: Vec<OperationIndex>,
+    /// The indexes of its reads, in session order; the final read is the last.
+    pub reads: Vec<usize>,
+    /// The index of its final read.
+    pub final_read: Option<usize>,
+}
+
+/// A client of the fleet.
+pub(super) struct Client<'h> {
+    pub name: &'h str,
+    /// None for a client that the header does not mention.
+    pub kind: Option<ClientKind>,
+    /// The index of its latest session.
+    pub session: usize,
+    /// The identity of its database, once it was told.
+    pub database: Option<&'h str>,
+    /// Why its final read could not be had.
+    pub final_read_error: Option<&'h str>,
+}
+
+impl Client<'_> {
+    pub fn syncs(&self) -> bool {
+        self.kind.is_some_and(ClientKind::syncs)
+    }
+}
+
+/// Who wrote a value that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Nobody: it is the initial value.
+    Initial,
+    /// An operation that committed or may have.
+    Operation(OperationIndex),
+    /// The value can not have been in this row at this time.
+    Nowhere,
+    /// Several operations claim it, against the rules: it proves nothing.
+    Ambiguous,
+}
+
+/// Why a value can not have been in its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Impossible {
+    NoSuchRow,
+    NeverWritten,
+    OtherKeys(OperationIndex),
+    NotWritten(OperationIndex),
+    Aborted(OperationIndex),
+    OwnLaterWrite(OperationIndex),
+    FromTheFuture(OperationIndex),
+}
+
+/// A client whose database became another one.
+pub(super) struct LostDatabase<'h> {
+    pub client: usize,
+    pub before: &'h str,
+    pub after: &'h str,
+    pub record: usize,
+}
+
+/// The index of a history.
+pub(super) struct Index<'h> {
+    pub header: &'h Header,
+    pub records: &'h [Record],
+    pub clients: Vec<Client<'h>>,
+    pub sessions: Vec<Session>,
+    pub operations: Vec<Operation<'h>>,
+    pub reads: Vec<Read<'h>>,
+    /// The index of PostgreSQL's final read.
+    pub postgres_read: Option<usize>,
+    /// Why PostgreSQL's final read could not be had.
+    pub postgres_read_error: Option<&'h str>,
+    pub lost_databases: Vec<LostDatabase<'h>>,
+    /// The index of the record that began the heal.
+    pub healed: Option<usize>,
+    /// Whether the history ends as it should.
+    pub complete: bool,
+    /// Whether infrastructure failed, or the history contradicts itself.
+    pub troubled: bool,
+    /// The length of arrays over rows: no row that exists and occurs in the history is higher.
+    pub key_count: usize,
+    notes: Vec<String>,
+    sources: Vec<Source>,
+    /// For every operation the keys that it wrote, or may have written, ascending.
+    written_keys: Vec<Key>,
+    /// Whether somebody has read this write, in parallel to `written_keys`.
+    seen: Vec<bool>,
+    writers: Writers,
+}
+
+impl<'h> Index<'h> {
+    pub fn new(history: &'h History) -> Self {
+        let mut index = Index {
+            header: &history.header,
+            records: &history.records,
+            clients: Vec::new(),
+            sessions: Vec::new(),
+            operations: Vec::new(),
+            reads: Vec::new(),
+            postgres_read: None,
+            postgres_read_error: None,
+            lost_databases: Vec::new(),
+            healed: None,
+            complete: false,
+            troubled: false,
+            key_count: 0,
+            notes: Vec::new(),
+            sources: Vec::new(),
+            written_keys: Vec::new(),
+            seen: Vec::new(),
+            writers: Writers::default(),
+        };
+        index.walk(history);
+        if let Some(cut) = history.cut {
+            index.complete = false;
+            index.notes.push(format!(
+                "the history is cut: line {} ends after {} bytes and was not read",
+                cut.line, cut.bytes
+            ));
+        } else if !index.complete {
+            index
+                .notes
+                .push("the history ends before the run was complete".to_owned());
+        }
+        index.index_writes();
+        index.find_sources();
+        index
+    }
+
+    /// Goes through the records once: clients, sessions, operations, reads, phases.
+    fn walk(&mut self, history: &'h History) {
+        let mut names: HashMap<&'h str, usize> = HashMap::new();
+        for spec in &history.header.clients {
+            let client = self.client(&mut names, &spec.name);
+            self.clients[client].kind = Some(spec.kind);
+        }
+        // The operation of each number, and whether it is complete.
+        let mut numbers: HashMap<u64, (OperationIndex, bool)> = HashMap::new();
+        let mut phase = Phase::Start;
+        for (place, record) in history.records.iter().enumerate() {
+            match &record.event {
+                Event::Phase(next) => {
+                    phase = *next;
+                    match next {
+                        Phase::Heal => self.healed = self.healed.or(Some(place)),
+                        Phase::Complete => self.complete = true,
+                        _ => {}
+                    }
+                }
+                Event::Invoke {
+                    client,
+                    operation: number,
+                    transaction,
+                } => {
+                    if numbers.contains_key(number) {
+                        self.contradiction(format!("operation {number} is invoked twice"));
+                        continue;
+                    }
+                    let client = self.client(&mut names, client);
+                    let session = self.clients[client].session;
+                    let operation = self.operations.len() as OperationIndex;
+                    numbers.insert(*number, (operation, false));
+                    self.sessions[session].operations.push(operation);
+                    self.operations.push(Operation {
+                        number: *number,
+                        session,
+                        transaction,
+                        outcome: Outcome::Unknown,
+                        invoked: place,
+                        probe: phase >= Phase::Probe && !transaction.is_read_only(),
+                        written: 0..0,
+                    });
+                }
+                Event::Ok {
+                    client, operation, ..
+                }
+                | Event::Fail {
+                    client, operation, ..
+                }
+                | Event::Info {
+                    client, operation, ..
+                } => {
+                    let client = self.client(&mut names, client);
+                    let Some((index, done)) = numbers.get_mut(operation) else {
+                        self.contradiction(format!(
+                            "operation {operation} is completed but was never invoked"
+                        ));
+                        continue;
+                    };
+                    let (index, done) = (*index, std::mem::replace(done, true));
+                    let session = self.operations[index as usize].session;
+                    if done || self.sessions[session].client != Some(client) {
+                        self.contradiction(format!(
+                            "operation {operation} is completed twice, or by another client"
+                        ));
+                        continue;
+                    }
+                    self.complete_operation(index, place, &record.event);
+                }
+                Event::IncarnationStart {
+                    client, session, ..
+                } => {
+                    let client = self.client(&mut names, client);
+                    self.start_incarnation(client, session, place);
+                }
+                Event::FinalRead {
+                    client,
+                    rows,
+                    error,
+                } => {
+                    let client = self.client(&mut names, client);
+                    let session = self.clients[client].session;
+                    self.clients[client].final_read_error = error.as_deref();
+                    if let Some(rows) = rows {
+                        let read = self.read(session, None, rows, place);
+                        self.sessions[session].final_read = Some(read);
+                    }
+                }
+                Event::FinalReadPostgres { rows, error } => {
+                    self.postgres_read_error = error.as_deref();
+                    if let Some(rows) = rows {
+                        let session = self.sessions.len();
+                        self.sessions.push(Session::new(None));
+                        let read = self.read(session, None, rows, place);
+                        self.sessions[session].final_read = Some(read);
+                        self.postgres_read = Some(read);
+                    }
+                }
+                Event::Status { client, .. }
+                | Event::Integrity { client, .. }
+                | Event::IncarnationEnd { client, .. } => {
+                    self.client(&mut names, client);
+                }
+                Event::Trouble { what } => {
+                    self.troubled = true;
+                    self.notes.push(format!("trouble: {what}"));
+                }
+                Event::Interrupted => {
+                    self.troubled = true;
+                    self.notes.push("the run was interrupted".to_owned());
+                }
+                Event::FaultBegin { .. } | Event::FaultEnd { .. } | Event::FaultSkipped { .. } => {}
+            }
+        }
+        // A read is recorded when it ends, and a final read after all others of its session; only
+        // operations that overlap can be out of session order.
+        for session in &mut self.sessions {
+            let reads = &self.reads;
+            session
+                .reads
+                .sort_by_key(|read| reads[*read].operation.unwrap_or(OperationIndex::MAX));
+        }
+    }
+
+    fn client(&mut self, names: &mut HashMap<&'h str, usize>, name: &'h str) -> usize {
+        *names.entry(name).or_insert_with(|| {
+            let client = self.clients.len();
+            self.clients.push(Client {
+                name,
+                kind: None,
+                session: self.sessions.len(),
+                database: None,
+                final_read_error: None,
+            });
+            self.sessions.push(Session::new(Some(client)));
+            client
+        })
+    }
+
+    fn start_incarnation(&mut self, client: usize, database: &'h str, place: usize) {
+        let before = self.clients[client].database.replace(database);
+        // A PostgreSQL client has no database of its own to lose.
+        if let Some(before) = before
+            && before != database
+            && self.clients[client].syncs()
+        {
+            self.lost_databases.push(LostDatabase {
+                client,
+                before,
+                after: database,
+                record: place,
+            });
+            self.clients[client].session = self.sessions.len();
+            self.sessions.push(Session::new(Some(client)));
+        }
+    }
+
+    fn complete_operation(&mut self, operation: OperationIndex, place: usize, event: &'h Event) {
+        let index = operation as usize;
+        self.operations[index].outcome = match event {
+            Event::Ok { reads, writes, .. } => {
+                let session = self.operations[index].session;
+                let read = self.read(session, Some(operation), reads, place);
+                Outcome::Ok {
+                    read,
+                    writes,
+                    completed: place,
+                }
+            }
+            Event::Fail { .. } => Outcome::Failed,
+            _ => Outcome::Unknown,
+        };
+    }
+
+    fn read(
+        &mut self,
+        session: usize,
+        operation: Option<OperationIndex>,
+        rows: &'h [(Key, Value)],
+        completed: usize,
+    ) -> usize {
+        let keys = self.header.keys;
+        // The usual case, every row in key order, needs no memory.
+        let all = rows.len() == keys as usize
+            && rows
+                .iter()
+                .zip(0..)
+                .all(|((key, _), expected)| *key == expected);
+        let present = (!all).then(|| {
+            let mut present: Vec<Key> = rows
+                .iter()
+                .map(|(key, _)| *key)
+                .filter(|key| *key < keys)
+                .collect();
+            present.sort_unstable();
+            present.dedup();
+            present
+        });
+        let read = self.reads.len();
+        self.reads.push(Read {
+            session,
+            operation,
+            rows,
+            completed,
+            first_source: 0,
+            present: present
+                .filter(|present| present.len() < keys as usize)
+                .map(Vec::into_boxed_slice),
+        });
+        self.sessions[session].reads.push(read);
+        read
+    }
+
+    /// The second step: which operation wrote which value to which rows.
+    fn index_writes(&mut self) {
+        let mut problems = Vec::new();
+        let mut values = Vec::new();
+        for (index, operation) in self.operations.iter_mut().enumerate() {
+            let start = self.written_keys.len();
+            let transaction = operation.transaction;
+            match operation.outcome {
+                Outcome::Ok { writes, .. } => {
+                    for (key, value) in writes {
+                        if *value == transaction.value && transaction.keys.contains(key) {
+                            self.written_keys.push(*key);
+                        } else {
+                            problems.push(format!(
+                                "operation {} says that it wrote k{key} = {value}, which it was not \
+                                 told to write",
+                                operation.number
+                            ));
+                        }
+                    }
+                }
+                _ => self.written_keys.extend(&transaction.keys),
+            }
+            self.written_keys[start..].sort_unstable();
+            operation.written = start..self.written_keys.len();
+            if !transaction.is_read_only() {
+                if transaction.value > INITIAL_VALUE {
+                    values.push((transaction.value, index as OperationIndex));
+                } else {
+                    problems.push(format!(
+                        "operation {} writes {}, which is not above the initial value",
+                        operation.number, transaction.value
+                    ));
+                }
+            }
+        }
+        for problem in problems {
+            self.contradiction(problem);
+        }
+        self.seen = vec![false; self.written_keys.len()];
+        self.writers = Writers::new(&values);
+        let ambiguous = self.writers.ambiguous.clone();
+        for value in ambiguous {
+            self.contradiction(format!("several operations write the value {value}"));
+        }
+        let rows = self.reads.iter().flat_map(|read| read.rows);
+        let keys = rows
+            .map(|(key, _)| *key)
+            .chain(self.written_keys.iter().copied())
+            .filter(|key| *key < self.header.keys);
+        self.key_count = keys.max().map_or(0, |key| key as usize + 1);
+    }
+
+    /// The third step: who wrote each value that was read.
+    fn find_sources(&mut self) {
+        let total = self.reads.iter().map(|read| read.rows.len()).sum();
+        let mut sources = Vec::with_capacity(total);
+        for read in 0..self.reads.len() {
+            self.reads[read].first_source = sources.len();
+            for (key, value) in self.reads[read].rows {
+                let source = match self.trace(&self.reads[read], *key, *value) {
+                    Ok(source) => source,
+                    Err(_) => Source::Nowhere,
+                };
+                if let Source::Operation(writer) = source
+                    && let Some(at) = self.position_of_write(writer, *key)
+                {
+                    self.seen[at] = true;
+                }
+                sources.push(source);
+            }
+        }
+        self.sources = sources;
+    }
+
+    /// Who wrote a value that was read, or why nobody can have.
+    pub fn trace(&self, read: &Read, key: Key, value: Value) -> Result<Source, Impossible> {
+        if key >= self.header.keys {
+            return Err(Impossible::NoSuchRow);
+        }
+        if value == INITIAL_VALUE {
+            return Ok(Source::Initial);
+        }
+        let writer = match self.writers.of(value) {
+            None => return Err(Impossible::NeverWritten),
+            Some(AMBIGUOUS) => return Ok(Source::Ambiguous),
+            Some(writer) => writer,
+        };
+        let operation = &self.operations[writer as usize];
+        if self.position_of_write(writer, key).is_none() {
+            return Err(if operation.transaction.keys.contains(&key) {
+                Impossible::NotWritten(writer)
+            } else {
+                Impossible::OtherKeys(writer)
+            });
+        }
+        if matches!(operation.outcome, Outcome::Failed) {
+            return Err(Impossible::Aborted(writer));
+        }
+        if read.operation == Some(writer) {
+            return Err(Impossible::OwnLaterWrite(writer));
+        }
+        if operation.invoked > read.completed {
+            return Err(Impossible::FromTheFuture(writer));
+        }
+        Ok(Source::Operation(writer))
+    }
+
+    fn position_of_write(&self, writer: OperationIndex, key: Key) -> Option<usize> {
+        let written = self.operations[writer as usize].written.clone();
+        self.written_keys[written.clone()]
+            .binary_search(&key)
+            .ok()
+            .map(|at| written.start + at)
+    }
+
+    /// The sources of a read's rows, in parallel to the rows.
+    pub fn sources(&self, read: &Read) -> &[Source] {
+        &self.sources[read.first_source..][..read.rows.len()]
+    }
+
+    /// The keys that an operation has certainly written: what its answer says, or, if the answer was
+    /// lost, what somebody has read of it.
+    pub fn certain_writes(&self, operation: OperationIndex) -> impl Iterator<Item = Key> + '_ {
+        let operation = &self.operations[operation as usize];
+        let certain = matches!(operation.outcome, Outcome::Ok { .. });
+        operation
+            .written
+            .clone()
+            .filter(move |at| certain || self.seen[*at])
+            .map(|at| self.written_keys[at])
+    }
+
+    /// Whether the operation is a committed one of that session: what a session wrote *itself*. For
+    /// an operation whose answer was lost the session can not know.
+    pub fn is_own(&self, operation: OperationIndex, session: usize) -> bool {
+        let operation = &self.operations[operation as usize];
+        operation.session == session && matches!(operation.outcome, Outcome::Ok { .. })
+    }
+
+    /// The time of a record, in microseconds.
+    pub fn time(&self, record: usize) -> u64 {
+        self.records[record].time
+    }
+
+    /// Whether the history is whole and nothing else speaks against an `ok`.
+    pub fn complete_and_untroubled(&self) -> bool {
+        self.complete && !self.troubled
+    }
+
+    pub fn into_notes(self) -> Vec<String> {
+        self.notes
+    }
+
+    /// The history breaks its own rules: it may still prove violations, but not their absence.
+    fn contradiction(&mut self, what: String) {
+        /// Enough to understand what is wrong.
+        const TOLD: usize = 20;
+        self.troubled = true;
+        if self.notes.len() < TOLD {
+            self.notes
+                .push(format!("the history contradicts itself: {what}"));
+        }
+    }
+}
+
+impl Session {
+    fn new(client: Option<usize>) -> Self {
+        Session {
+            client,
+            operations: Vec::new(),
+            reads: Vec::new(),
+            final_read: None,
+        }
+    }
+}
+
+/// Which operation writes a value.
+#[derive(Default)]
+struct Writers {
+    /// By value, [`NOBODY`] where there is none. Values count up from zero, so this is short.
+    dense: Vec<OperationIndex>,
+    /// The values that are too high for that.
+    sparse: HashMap<Value, OperationIndex>,
+    /// The values that several operations write.
+    ambiguous: Vec<Value>,
+}
+
+const NOBODY: OperationIndex = OperationIndex::MAX;
+const AMBIGUOUS: OperationIndex = OperationIndex::MAX - 1;
+
+impl Writers {
+    fn new(values: &[(Value, OperationIndex)]) -> Self {
+        let limit = 4 * values.len() + 1024;
+        let mut writers = Writers::default();
+        for (value, operation) in values {
+            let entry = match usize::try_from(*value) {
+                Ok(at) if at < limit => {
+                    if at >= writers.dense.len() {
+                        writers.dense.resize(at + 1, NOBODY);
+                    }
+                    &mut writers.dense[at]
+                }
+                _ => writers.sparse.entry(*value).or_insert(NOBODY),
+            };
+            *entry = match *entry {
+                NOBODY => *operation,
+                AMBIGUOUS => AMBIGUOUS,
+                _ => {
+                    writers.ambiguous.push(*value);
+                    AMBIGUOUS
+                }
+            };
+        }
+        writers
+    }
+
+    fn of(&self, value: Value) -> Option<OperationIndex> {
+        let operation = match usize::try_from(value) {
+            Ok(at) if at < self.dense.len() => self.dense[at],
+            _ => self.sparse.get(&value).copied().unwrap_or(NOBODY),
+        };
+        (operation != NOBODY).then_some(operation)
+    }
+}

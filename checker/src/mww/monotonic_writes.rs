@@ -1,0 +1,51 @@
+//! *Monotonic writes*: a session's writes are seen in their order. A read that shows a transaction of
+//! another session holds, for every row, at least the highest value that this session had written to
+//! it in earlier transactions.
+//!
+//! Algorithm: go through each session in its order, and keep the floor of what it has written; before
+//! a transaction's writes are added, compare with it every read for which the transaction is the
+//! latest of its session.
+
+use squall_protocol::verdict::{Property, Violation};
+
+use super::floor::Floor;
+use super::index::{Index, OperationIndex, Outcome};
+use super::shown::Shown;
+use super::words;
+use crate::evidence::Findings;
+
+pub(super) fn judge(index: &Index, shown: &Shown) -> Findings {
+    let mut findings = Findings::new(Property::MonotonicWrites);
+    let mut written: Floor<OperationIndex> = Floor::new(index.key_count);
+    for session in &index.sessions {
+        for operation in &session.operations {
+            for read in shown.reads(*operation) {
+                let read = &index.reads[read];
+                written.compare(index, read, &mut findings, |findings, below| {
+                    findings.violate(read.completed, || Violation {
+                        summary: format!(
+                            "{}. Before that, {} had written {} in {}, yet the same read {}.",
+                            words::shows(index, read, *operation),
+                            words::client(index, *operation),
+                            words::row(below.key, below.floor),
+                            words::operation(index, below.evidence),
+                            words::has(below.key, below.value),
+                        ),
+                        operations: words::numbers(
+                            index,
+                            [read.operation, Some(*operation), Some(below.evidence)],
+                        ),
+                    });
+                });
+            }
+            if let Outcome::Ok { .. } = index.operations[*operation as usize].outcome {
+                let value = index.operations[*operation as usize].transaction.value;
+                for key in index.certain_writes(*operation) {
+                    written.raise(key, value, *operation);
+                }
+            }
+        }
+        written.clear();
+    }
+    findings
+}

@@ -1,0 +1,294 @@
+//! The two properties of liveness. Both count from the heal, when every fault is over, and give every
+//! client the deadline that the header names.
+//!
+//! *Queue drained*: every syncing client reports, in time, that its upload queue is empty and that
+//! the server has acknowledged everything. The report must come after the client's last write, which
+//! is its probe.
+//!
+//! *Recovered in time*: every client reads, in time and all at once, every probe that committed: in
+//! each row that a probe wrote, the probe's value or a higher one.
+//!
+//! Something that never came is a violation only if the history goes on to its proper end, past the
+//! deadline, and no trouble of the infrastructure could have held it up. Otherwise it is unknown.
+
+use squall_protocol::control::ClientStatus;
+use squall_protocol::history::Event;
+use squall_protocol::verdict::{Property, Violation};
+
+use super::floor::Floor;
+use super::index::{Index, OperationIndex, Outcome};
+use super::words;
+use crate::evidence::Findings;
+
+/// What is known about the clients after the heal.
+pub(super) struct Recovery {
+    pub queue_drained: Findings,
+    pub recovered_in_time: Findings,
+    /// For each client whether it has read every probe at last, be it in time or not.
+    pub recovered: Vec<bool>,
+    /// For each client whether all its writes have reached the server at last.
+    pub drained: Vec<bool>,
+}
+
+/// The time that clients have to recover.
+struct Allowance {
+    /// The index of the record that began the heal.
+    healed: usize,
+    /// The time of the heal, and of the deadline, in microseconds.
+    from: u64,
+    until: u64,
+    /// Whether what is missing at the end of the history counts as late.
+    conclusive: bool,
+}
+
+pub(super) fn judge(index: &Index) -> Recovery {
+    let mut recovery = Recovery {
+        queue_drained: Findings::new(Property::QueueDrained),
+        recovered_in_time: Findings::new(Property::RecoveredInTime),
+        recovered: vec![false; index.clients.len()],
+        drained: vec![false; index.clients.len()],
+    };
+    if !index.clients.iter().any(|client| client.syncs()) {
+        recovery
+            .queue_drained
+            .does_not_apply("no client of this fleet has an upload queue");
+    }
+    let Some(healed) = index.healed else {
+        let why = "the history ends before the heal";
+        recovery.queue_drained.doubt(why.to_owned());
+        recovery.recovered_in_time.doubt(why.to_owned());
+        return recovery;
+    };
+    let from = index.time(healed);
+    let until = from.saturating_add(index.header.recovery_deadline_ms.saturating_mul(1000));
+    let last = index.records.last().map_or(0, |record| record.time);
+    let allowance = Allowance {
+        healed,
+        from,
+        until,
+        conclusive: index.complete_and_untroubled() && last >= until,
+    };
+    queue_drained(index, &allowance, &mut recovery);
+    recovered_in_time(index, &allowance, &mut recovery);
+    for findings in [&mut recovery.queue_drained, &mut recovery.recovered_in_time] {
+        if !index.complete_and_untroubled() {
+            findings.doubt("the history is not complete, or there was trouble".to_owned());
+        }
+    }
+    recovery
+}
+
+fn queue_drained(index: &Index, allowance: &Allowance, recovery: &mut Recovery) {
+    let last_writes = last_writes(index);
+    let mut statuses: Vec<Vec<(usize, &ClientStatus)>> = vec![Vec::new(); index.clients.len()];
+    let names: std::collections::HashMap<&str, usize> = index
+        .clients
+        .iter()
+        .enumerate()
+        .map(|(number, client)| (client.name, number))
+        .collect();
+    for (record, entry) in index.records.iter().enumerate().skip(allowance.healed) {
+        if let Event::Status { client, status } = &entry.event {
+            statuses[names[client.as_str()]].push((record, status));
+        }
+    }
+    for (number, client) in index.clients.iter().enumerate() {
+        if !client.syncs() {
+            recovery.drained[number] = true;
+            continue;
+        }
+        let drained = statuses[number].iter().find(|(record, status)| {
+            *record > last_writes[number] && status.queue == 0 && status.acknowledged
+        });
+        recovery.drained[number] = drained.is_some();
+        let findings = &mut recovery.queue_drained;
+        match drained {
+            Some((record, _)) => {
+                allowance.arrived(index, *record, findings, || {
+                    format!("{}'s upload queue was drained", client.name)
+                });
+            }
+            None => {
+                let state = match statuses[number].last() {
+                    Some((_, status)) => format!(
+                        "its last status shows {} rows in it and {} acknowledged",
+                        status.queue,
+                        if status.acknowledged {
+                            "all"
+                        } else {
+                            "not all"
+                        },
+                    ),
+                    None => "there is no status of it after the heal".to_owned(),
+                };
+                allowance.never(index, findings, Vec::new(), || {
+                    format!("{}'s upload queue was never drained: {state}", client.name)
+                });
+            }
+        }
+    }
+}
+
+/// For each client the record in which it last acknowledged a write.
+fn last_writes(index: &Index) -> Vec<usize> {
+    let mut last = vec![0; index.clients.len()];
+    for operation in &index.operations {
+        if let Outcome::Ok {
+            completed, writes, ..
+        } = operation.outcome
+            && !writes.is_empty()
+            && let Some(client) = index.sessions[operation.session].client
+        {
+            last[client] = last[client].max(completed);
+        }
+    }
+    last
+}
+
+fn recovered_in_time(index: &Index, allowance: &Allowance, recovery: &mut Recovery) {
+    let findings = &mut recovery.recovered_in_time;
+    let mut probes: Floor<OperationIndex> = Floor::new(index.key_count);
+    let mut probed = vec![false; index.clients.len()];
+    for (number, operation) in (0..).zip(&index.operations) {
+        if operation.probe
+            && let Outcome::Ok { .. } = operation.outcome
+        {
+            for key in index.certain_writes(number) {
+                probes.raise(key, operation.transaction.value, number);
+            }
+            if let Some(client) = index.sessions[operation.session].client {
+                probed[client] = true;
+            }
+        }
+    }
+    if !probed.contains(&true) {
+        findings.doubt("no probe committed after the heal".to_owned());
+        return;
+    }
+    for (client, probed) in index.clients.iter().zip(&probed) {
+        if !probed {
+            findings.doubt(format!("{} has no probe that committed", client.name));
+        }
+    }
+    // For each client the first read that shows all probes, and otherwise the last read.
+    let mut complete: Vec<Option<usize>> = vec![None; index.clients.len()];
+    let mut last: Vec<Option<usize>> = vec![None; index.clients.len()];
+    let mut ignored = Findings::new(Property::RecoveredInTime);
+    for session in &index.sessions {
+        let Some(client) = session.client else {
+            continue;
+        };
+        for read in &session.reads {
+            if index.reads[*read].completed < allowance.healed || complete[client].is_some() {
+                continue;
+            }
+            let mut missing = false;
+            probes.compare(index, &index.reads[*read], &mut ignored, |_, _| {
+                missing = true
+            });
+            last[client] = Some(*read);
+            if !missing {
+                complete[client] = Some(*read);
+            }
+        }
+    }
+    for (number, client) in index.clients.iter().enumerate() {
+        recovery.recovered[number] = complete[number].is_some();
+        match complete[number] {
+            Some(read) => {
+                allowance.arrived(index, index.reads[read].completed, findings, || {
+                    format!("{} saw all probes", client.name)
+                });
+            }
+            None => {
+                let (what, operations) = match last[number] {
+                    Some(read) => first_missing(index, read, &probes),
+                    None => (
+                        "it did not read at all after the heal".to_owned(),
+                        Vec::new(),
+                    ),
+                };
+                allowance.never(index, findings, operations, || {
+                    format!("{} never saw all probes: {what}", client.name)
+                });
+            }
+        }
+    }
+}
+
+/// A probe that a read does not show.
+fn first_missing(index: &Index, read: usize, probes: &Floor<OperationIndex>) -> (String, Vec<u64>) {
+    let read = &index.reads[read];
+    let mut first = None;
+    let mut ignored = Findings::new(Property::RecoveredInTime);
+    probes.compare(index, read, &mut ignored, |_, below| {
+        first.get_or_insert(below);
+    });
+    match first {
+        Some(below) => (
+            format!(
+                "{} wrote {} in {}, but at last, in {}, it {}",
+                words::client(index, below.evidence),
+                words::row(below.key, below.floor),
+                words::operation(index, below.evidence),
+                words::place(index, read),
+                words::has(below.key, below.value).replacen("has", "had", 1),
+            ),
+            words::numbers(index, [Some(below.evidence), read.operation]),
+        ),
+        None => ("its last read is not whole".to_owned(), Vec::new()),
+    }
+}
+
+impl Allowance {
+    /// Something came, in the record: in time or late.
+    fn arrived(
+        &self,
+        index: &Index,
+        record: usize,
+        findings: &mut Findings,
+        what: impl FnOnce() -> String,
+    ) {
+        let time = index.time(record);
+        let took = time.saturating_sub(self.from);
+        if time <= self.until {
+            findings.exercise(1);
+        } else if index.troubled {
+            findings.doubt(format!("{} {} after the heal", what(), seconds(took)));
+        } else {
+            findings.exercise(1);
+            findings.violate(record, || Violation {
+                summary: format!(
+                    "{} only {} after the heal; the deadline was {}.",
+                    what(),
+                    seconds(took),
+                    seconds(self.until - self.from)
+                ),
+                operations: Vec::new(),
+            });
+        }
+    }
+
+    /// Something did not come.
+    fn never(
+        &self,
+        index: &Index,
+        findings: &mut Findings,
+        operations: Vec<u64>,
+        what: impl FnOnce() -> String,
+    ) {
+        if self.conclusive {
+            findings.exercise(1);
+            findings.violate(index.records.len(), || Violation {
+                summary: format!("{}.", what()),
+                operations,
+            });
+        } else {
+            findings.doubt(what());
+        }
+    }
+}
+
+fn seconds(microseconds: u64) -> String {
+    format!("{:.1} s", microseconds as f64 / 1e6)
+}

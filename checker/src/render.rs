@@ -1,0 +1,113 @@
+//! A verdict as text for a person.
+
+use std::fmt::{self, Write as _};
+
+use squall_protocol::verdict::{Judgement, PropertyVerdict, Verdict};
+
+/// The verdict as plain text: a table of the properties, then the reasons and the examples.
+///
+/// Every line ends with a newline. There is no colour and no dependence on a terminal's width.
+pub fn render(verdict: &Verdict) -> String {
+    let mut text = String::new();
+    // Writing to a string can not fail.
+    let _ = write(&mut text, verdict);
+    text
+}
+
+fn write(out: &mut String, verdict: &Verdict) -> fmt::Result {
+    writeln!(out, "verdict: {}", word(verdict.judgement))?;
+    writeln!(out)?;
+    let counts = &verdict.counts;
+    writeln!(
+        out,
+        "operations: {} ok, {} failed, {} unknown; {} rows read, {} written",
+        grouped(counts.ok),
+        grouped(counts.fail),
+        grouped(counts.info),
+        grouped(counts.rows_read),
+        grouped(counts.rows_written),
+    )?;
+    if !counts.faults.is_empty() {
+        let faults: Vec<String> = counts
+            .faults
+            .iter()
+            .map(|(name, faults)| match faults.skipped {
+                0 => format!("{name} {}", faults.caused),
+                skipped => format!("{name} {} ({skipped} skipped)", faults.caused),
+            })
+            .collect();
+        writeln!(out, "faults: {}", faults.join(", "))?;
+    }
+    writeln!(out)?;
+    writeln!(
+        out,
+        "{:<20}  {:<9}  {:>13}  {:>10}",
+        "property", "judgement", "exercised", "violations"
+    )?;
+    for property in &verdict.properties {
+        writeln!(
+            out,
+            "{:<20}  {:<9}  {:>13}  {:>10}",
+            property.property.name(),
+            word(property.judgement),
+            grouped(property.exercised),
+            grouped(property.violations),
+        )?;
+    }
+    for property in &verdict.properties {
+        write_details(out, property)?;
+    }
+    if !verdict.notes.is_empty() {
+        writeln!(out)?;
+        writeln!(out, "notes")?;
+        for note in &verdict.notes {
+            writeln!(out, "- {note}")?;
+        }
+    }
+    Ok(())
+}
+
+fn write_details(out: &mut String, property: &PropertyVerdict) -> fmt::Result {
+    if property.examples.is_empty() && property.note.is_none() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    writeln!(
+        out,
+        "{}: {}",
+        property.property.name(),
+        word(property.judgement)
+    )?;
+    for example in &property.examples {
+        writeln!(out, "- {}", example.summary)?;
+    }
+    let shown = property.examples.len() as u64;
+    if property.violations > shown && shown > 0 {
+        writeln!(out, "- and so on: {} in all", grouped(property.violations))?;
+    }
+    if let Some(note) = &property.note {
+        writeln!(out, "  note: {note}")?;
+    }
+    Ok(())
+}
+
+fn word(judgement: Judgement) -> &'static str {
+    match judgement {
+        Judgement::Ok => "ok",
+        Judgement::Violation => "VIOLATION",
+        Judgement::Unknown => "unknown",
+    }
+}
+
+/// A number with its digits in groups of three: `1 234 567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,541 @@
+//! Small histories of the workload `mww`, one way to break each property at a time.
+
+mod support;
+
+use squall_protocol::history::{Event, Phase};
+use squall_protocol::plan::ClientKind;
+use squall_protocol::verdict::{Judgement, Property};
+use support::{Story, of};
+
+/// A healthy history in which every property is put to the test.
+fn healthy() -> Story {
+    let mut story = Story::new(3);
+    story.start("a", 1, "db-a");
+    story.write("a", &[-1, -1, -1], 1, &[0, 1]);
+    story.read("a", &[1, 1, -1]);
+    story.write("b", &[1, 1, -1], 2, &[1, 2]);
+    story.start("a", 2, "db-a");
+    story.read("a", &[1, 2, 2]);
+    story.write("a", &[1, 2, 2], 3, &[2]);
+    story.read("c", &[1, 2, 3]);
+    story
+}
+
+#[test]
+fn a_healthy_history_is_ok() {
+    let mut story = healthy();
+    story.good_end(&[1, 2, 3]);
+    story.assert_ok();
+    for property in story.verdict().properties {
+        assert!(property.exercised > 0, "{property:?}");
+        assert_eq!(property.note, None, "{property:?}");
+    }
+}
+
+#[test]
+fn a_session_loses_its_own_write() {
+    let mut story = Story::new(2);
+    story.write("a", &[-1, -1], 1, &[0]);
+    story.read("a", &[-1, -1]);
+    let verdict = story.assert_violates(&[Property::ReadYourWrites]);
+    let found = of(&verdict, Property::ReadYourWrites);
+    assert_eq!((found.exercised, found.violations), (1, 1));
+    assert_eq!(found.examples[0].operations, [2, 1]);
+}
+
+#[test]
+fn a_session_outlives_kills_and_lost_answers() {
+    let mut story = Story::new(2);
+    story.start("a", 1, "db-a");
+    story.write("a", &[-1, -1], 1, &[0]);
+    let lost = story.invoke("a", 2, &[1]);
+    story.info("a", lost);
+    story.start("a", 2, "db-a");
+    story.read("a", &[-1, -1]);
+    story.assert_violates(&[Property::ReadYourWrites]);
+}
+
+#[test]
+fn a_session_reads_backwards() {
+    let mut story = Story::new(1);
+    story.write("a", &[-1], 1, &[0]);
+    story.write("a", &[1], 2, &[0]);
+    story.read("b", &[2]);
+    story.read("b", &[1]);
+    let verdict = story.assert_violates(&[Property::MonotonicReads]);
+    assert_eq!(
+        of(&verdict, Property::MonotonicReads).examples[0].operations,
+        [4, 3, 2]
+    );
+}
+
+#[test]
+fn every_later_stale_read_is_counted() {
+    let mut story = Story::new(1);
+    story.write("a", &[-1], 1, &[0]);
+    story.read("b", &[1]);
+    for _ in 0..7 {
+        story.read("b", &[-1]);
+    }
+    let found = story.property(Property::MonotonicReads);
+    assert_eq!((found.violations, found.examples.len()), (7, 5));
+}
+
+#[test]
+fn a_transaction_is_torn() {
+    let mut story = Story::new(2);
+    story.write("a", &[-1, -1], 1, &[0, 1]);
+    story.read("b", &[1, -1]);
+    let verdict = story.assert_violates(&[Property::AtomicVisibility]);
+    assert_eq!(
+        of(&verdict, Property::AtomicVisibility).examples[0].operations,
+        [2, 1]
+    );
+}
+
+#[test]
+fn rows_of_concurrent_transactions_may_be_won_one_each() {
+    let mut story = Story::new(2);
+    story.write("a", &[-1, -1], 10, &[0, 1]);
+    // b suppresses nothing: it has not seen 10, so it writes row 1 only, with a lower value.
+    story.write("b", &[-1, -1], 9, &[0, 1]);
+    story.write("b", &[9, 9], 11, &[1]);
+    story.read("c", &[10, 11]);
+    story.assert_violates(&[]);
+}
+
+#[test]
+fn a_torn_transaction_of_a_lost_answer_counts_where_it_was_seen() {
+    // Row 1 may have been left out, for all that anyone has seen.
+    let mut story = Story::new(2);
+    let lost = story.invoke("a", 1, &[0, 1]);
+    story.info("a", lost);
+    story.read("b", &[1, -1]);
+    story.assert_violates(&[]);
+    // Now somebody has seen it.
+    story.read("c", &[1, 1]);
+    story.assert_violates(&[Property::AtomicVisibility]);
+}
+
+#[test]
+fn a_sessions_writes_are_seen_out_of_order() {
+    let mut story = Story::new(2);
+    story.write("a", &[-1, -1], 1, &[0]);
+    story.write("a", &[1, -1], 2, &[1]);
+    story.read("b", &[-1, 2]);
+    let verdict = story.assert_violates(&[Property::MonotonicWrites]);
+    assert_eq!(
+        of(&verdict, Property::MonotonicWrites).examples[0].operations,
+        [3, 2, 1]
+    );
+}
+
+#[test]
+fn writes_before_a_lost_answer_are_in_its_past() {
+    let mut story = Story::new(2);
+    story.write("a", &[-1, -1], 1, &[0]);
+    let lost = story.invoke("a", 2, &[1]);
+    story.info("a", lost);
+    story.read("b", &[-1, 2]);
+    story.assert_violates(&[Property::MonotonicWrites]);
+}
+
+#[test]
+fn a_lost_answer_is_not_in_the_past_of_what_follows() {
+    // It may have committed after the session went on.
+    let mut story = Story::new(2);
+    let lost = story.invoke("p", 1, &[0]);
+    story.info("p", lost);
+    story.read("p", &[-1, -1]);
+    story.write("p", &[-1, -1], 2, &[1]);
+    story.read("b", &[-1, 2]);
+    story.read("b", &[1, 2]);
+    story.assert_violates(&[]);
+    // Once the session has read it, it is.
+    story.read("p", &[1, 2]);
+    story.read("p", &[-1, 2]);
+    story.assert_violates(&[Property::MonotonicReads]);
+}
+
+#[test]
+fn a_write_is_seen_without_what_its_session_had_read() {
+    let mut story = Story::new(2);
+    story.write("a", &[-1, -1], 1, &[0]);
+    story.write("b", &[1, -1], 2, &[1]);
+    story.read("c", &[-1, 2]);
+    let verdict = story.assert_violates(&[Property::WritesFollowReads]);
+    assert_eq!(
+        of(&verdict, Property::WritesFollowReads).examples[0].operations,
+        [3, 2, 1]
+    );
+}
+
+#[test]
+fn a_read_may_come_before_the_answer_of_its_writer() {
+    let mut story = Story::new(2);
+    let late = story.invoke("a", 1, &[0, 1]);
+    story.read("b", &[1, -1]);
+    story.ok("a", late, support::rows(&[-1, -1]), vec![(0, 1), (1, 1)]);
+    story.assert_violates(&[Property::AtomicVisibility]);
+}
+
+#[test]
+fn values_from_nowhere() {
+    let mut story = Story::new(2);
+    let failed = story.invoke("a", 1, &[0]);
+    story.fail("a", failed);
+    story.write("a", &[-1, -1], 2, &[0]);
+    story.assert_violates(&[]);
+    for (values, why) in [
+        (&[77, -1][..], "nobody ever wrote"),
+        (&[-1, 2], "not to this row"),
+        (&[1, -1], "aborted read (G1a)"),
+        (&[5, -1], "invoked only after"),
+        (&[-1, -1, -1], "a row that does not exist"),
+        (&[-1], "did not find k1 in operation"),
+    ] {
+        let mut story = story.clone();
+        story.read("c", values);
+        story.write("b", &[2, -1], 5, &[0]);
+        let verdict = story.assert_violates(&[Property::NoThinAirRead]);
+        let found = of(&verdict, Property::NoThinAirRead);
+        assert_eq!(found.violations, 1);
+        assert!(found.examples[0].summary.contains(why), "{found:?}");
+    }
+}
+
+#[test]
+fn a_write_that_was_left_out_is_read() {
+    let mut story = Story::new(1);
+    story.write("a", &[-1], 5, &[0]);
+    story.write("a", &[5], 4, &[0]);
+    story.read("b", &[4]);
+    let verdict = story.assert_violates(&[Property::NoThinAirRead]);
+    let found = of(&verdict, Property::NoThinAirRead);
+    assert!(found.examples[0].summary.contains("left out"), "{found:?}");
+}
+
+#[test]
+fn an_operation_reads_its_own_later_write() {
+    let mut story = Story::new(1);
+    let operation = story.invoke("a", 1, &[0]);
+    story.ok("a", operation, vec![(0, 1)], vec![(0, 1)]);
+    story.assert_violates(&[Property::NoThinAirRead]);
+}
+
+#[test]
+fn a_row_vanishes() {
+    let mut story = Story::new(2);
+    story.write("a", &[-1, -1], 1, &[0, 1]);
+    story.read("b", &[1, 1]);
+    let read = story.invoke("b", -1, &[]);
+    story.ok("b", read, vec![(1, 1)], Vec::new());
+    story.assert_violates(&[
+        Property::MonotonicReads,
+        Property::AtomicVisibility,
+        Property::NoThinAirRead,
+    ]);
+}
+
+#[test]
+fn a_row_is_there_twice() {
+    let mut story = Story::new(1);
+    let read = story.invoke("b", -1, &[]);
+    story.ok("b", read, vec![(0, -1), (0, -1)], Vec::new());
+    story.assert_violates(&[Property::NoThinAirRead]);
+}
+
+#[test]
+fn a_final_read_is_a_read() {
+    let mut story = Story::new(2);
+    story.write("a", &[-1, -1], 1, &[0, 1]);
+    story.final_read("a", &[-1, -1]);
+    story.postgres(&[1, -1]);
+    story.assert_violates(&[Property::ReadYourWrites, Property::AtomicVisibility]);
+}
+
+/// The end of a history, with one thing changed.
+fn end_with(change: impl Fn(&mut Story, &str) -> bool) -> Story {
+    let mut story = healthy();
+    let values = [1003, 2, 3];
+    let clients = ["a", "b", "c", "p"];
+    story.phase(Phase::Heal);
+    story.phase(Phase::Probe);
+    let mut first = [1, 2, 3];
+    for (client, value) in clients.iter().zip(1000..) {
+        story.write(client, &first, value, &[0]);
+        first[0] = value;
+    }
+    for client in clients {
+        if !change(&mut story, &format!("read {client}")) {
+            story.read(client, &values);
+        }
+        if !change(&mut story, &format!("status {client}")) {
+            story.status(client, 0, true);
+        }
+    }
+    story.phase(Phase::FinalRead);
+    for client in clients {
+        if !change(&mut story, &format!("final {client}")) {
+            story.final_read(client, &values);
+        }
+        if !change(&mut story, &format!("integrity {client}")) {
+            story.integrity(client, &["ok"]);
+        }
+    }
+    if !change(&mut story, "postgres") {
+        story.postgres(&values);
+    }
+    story.wait_ms(200);
+    if !change(&mut story, "complete") {
+        story.phase(Phase::Complete);
+    }
+    story
+}
+
+#[test]
+fn the_unchanged_end_is_ok() {
+    end_with(|_, _| false).assert_ok();
+}
+
+#[test]
+fn a_replica_diverges() {
+    // The row's values have been read and written with others: other guarantees break as well.
+    let story = end_with(|story, what| {
+        what == "final c" && {
+            story.final_read("c", &[1003, 2, -1]);
+            true
+        }
+    });
+    story.assert_violates(&[
+        Property::MonotonicReads,
+        Property::WritesFollowReads,
+        Property::AtomicVisibility,
+        Property::StrongConvergence,
+    ]);
+}
+
+#[test]
+fn postgres_lacks_an_acknowledged_write() {
+    let story = end_with(|story, what| {
+        what == "postgres" && {
+            story.postgres(&[1003, 2, 2]);
+            true
+        }
+    });
+    let verdict = story.verdict();
+    let found = of(&verdict, Property::StrongConvergence);
+    assert_eq!(found.violations, 1);
+    assert!(
+        found.examples[0].summary.contains("a wrote k2 = 3"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_missing_final_read_is_named() {
+    let story = end_with(|_, what| what == "final b");
+    let verdict = story.assert_violates(&[]);
+    let found = of(&verdict, Property::StrongConvergence);
+    assert_eq!(found.judgement, Judgement::Unknown);
+    assert!(found.note.unwrap().contains("final read of b is missing"));
+    assert_eq!(verdict.judgement, Judgement::Unknown);
+}
+
+#[test]
+fn a_queue_does_not_drain() {
+    let story = end_with(|story, what| {
+        what == "status b" && {
+            story.status("b", 4, false);
+            true
+        }
+    });
+    let verdict = story.assert_violates(&[Property::QueueDrained]);
+    assert_eq!(verdict.exit_code(), 3);
+    assert!(
+        of(&verdict, Property::QueueDrained).examples[0]
+            .summary
+            .contains("4 rows"),
+    );
+    // Nobody is accused of not having what b did not upload.
+    let found = of(&verdict, Property::StrongConvergence);
+    assert!(found.note.unwrap().contains("b is left out"));
+}
+
+#[test]
+fn a_status_from_before_the_last_write_proves_nothing() {
+    let mut story = healthy();
+    story.phase(Phase::Heal);
+    story.status("a", 0, true);
+    story.phase(Phase::Probe);
+    story.write("a", &[1, 2, 3], 1000, &[0]);
+    story.wait_ms(200);
+    story.phase(Phase::Complete);
+    let found = story.property(Property::QueueDrained);
+    assert_eq!(found.judgement, Judgement::Violation);
+    assert!(found.examples.iter().any(|e| e.summary.starts_with("a's")));
+}
+
+#[test]
+fn a_client_does_not_recover() {
+    let story = end_with(|story, what| match what {
+        "read c" => {
+            story.read("c", &[1002, 2, 3]);
+            true
+        }
+        "final c" => {
+            story.final_read("c", &[1002, 2, 3]);
+            true
+        }
+        _ => false,
+    });
+    let verdict = story.assert_violates(&[Property::RecoveredInTime]);
+    assert!(
+        of(&verdict, Property::RecoveredInTime).examples[0]
+            .summary
+            .contains("p wrote k0 = 1003"),
+    );
+}
+
+#[test]
+fn a_client_recovers_too_late() {
+    let story = end_with(|story, what| match what {
+        "read c" => true,
+        "final c" => {
+            story.wait_ms(150);
+            story.final_read("c", &[1003, 2, 3]);
+            true
+        }
+        _ => false,
+    });
+    let verdict = story.assert_violates(&[Property::RecoveredInTime]);
+    assert_eq!(verdict.exit_code(), 3);
+}
+
+#[test]
+fn what_never_came_is_unknown_in_an_incomplete_or_troubled_run() {
+    let stuck = |story: &mut Story, what: &str| {
+        what == "status b" && {
+            story.status("b", 4, false);
+            true
+        }
+    };
+    let incomplete = end_with(|story, what| stuck(story, what) || what == "complete");
+    let troubled = end_with(|story, what| {
+        if what == "postgres" {
+            story.trouble("chromedriver died");
+        }
+        stuck(story, what)
+    });
+    let interrupted = end_with(|story, what| {
+        if what == "postgres" {
+            story.record(Event::Interrupted);
+        }
+        stuck(story, what)
+    });
+    for story in [incomplete, troubled, interrupted] {
+        let verdict = story.assert_violates(&[]);
+        assert_eq!(verdict.judgement, Judgement::Unknown);
+        assert_eq!(
+            of(&verdict, Property::QueueDrained).judgement,
+            Judgement::Unknown
+        );
+        assert_eq!(verdict.exit_code(), 2);
+    }
+}
+
+#[test]
+fn trouble_hides_no_violation() {
+    let mut story = Story::new(1);
+    story.write("a", &[-1], 1, &[0]);
+    story.read("a", &[-1]);
+    story.trouble("chromedriver died");
+    assert_eq!(story.verdict().exit_code(), 1);
+    // And where there is none, the verdict is unknown.
+    let story = end_with(|story, what| {
+        if what == "postgres" {
+            story.trouble("chromedriver died");
+        }
+        false
+    });
+    let verdict = story.assert_violates(&[]);
+    assert_eq!(verdict.judgement, Judgement::Unknown);
+    assert_eq!(verdict.notes, ["trouble: chromedriver died"]);
+}
+
+#[test]
+fn a_database_is_damaged_or_lost() {
+    let story = end_with(|story, what| {
+        what == "integrity b" && {
+            story.integrity("b", &["row 7 missing from index mww_k"]);
+            true
+        }
+    });
+    story.assert_violates(&[Property::StorageIntact]);
+
+    let mut story = Story::new(1);
+    story.start("a", 1, "db-1");
+    story.write("a", &[-1], 1, &[0]);
+    story.start("a", 2, "db-2");
+    // A new database is a new session: the loss is one violation, not many.
+    story.read("a", &[-1]);
+    // A PostgreSQL client has no database to lose.
+    story.start("p", 1, "x");
+    story.start("p", 2, "y");
+    let verdict = story.assert_violates(&[Property::StorageIntact]);
+    assert_eq!(of(&verdict, Property::StorageIntact).violations, 1);
+}
+
+#[test]
+fn a_fleet_without_syncing_clients_has_no_queues() {
+    let mut story = Story::with_clients(
+        1,
+        [("p", ClientKind::Postgres), ("q", ClientKind::Postgres)],
+    );
+    story.write("p", &[-1], 1, &[0]);
+    story.write("p", &[1], 2, &[0]);
+    story.phase(Phase::Heal);
+    story.phase(Phase::Probe);
+    story.write("p", &[2], 3, &[0]);
+    story.write("q", &[3], 4, &[0]);
+    story.read("p", &[4]);
+    story.read("q", &[4]);
+    story.final_read("p", &[4]);
+    story.final_read("q", &[4]);
+    story.postgres(&[4]);
+    story.wait_ms(200);
+    story.phase(Phase::Complete);
+    let verdict = story.assert_violates(&[]);
+    let drained = of(&verdict, Property::QueueDrained);
+    assert_eq!(drained.judgement, Judgement::Unknown);
+    assert!(drained.note.unwrap().contains("no client of this fleet"));
+}
+
+#[test]
+fn a_history_that_contradicts_itself_is_unknown_and_says_so() {
+    let mut story = Story::new(1);
+    story.write("a", &[-1], 1, &[0]);
+    story.write("b", &[-1], 1, &[0]);
+    story.ok("a", 99, Vec::new(), Vec::new());
+    story.ok("b", 1, Vec::new(), Vec::new());
+    story.read("a", &[-1]);
+    // The read is stale whoever wrote the 1; but which operation to blame is not known.
+    let verdict = story.verdict();
+    assert!(
+        verdict
+            .notes
+            .iter()
+            .any(|n| n.contains("write the value 1"))
+    );
+    assert!(verdict.notes.iter().any(|n| n.contains("99")));
+    assert_ne!(verdict.judgement, Judgement::Ok);
+}
+
+#[test]
+fn an_enormous_claim_is_declined() {
+    let mut story = Story::new(u32::MAX);
+    story.read("a", &[-1]);
+    let verdict = story.verdict();
+    assert_eq!(verdict.judgement, Judgement::Unknown);
+    assert!(verdict.notes[0].contains("4294967295 rows"));
+}

@@ -1,0 +1,252 @@
+//! Writing histories by hand.
+#![allow(dead_code)]
+
+use squall_checker::{History, check};
+use squall_protocol::control::ClientStatus;
+use squall_protocol::history::{Event, HISTORY_VERSION, Header, Phase, Record};
+use squall_protocol::plan::{ClientKind, ClientSpec, Workload};
+use squall_protocol::transaction::{Key, Rows, Transaction, Value};
+use squall_protocol::verdict::{Judgement, Property, PropertyVerdict, Verdict};
+
+/// A history in the making. Every event takes one millisecond.
+#[derive(Clone)]
+pub struct Story {
+    header: Header,
+    records: Vec<Record>,
+    time: u64,
+    operations: u64,
+}
+
+/// Every row, with these values for the keys 0, 1, 2 and so on.
+pub fn rows(values: &[Value]) -> Rows {
+    (0..).zip(values.iter().copied()).collect()
+}
+
+impl Story {
+    /// A story with the native clients `a`, `b` and `c` and the PostgreSQL client `p`, that have
+    /// 100 ms to recover.
+    pub fn new(keys: u32) -> Self {
+        let native = ["a", "b", "c"].map(|name| (name, ClientKind::Native));
+        Story::with_clients(
+            keys,
+            native.iter().copied().chain([("p", ClientKind::Postgres)]),
+        )
+    }
+
+    pub fn with_clients(
+        keys: u32,
+        clients: impl IntoIterator<Item = (&'static str, ClientKind)>,
+    ) -> Self {
+        Story {
+            header: Header {
+                squall_history: HISTORY_VERSION,
+                seed: 1,
+                workload: Workload::Mww,
+                keys,
+                clients: clients
+                    .into_iter()
+                    .map(|(name, kind)| ClientSpec {
+                        name: name.to_owned(),
+                        kind,
+                    })
+                    .collect(),
+                recovery_deadline_ms: 100,
+                started_at_ms: 0,
+            },
+            records: Vec::new(),
+            time: 0,
+            operations: 0,
+        }
+    }
+
+    pub fn record(&mut self, event: Event) {
+        self.time += 1000;
+        self.records.push(Record {
+            time: self.time,
+            event,
+        });
+    }
+
+    pub fn phase(&mut self, phase: Phase) {
+        self.record(Event::Phase(phase));
+    }
+
+    pub fn wait_ms(&mut self, milliseconds: u64) {
+        self.time += milliseconds * 1000;
+    }
+
+    pub fn invoke(&mut self, client: &str, value: Value, keys: &[Key]) -> u64 {
+        self.operations += 1;
+        self.record(Event::Invoke {
+            client: client.to_owned(),
+            operation: self.operations,
+            transaction: Transaction {
+                value,
+                keys: keys.to_vec(),
+            },
+        });
+        self.operations
+    }
+
+    pub fn ok(&mut self, client: &str, operation: u64, reads: Rows, writes: Rows) {
+        self.record(Event::Ok {
+            client: client.to_owned(),
+            operation,
+            reads,
+            writes,
+        });
+    }
+
+    pub fn fail(&mut self, client: &str, operation: u64) {
+        self.record(Event::Fail {
+            client: client.to_owned(),
+            operation,
+            error: "constraint".to_owned(),
+        });
+    }
+
+    pub fn info(&mut self, client: &str, operation: u64) {
+        self.record(Event::Info {
+            client: client.to_owned(),
+            operation,
+            error: "no answer".to_owned(),
+        });
+    }
+
+    /// A transaction that reads every row and then writes what is not lower.
+    pub fn write(&mut self, client: &str, reads: &[Value], value: Value, keys: &[Key]) -> u64 {
+        let operation = self.invoke(client, value, keys);
+        let writes = keys
+            .iter()
+            .filter(|key| reads[**key as usize] <= value)
+            .map(|key| (*key, value))
+            .collect();
+        self.ok(client, operation, rows(reads), writes);
+        operation
+    }
+
+    /// A transaction that reads every row and writes none.
+    pub fn read(&mut self, client: &str, reads: &[Value]) -> u64 {
+        let operation = self.invoke(client, -1, &[]);
+        self.ok(client, operation, rows(reads), Vec::new());
+        operation
+    }
+
+    pub fn start(&mut self, client: &str, incarnation: u32, session: &str) {
+        self.record(Event::IncarnationStart {
+            client: client.to_owned(),
+            incarnation,
+            session: session.to_owned(),
+        });
+    }
+
+    pub fn status(&mut self, client: &str, queue: u64, acknowledged: bool) {
+        self.record(Event::Status {
+            client: client.to_owned(),
+            status: ClientStatus {
+                connected: true,
+                queue,
+                acknowledged,
+                ..ClientStatus::default()
+            },
+        });
+    }
+
+    pub fn integrity(&mut self, client: &str, report: &[&str]) {
+        self.record(Event::Integrity {
+            client: client.to_owned(),
+            report: report.iter().map(|line| (*line).to_owned()).collect(),
+        });
+    }
+
+    pub fn final_read(&mut self, client: &str, values: &[Value]) {
+        self.record(Event::FinalRead {
+            client: client.to_owned(),
+            rows: Some(rows(values)),
+            error: None,
+        });
+    }
+
+    pub fn postgres(&mut self, values: &[Value]) {
+        self.record(Event::FinalReadPostgres {
+            rows: Some(rows(values)),
+            error: None,
+        });
+    }
+
+    pub fn trouble(&mut self, what: &str) {
+        self.record(Event::Trouble {
+            what: what.to_owned(),
+        });
+    }
+
+    /// A good end for the clients `a`, `b`, `c` and `p`: everyone holds `values`, then `a` probes
+    /// with the value 1000 in row 0, everyone sees it and ends.
+    pub fn good_end(&mut self, values: &[Value]) {
+        let clients = ["a", "b", "c", "p"];
+        let mut values = values.to_vec();
+        self.phase(Phase::Heal);
+        self.phase(Phase::Probe);
+        for (client, value) in clients.iter().zip(1000..) {
+            self.write(client, &values, value, &[0]);
+            values[0] = value;
+        }
+        for client in clients {
+            self.read(client, &values);
+            self.status(client, 0, true);
+        }
+        self.phase(Phase::FinalRead);
+        for client in clients {
+            self.final_read(client, &values);
+            self.integrity(client, &["ok"]);
+        }
+        self.postgres(&values);
+        self.wait_ms(200);
+        self.phase(Phase::Complete);
+    }
+
+    pub fn history(&self) -> History {
+        History {
+            header: self.header.clone(),
+            records: self.records.clone(),
+            cut: None,
+        }
+    }
+
+    pub fn verdict(&self) -> Verdict {
+        check(&self.history())
+    }
+
+    pub fn property(&self, property: Property) -> PropertyVerdict {
+        of(&self.verdict(), property)
+    }
+
+    /// Asserts that exactly these properties are violated.
+    #[track_caller]
+    pub fn assert_violates(&self, properties: &[Property]) -> Verdict {
+        let verdict = self.verdict();
+        assert_eq!(violated(&verdict), properties, "{verdict:#?}");
+        verdict
+    }
+
+    /// Asserts that the whole history is fine.
+    #[track_caller]
+    pub fn assert_ok(&self) {
+        let verdict = self.verdict();
+        assert_eq!(verdict.judgement, Judgement::Ok, "{verdict:#?}");
+    }
+}
+
+pub fn of(verdict: &Verdict, property: Property) -> PropertyVerdict {
+    let mut all = verdict.properties.iter();
+    all.find(|v| v.property == property).unwrap().clone()
+}
+
+pub fn violated(verdict: &Verdict) -> Vec<Property> {
+    verdict
+        .properties
+        .iter()
+        .filter(|property| property.judgement == Judgement::Violation)
+        .map(|property| property.property)
+        .collect()
+}
