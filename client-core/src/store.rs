@@ -47,25 +47,34 @@ pub(crate) struct QueueState {
 
 impl Store {
     /// Prepares a database for the workload, making its tables if there are none.
-    pub(crate) fn open(connection: Connection, workload: Workload) -> Result<Self, ClientError> {
+    pub(crate) fn open(
+        mut connection: Connection,
+        workload: Workload,
+    ) -> Result<Self, ClientError> {
         load_powersync(&connection)?;
-        let new_session = !connection
+        // In one transaction, so that a database is a session or nothing: a crash in between leaves
+        // no tables without an identity.
+        let sqlite = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .doing("beginning the transaction that prepares the database")?;
+        let new_session = !sqlite
             .prepare("SELECT 1 FROM sqlite_schema WHERE name = 'ps_kv'")
             .and_then(|mut statement| statement.exists([]))
             .doing("looking for PowerSync's tables")?;
-        connection
+        sqlite
             .query_row("SELECT powersync_init()", [], |_| Ok(()))
             .doing("making PowerSync's tables")?;
-        connection
+        sqlite
             .query_row(
                 "SELECT powersync_replace_schema(?1)",
                 [schema(workload)],
                 |_| Ok(()),
             )
             .doing("making the workload's tables")?;
-        let session = connection
+        let session = sqlite
             .query_row("SELECT powersync_client_id()", [], |row| row.get(0))
             .doing("reading the database's identity")?;
+        sqlite.commit().doing("preparing the database")?;
         Ok(Store {
             connection,
             session,

@@ -205,7 +205,7 @@ impl Worker {
     /// Does a transaction for a person; the answer is for that person too.
     fn write(&self, client: &Client<Browser>) -> String {
         let transaction = Transaction {
-            value: unique_value(),
+            value: value_now(),
             keys: random_keys(self.0.keys.get()),
         };
         match client.transact(&transaction) {
@@ -279,10 +279,9 @@ fn control_url(client: &str) -> String {
     format!("{scheme}://{}/control?client={name}", location.host())
 }
 
-/// A value that nobody else writes: microseconds since 1970, of which the browser's clock gives the
-/// milliseconds and chance the rest. Later values are higher, so that they win.
-fn unique_value() -> Value {
-    Date::now() as Value * 1000 + (Math::random() * 1000.0) as Value
+/// A value for a person's write: the time in milliseconds since 1970, so that later writes win.
+fn value_now() -> Value {
+    Date::now() as Value
 }
 
 /// A few distinct keys out of `0..keys`, or all if there are not that many.
