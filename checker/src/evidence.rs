@@ -93,7 +93,7 @@ impl Findings {
         let judgement = self.judgement();
         let mut notes = self.doubts;
         notes.extend(self.remarks);
-        if self.exercised == 0 && self.violations == 0 && self.applies {
+        if notes.is_empty() && self.exercised == 0 && self.violations == 0 {
             notes.push("never put to the test: nothing in the history could have broken it".into());
         }
         PropertyVerdict {

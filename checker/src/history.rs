@@ -68,7 +68,7 @@ pub enum HistoryError {
 pub fn read_history(mut reader: impl BufRead) -> Result<History, HistoryError> {
     let mut line = Vec::new();
     reader.read_until(b'\n', &mut line)?;
-    let header = read_header(&line)?;
+    let header = read_header(line.trim_ascii_end())?;
 
     let mut records = Vec::new();
     let mut cut = None;
@@ -80,10 +80,10 @@ pub fn read_history(mut reader: impl BufRead) -> Result<History, HistoryError> {
         if line.trim_ascii().is_empty() {
             continue;
         }
+        let finished = line.pop_if(|last| *last == b'\n').is_some();
         match serde_json::from_slice::<Record>(&line) {
             Ok(record) => records.push(record),
-            // Only a line that was never finished lacks its end.
-            Err(_) if line.last() != Some(&b'\n') => {
+            Err(_) if !finished => {
                 cut = Some(Cut {
                     line: number,
                     bytes: line.len(),

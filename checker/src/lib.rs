@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod evidence;
+pub mod generate;
 mod history;
 pub mod mww;
 mod render;

@@ -24,9 +24,13 @@ pub(super) fn judge(index: &Index) -> Findings {
     let mut looked_at = vec![usize::MAX; index.operations.len()];
     for (number, read) in index.reads.iter().enumerate() {
         let sources = index.sources(read);
-        for (place, (key, _)) in read.rows.iter().enumerate() {
+        for (place, (key, value)) in read.rows.iter().enumerate() {
             if let Some(entry) = places.get_mut(*key as usize) {
-                *entry = (number, place);
+                // Of a row that is there twice the lower value is judged.
+                let twice = entry.0 == number;
+                if !twice || *value < read.rows[entry.1].1 {
+                    *entry = (number, place);
+                }
             }
         }
         for (place, source) in sources.iter().enumerate() {
@@ -36,11 +40,11 @@ pub(super) fn judge(index: &Index) -> Findings {
             if std::mem::replace(&mut looked_at[writer as usize], number) == number {
                 continue;
             }
-            let shown = read.rows[place].0;
-            let value = index.operations[writer as usize].transaction.value;
-            for key in index.certain_writes(writer).filter(|key| *key != shown) {
+            let (shown, value) = read.rows[place];
+            for key in index.certain_writes(writer) {
                 let other = match places.get(key as usize) {
                     Some((of, at)) if *of == number => match sources[*at] {
+                        Source::Operation(same) if same == writer => continue,
                         Source::Nowhere | Source::Ambiguous => continue,
                         _ => Some(read.rows[*at].1),
                     },

@@ -1,0 +1,9 @@
+//! Histories out of a simulation, for tests and benchmarks.
+//!
+//! The same configuration gives the same history, on every machine. What is simulated is the system
+//! that squall tests, not its implementation: see [`mww`].
+
+pub mod mww;
+mod random;
+
+pub use random::Random;

@@ -1,0 +1,383 @@
+//! The properties of reads of the workload `mww`, straight from their definitions, without any
+//! regard to speed. Shares no code with the checker.
+
+use std::collections::BTreeMap;
+
+use squall_checker::History;
+use squall_protocol::history::Event;
+use squall_protocol::plan::ClientKind;
+use squall_protocol::transaction::{Key, Rows, Value};
+use squall_protocol::verdict::Property;
+
+#[derive(Clone, Debug, PartialEq)]
+enum End {
+    Ok { reads: Rows, writes: Vec<Key> },
+    Failed,
+    Unknown,
+}
+
+#[derive(Clone, Debug)]
+struct Operation {
+    session: String,
+    value: Value,
+    keys: Vec<Key>,
+    invoked: usize,
+    end: End,
+}
+
+#[derive(Clone, Debug)]
+struct Read {
+    session: String,
+    /// The operation that read, and for final reads none.
+    operation: Option<usize>,
+    rows: Rows,
+    completed: usize,
+}
+
+impl Read {
+    /// The values of a row: none, one, or several.
+    fn values(&self, key: Key) -> Vec<Value> {
+        self.rows
+            .iter()
+            .filter(|r| r.0 == key)
+            .map(|r| r.1)
+            .collect()
+    }
+}
+
+pub struct Definition {
+    keys: Key,
+    operations: Vec<Operation>,
+    reads: Vec<Read>,
+}
+
+/// How often each property of reads is violated.
+pub type Violations = BTreeMap<Property, u64>;
+
+impl Definition {
+    pub fn new(history: &History) -> Self {
+        let mut identities: BTreeMap<String, (String, u32)> = BTreeMap::new();
+        let mut session = BTreeMap::new();
+        let mut operations: Vec<Operation> = Vec::new();
+        let mut by_number = BTreeMap::new();
+        let mut reads = Vec::new();
+        let syncs = |name: &str| {
+            let mut clients = history.header.clients.iter();
+            clients.any(|c| c.name == name && c.kind != ClientKind::Postgres)
+        };
+        for (place, record) in history.records.iter().enumerate() {
+            let mut session_of = |client: &String| {
+                let entry = session.entry(client.clone());
+                entry.or_insert_with(|| format!("{client}/0")).clone()
+            };
+            match &record.event {
+                Event::Invoke {
+                    client,
+                    operation,
+                    transaction,
+                } => {
+                    by_number.insert(*operation, operations.len());
+                    operations.push(Operation {
+                        session: session_of(client),
+                        value: transaction.value,
+                        keys: transaction.keys.clone(),
+                        invoked: place,
+                        end: End::Unknown,
+                    });
+                }
+                Event::Ok {
+                    operation,
+                    reads: rows,
+                    writes,
+                    ..
+                } => {
+                    let operation = by_number[operation];
+                    operations[operation].end = End::Ok {
+                        reads: rows.clone(),
+                        writes: writes.iter().map(|w| w.0).collect(),
+                    };
+                    reads.push(Read {
+                        session: operations[operation].session.clone(),
+                        operation: Some(operation),
+                        rows: rows.clone(),
+                        completed: place,
+                    });
+                }
+                Event::Fail { operation, .. } => operations[by_number[operation]].end = End::Failed,
+                Event::IncarnationStart {
+                    client,
+                    session: identity,
+                    ..
+                } if syncs(client) => {
+                    let entry = identities.entry(client.clone());
+                    let (current, count) = entry.or_insert_with(|| (identity.clone(), 0));
+                    if current != identity {
+                        *current = identity.clone();
+                        *count += 1;
+                        session.insert(client.clone(), format!("{client}/{count}"));
+                    }
+                }
+                Event::FinalRead {
+                    client,
+                    rows: Some(rows),
+                    ..
+                } => reads.push(Read {
+                    session: session_of(client),
+                    operation: None,
+                    rows: rows.clone(),
+                    completed: place,
+                }),
+                Event::FinalReadPostgres {
+                    rows: Some(rows), ..
+                } => reads.push(Read {
+                    session: "PostgreSQL".to_owned(),
+                    operation: None,
+                    rows: rows.clone(),
+                    completed: place,
+                }),
+                _ => {}
+            }
+        }
+        Definition {
+            keys: history.header.keys,
+            operations,
+            reads,
+        }
+    }
+
+    fn committed(&self, operation: usize) -> bool {
+        matches!(self.operations[operation].end, End::Ok { .. })
+    }
+
+    /// The operation whose value this is, whatever the row.
+    fn claimant(&self, value: Value) -> Option<usize> {
+        let mut all = 0..self.operations.len();
+        all.find(|o| !self.operations[*o].keys.is_empty() && self.operations[*o].value == value)
+    }
+
+    /// The operation that wrote the value to the row before the read ended; none if it is initial;
+    /// an error if it is from nowhere.
+    fn source(&self, read: &Read, key: Key, value: Value) -> Result<Option<usize>, ()> {
+        if key >= self.keys {
+            return Err(());
+        }
+        if value == -1 {
+            return Ok(None);
+        }
+        let writer = self.claimant(value).ok_or(())?;
+        let operation = &self.operations[writer];
+        let possible = match &operation.end {
+            End::Ok { writes, .. } => writes.contains(&key),
+            End::Failed => false,
+            End::Unknown => operation.keys.contains(&key),
+        };
+        let possible =
+            possible && read.operation != Some(writer) && operation.invoked <= read.completed;
+        possible.then_some(Some(writer)).ok_or(())
+    }
+
+    /// The operations that a read shows.
+    fn shown(&self, read: &Read) -> Vec<usize> {
+        let mut shown: Vec<usize> = read
+            .rows
+            .iter()
+            .filter_map(|(key, value)| self.source(read, *key, *value).ok().flatten())
+            .collect();
+        shown.sort_unstable();
+        shown.dedup();
+        shown
+    }
+
+    /// The rows that an operation has certainly written.
+    fn certain(&self, operation: usize) -> Vec<Key> {
+        match &self.operations[operation].end {
+            End::Ok { writes, .. } => writes.clone(),
+            _ => {
+                let mut keys = self.operations[operation].keys.clone();
+                keys.retain(|key| {
+                    self.reads.iter().any(|read| {
+                        read.values(*key)
+                            .iter()
+                            .any(|v| self.source(read, *key, *v) == Ok(Some(operation)))
+                    })
+                });
+                keys
+            }
+        }
+    }
+
+    /// Whether the one comes before the other in a session.
+    fn precedes(&self, earlier: &Read, later: &Read) -> bool {
+        earlier.session == later.session
+            && match (earlier.operation, later.operation) {
+                (Some(earlier), Some(later)) => earlier < later,
+                (earlier, later) => earlier.is_some() && later.is_none(),
+            }
+    }
+
+    /// The values that are below what the row has to hold; a value from nowhere is not judged.
+    fn stale(&self, read: &Read, key: Key, floor: Value) -> u64 {
+        if key >= self.keys {
+            return 0;
+        }
+        let values = read.values(key);
+        if values.is_empty() {
+            return 1;
+        }
+        let judged = |v: &&Value| self.source(read, key, **v).is_ok();
+        values.iter().filter(judged).filter(|v| **v < floor).count() as u64
+    }
+
+    /// The highest value in a row among those that a predicate over earlier reads and writes gives.
+    fn read_your_writes(&self, read: &Read, key: Key) -> Option<Value> {
+        (0..self.operations.len())
+            .filter(|o| self.operations[*o].session == read.session)
+            .filter(|o| read.operation.is_none_or(|own| *o < own))
+            .filter(|o| self.committed(*o) && self.certain(*o).contains(&key))
+            .map(|o| self.operations[o].value)
+            .max()
+    }
+
+    /// What a read has returned for a row that its session has not written itself.
+    fn foreign(&self, read: &Read, key: Key) -> Option<Value> {
+        read.values(key)
+            .into_iter()
+            .filter(|value| match self.source(read, key, *value) {
+                Ok(Some(w)) => !(self.operations[w].session == read.session && self.committed(w)),
+                _ => false,
+            })
+            .max()
+    }
+
+    fn monotonic_reads(&self, read: &Read, key: Key) -> Option<Value> {
+        self.reads
+            .iter()
+            .filter(|earlier| self.precedes(earlier, read))
+            .filter_map(|earlier| self.foreign(earlier, key))
+            .max()
+    }
+
+    /// What a session had written to a row before an operation.
+    fn written_before(&self, operation: usize, key: Key) -> Option<Value> {
+        (0..operation)
+            .filter(|o| self.operations[*o].session == self.operations[operation].session)
+            .filter(|o| self.committed(*o) && self.certain(*o).contains(&key))
+            .map(|o| self.operations[o].value)
+            .max()
+    }
+
+    /// What a session had read from a row, before an operation or in it.
+    fn read_before(&self, operation: usize, key: Key) -> Option<Value> {
+        self.reads
+            .iter()
+            .filter(|read| read.operation.is_some_and(|o| o <= operation))
+            .filter(|read| read.session == self.operations[operation].session)
+            .filter_map(|read| self.foreign(read, key))
+            .max()
+    }
+
+    pub fn violations(&self) -> Violations {
+        let mut count = Violations::new();
+        let mut add = |property, n: u64| {
+            if n > 0 {
+                *count.entry(property).or_default() += n;
+            }
+        };
+        for read in &self.reads {
+            for key in 0..self.keys {
+                if let Some(floor) = self.read_your_writes(read, key) {
+                    add(Property::ReadYourWrites, self.stale(read, key, floor));
+                }
+                if let Some(floor) = self.monotonic_reads(read, key) {
+                    add(Property::MonotonicReads, self.stale(read, key, floor));
+                }
+                match read.values(key).len() as u64 {
+                    0 => add(Property::NoThinAirRead, 1),
+                    n => add(Property::NoThinAirRead, n - 1),
+                }
+            }
+            for (key, value) in &read.rows {
+                add(
+                    Property::NoThinAirRead,
+                    u64::from(self.source(read, *key, *value).is_err()),
+                );
+            }
+            let shown = self.shown(read);
+            for writer in &shown {
+                for key in self.certain(*writer) {
+                    let stale = self.stale(read, key, self.operations[*writer].value);
+                    add(Property::AtomicVisibility, stale.min(1));
+                }
+            }
+            let mut sessions: Vec<&String> =
+                shown.iter().map(|o| &self.operations[*o].session).collect();
+            sessions.sort();
+            sessions.dedup();
+            sessions.retain(|session| **session != read.session);
+            for session in sessions {
+                for key in 0..self.keys {
+                    let of_session = shown
+                        .iter()
+                        .filter(|o| self.operations[**o].session == *session);
+                    let written = of_session
+                        .clone()
+                        .filter_map(|o| self.written_before(*o, key))
+                        .max();
+                    if let Some(floor) = written {
+                        add(Property::MonotonicWrites, self.stale(read, key, floor));
+                    }
+                    let seen = of_session.filter_map(|o| self.read_before(*o, key)).max();
+                    if let Some(floor) = seen {
+                        add(Property::WritesFollowReads, self.stale(read, key, floor));
+                    }
+                }
+            }
+        }
+        count
+    }
+
+    /// Whether every read returns at least the highest value in its causal past: the transitive
+    /// closure of session order and reads-from.
+    pub fn is_causal(&self) -> bool {
+        let count = self.operations.len();
+        // past[t] = the operations before t; final reads are further nodes.
+        let nodes = count + self.reads.len();
+        let mut before = vec![vec![false; nodes]; nodes];
+        let node = |read: usize| self.reads[read].operation.unwrap_or(count + read);
+        for later in 0..count {
+            for earlier in 0..later {
+                // Nothing follows an operation whose answer was lost.
+                let same = self.operations[earlier].session == self.operations[later].session;
+                before[later][earlier] |= same && self.committed(earlier);
+            }
+        }
+        for (number, read) in self.reads.iter().enumerate() {
+            for writer in self.shown(read) {
+                before[node(number)][writer] = true;
+            }
+            for earlier in 0..self.reads.len() {
+                if self.precedes(&self.reads[earlier], read) {
+                    before[node(number)][node(earlier)] = true;
+                }
+            }
+        }
+        for middle in 0..nodes {
+            for later in 0..nodes {
+                for earlier in 0..nodes {
+                    before[later][earlier] |= before[later][middle] && before[middle][earlier];
+                }
+            }
+        }
+        self.reads.iter().enumerate().all(|(number, read)| {
+            (0..count)
+                .filter(|writer| before[node(number)][*writer])
+                .filter(|writer| self.operations[*writer].end != End::Failed)
+                .all(|writer| {
+                    let value = self.operations[writer].value;
+                    let keys = self.certain(writer);
+                    keys.into_iter()
+                        .all(|key| self.stale(read, key, value) == 0)
+                })
+        })
+    }
+}
