@@ -1,0 +1,158 @@
+# shellcheck shell=bash
+# squall's own tests. Sourced by ./squall after set-up, which sets these:
+: "${target:?the folder of cargo}"
+
+# Storms through the finished program: name | exit code | text that the output must have | arguments.
+# Each ends within its --time and the recovery deadline; a short one takes about half a minute.
+storms=(
+    "storm over the whole fleet|0||run --seed 1 --time 10s"
+    "storm that repeats its plan|0||run --seed 1 --time 10s"
+    "no faults, everything succeeds|0||run --seed 2 --time 10s --faults none --fleet native=5,postgres=1 --rate 100"
+    "tabs reload, close and go offline|0||run --seed 3 --time 20s --fleet wasm=2 --faults tab.reload,tab.close,tab.offline"
+    "torn transactions are found|1|atomic-visibility|run --seed 4 --time 10s --uploader batch --faults none --fleet native=4"
+)
+
+# What a step may take at most, in seconds: a hang must end, a slow machine must not fail.
+STEP_LIMIT=1200
+STORM_LIMIT=300
+
+self_test() {
+    results=$target/self-test
+    rm -rf "$results"
+    mkdir -p "$results"
+    passed=0 failed=0 summary=()
+    # Every process that descends from here carries this, so that what is left over can be told from
+    # other people's processes.
+    export SQUALL_SELF_TEST=$$-$RANDOM
+
+    local release=(--locked --release) wasm=(--target wasm32-unknown-unknown)
+    check "format" cargo fmt --all --check
+    check "clippy" cargo clippy "${release[@]}" --workspace --all-targets -- -D warnings
+    check "clippy for WebAssembly" cargo clippy "${release[@]}" "${wasm[@]}" \
+        -p squall-client-wasm -p squall-client-core -p squall-checker -p squall-protocol -- -D warnings
+    tests "tests" cargo test "${release[@]}" --workspace --no-fail-fast
+    tests "tests in a browser" env \
+        CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(wasm_bindgen_folder)/wasm-bindgen-test-runner" \
+        CHROMEDRIVER="${SQUALL_CHROMEDRIVER:-$(command -v chromedriver)}" \
+        cargo test "${release[@]}" "${wasm[@]}" -p squall-client-wasm --no-fail-fast
+    check "doctor" "$target/release/squall" doctor
+    local storm name code text arguments
+    for storm in "${storms[@]}"; do
+        IFS='|' read -r name code text arguments <<<"$storm"
+        read -ra arguments <<<"$arguments"
+        check "$name" run_storm "$code" "$text" "${arguments[@]}"
+    done
+    check "one seed, one plan" same_plan
+    check "nothing left running" nothing_left_running
+
+    summarize
+    [[ $failed -eq 0 ]]
+}
+
+# check NAME COMMAND...: one test, which passes if the command succeeds.
+check() {
+    local name=$1
+    shift
+    if limited "$name" "$@"; then record "$name" 1 0; else record "$name" 0 1; fi
+}
+
+# tests NAME COMMAND...: a command that prints Rust's "test result" lines, one for each program.
+tests() {
+    local name=$1 good bad result=0
+    shift
+    limited "$name" "$@" || result=$?
+    read -r good bad < <(awk '/^test result: /{ good += $4; bad += $6 } END { print good + 0, bad + 0 }' "$log")
+    # It may fail without a failing test: a program that does not compile, or crashes.
+    if [[ $result -ne 0 && $bad -eq 0 ]]; then bad=1; fi
+    record "$name" "$good" "$bad"
+}
+
+# limited NAME COMMAND...: runs it in the repository with its output in a log; sets log and took.
+limited() {
+    local name=$1 began=$SECONDS result=0
+    shift
+    log=$results/${name//[^A-Za-z0-9]/-}.log
+    printf 'squall: %-36s ' "$name" >&2
+    # The shell's own functions can not be given to timeout; those have limits of their own.
+    if [[ $(type -t "$1") == function ]]; then
+        in_root "$@" >"$log" 2>&1 </dev/null || result=$?
+    else
+        in_root timeout --kill-after=10 "$STEP_LIMIT" "$@" >"$log" 2>&1 </dev/null || result=$?
+        [[ $result -ne 124 ]] || echo "not done after $STEP_LIMIT s" >>"$log"
+    fi
+    took=$((SECONDS - began))
+    return "$result"
+}
+
+record() {
+    local name=$1 good=$2 bad=$3 line
+    passed=$((passed + good)) failed=$((failed + bad))
+    printf -v line '%-36s %4d passed %4d failed %5d s' "$name" "$good" "$bad" "$took"
+    summary+=("$line")
+    if [[ $bad -eq 0 ]]; then
+        printf 'ok, %d s\n' "$took" >&2
+    else
+        printf 'FAILED, %d s\n' "$took" >&2
+        tail -n 40 "$log" | sed 's/^/    /' >&2
+        say "all of it is in $log"
+    fi
+}
+
+summarize() {
+    printf '\n'
+    printf '%s\n' "${summary[@]}"
+    printf '%d passed, %d failed\n' "$passed" "$failed"
+}
+
+# run_storm CODE TEXT ARGUMENTS...: the run must end with that code and say that text.
+run_storm() {
+    local code=$1 text=$2 result=0
+    shift 2
+    local folder=$results/runs/${log##*/}
+    timeout --kill-after=10 "$STORM_LIMIT" "$target/release/squall" "$@" --output "${folder%.log}" ||
+        result=$?
+    if [[ $result -ne $code ]]; then
+        echo "the exit code was $result, expected was $code"
+        return 1
+    fi
+    grep -q -- "$text" "$log" || {
+        echo "the output does not say $text"
+        return 1
+    }
+}
+
+same_plan() {
+    local plans
+    plans=$(find "$results/runs/storm-over-the-whole-fleet" "$results/runs/storm-that-repeats-its-plan" \
+        -name plan.json -exec sha256sum {} +)
+    echo "$plans"
+    [[ $(wc -l <<<"$plans") -eq 2 && $(cut -d' ' -f1 <<<"$plans" | sort -u | wc -l) -eq 1 ]]
+}
+
+# Fails, names and ends whatever still runs of what the tests have started.
+nothing_left_running() {
+    local deadline=$((SECONDS + 5)) left
+    left=$(left_running)
+    # The kernel may still be taking killed processes apart.
+    while [[ -n $left && $SECONDS -lt $deadline ]]; do
+        sleep 0.2
+        left=$(left_running)
+    done
+    [[ -n $left ]] || return 0
+    # shellcheck disable=SC2086 # one pid a word
+    ps -o pid,ppid,stat,etime,args -p ${left//$'\n'/ } || true
+    # shellcheck disable=SC2086
+    kill -KILL $left
+    return 1
+}
+
+# The ids of the marked processes. The shell itself is not one: the mark counts for what was started
+# after it was set. Zombies have no environment any more.
+left_running() {
+    local folder
+    for folder in /proc/[0-9]*; do
+        if tr '\0' '\n' <"$folder/environ" 2>/dev/null | grep -qx "SQUALL_SELF_TEST=$SQUALL_SELF_TEST"; then
+            echo "${folder#/proc/}"
+        fi
+    done
+} 2>/dev/null
