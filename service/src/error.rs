@@ -1,0 +1,97 @@
+use std::net::SocketAddr;
+
+use crate::sqlite::SqliteError;
+
+/// Why the service did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error(
+        "cannot listen on {address}: {source}; choose another address, or port 0 for a free port"
+    )]
+    Listen {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
+    #[error("the service's {what} is not usable: {problem}")]
+    Config { what: &'static str, problem: String },
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Storage(#[from] SqliteError),
+    #[error("the HTTP server ended: {0}")]
+    Http(std::io::Error),
+    #[error("the service's writer thread ended unexpectedly; its log has the reason")]
+    WriterEnded,
+}
+
+/// What is wrong with the source database, or the way to it.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error(
+        "the database URL is not usable: {0}; it has the form postgres://user:password@host:port/database"
+    )]
+    Url(String),
+    #[error(
+        "cannot reach PostgreSQL at {at}: {problem}; check the database URL and that the server runs"
+    )]
+    Unreachable { at: String, problem: String },
+    #[error("PostgreSQL at {at} refuses the connection: {problem}; correct the database URL")]
+    Refused { at: String, problem: String },
+    #[error(
+        "PostgreSQL's wal_level is `{0}`, logical replication needs `logical`: \
+         run ALTER SYSTEM SET wal_level = logical and restart the server"
+    )]
+    WalLevel(String),
+    #[error(
+        "there is no ordinary table {0} in the database: create it before the service starts, or correct the list of tables"
+    )]
+    NoTable(String),
+    #[error("the publication {publication} does not fit: {problem}")]
+    Publication {
+        publication: String,
+        problem: String,
+    },
+    #[error(
+        "the replication slot {0} is in use by another connection: \
+         end the other service, or give this one another slot name"
+    )]
+    SlotInUse(String),
+    #[error("PostgreSQL said: {0}")]
+    Query(String),
+    #[error("the replication stream ended: {0}")]
+    Stream(String),
+    #[error("a new snapshot is needed: {0}")]
+    SnapshotNeeded(String),
+    #[error("the service is stopping")]
+    Stopping,
+}
+
+impl From<tokio_postgres::Error> for SourceError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        SourceError::Query(describe(&error))
+    }
+}
+
+/// tokio-postgres's errors say little themselves; the server's message is their source.
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(server) => format!("{} ({})", server.message(), server.code().code()),
+        None => match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}
+
+impl SourceError {
+    /// Whether the same attempt may succeed a little later without anyone doing anything.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            SourceError::Unreachable { .. }
+                | SourceError::SlotInUse(_)
+                | SourceError::Stream(_)
+                | SourceError::SnapshotNeeded(_)
+        )
+    }
+}

@@ -1,0 +1,328 @@
+//! The durable storage: a SQLite file.
+//!
+//! One thread writes ([`SqliteStorage`]), any number read committed operations ([`Reader`]); the
+//! write-ahead log keeps them from blocking each other.
+//!
+//! `synchronous` is NORMAL: a commit survives the end of this process at any moment, but not
+//! certainly the end of the machine. That is enough, because what can be lost is only the end of the
+//! log, and the source makes up for it: if it still has the lost transactions, they come again and
+//! get the same operation ids; if it was told already that they are safe, [`crate::postgres`] sees
+//! that its slot is ahead of us and takes a new snapshot under new bucket names.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::Semaphore;
+
+use crate::core::checkpoint::{Checkpoint, Operation};
+use crate::core::storage::{Fetch, MAX_BYTES_PER_FETCH, MAX_OPERATIONS_PER_FETCH, Storage};
+
+/// Stored in the file's `user_version`: a file of another format is not touched.
+const FORMAT: i64 = 1;
+
+/// How many reads may run at once.
+const MAX_READS: usize = 4;
+
+/// What can go wrong with the file.
+#[derive(Debug, thiserror::Error)]
+pub enum SqliteError {
+    #[error("storage file {}: {source}; check that the folder exists, is writable and has space", path.display())]
+    Sqlite {
+        path: PathBuf,
+        source: rusqlite::Error,
+    },
+    #[error(
+        "storage file {} has format {found}, this version needs {FORMAT}: delete it, the service fills a new one \
+         from PostgreSQL",
+        path.display()
+    )]
+    Format { path: PathBuf, found: i64 },
+    #[error("storage file {} is used by another process: give each service a file of its own", path.display())]
+    Locked { path: PathBuf },
+    #[error("storage file {} holds a checkpoint that cannot be read ({source}): delete it, the service fills a new one from PostgreSQL", path.display())]
+    Checkpoint {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+    #[error("a read of the storage was aborted")]
+    Aborted,
+}
+
+fn in_file(path: &Path) -> impl Fn(rusqlite::Error) -> SqliteError + Copy + '_ {
+    move |source| match source.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+            SqliteError::Locked { path: path.into() }
+        }
+        _ => SqliteError::Sqlite {
+            path: path.into(),
+            source,
+        },
+    }
+}
+
+/// The writing side.
+#[derive(Debug)]
+pub struct SqliteStorage {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl SqliteStorage {
+    /// Opens the file and makes what is missing.
+    pub fn open(path: &Path) -> Result<SqliteStorage, SqliteError> {
+        let error = in_file(path);
+        let connection = connect(path)?;
+        let format: i64 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(error)?;
+        if format != 0 && format != FORMAT {
+            return Err(SqliteError::Format {
+                path: path.into(),
+                found: format,
+            });
+        }
+        connection
+            .execute_batch(&format!(
+                "BEGIN IMMEDIATE;
+                 CREATE TABLE IF NOT EXISTS checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL);
+                 CREATE TABLE IF NOT EXISTS operations (
+                     bucket INTEGER NOT NULL, op_id INTEGER NOT NULL, subkey TEXT NOT NULL,
+                     object_id TEXT NOT NULL, data TEXT, checksum INTEGER NOT NULL,
+                     PRIMARY KEY (bucket, op_id)) WITHOUT ROWID;
+                 CREATE TABLE IF NOT EXISTS current_rows (
+                     bucket INTEGER NOT NULL, subkey TEXT NOT NULL, op_id INTEGER NOT NULL,
+                     PRIMARY KEY (bucket, subkey)) WITHOUT ROWID;
+                 PRAGMA user_version = {FORMAT};
+                 COMMIT;"
+            ))
+            .map_err(error)?;
+        Ok(SqliteStorage {
+            path: path.into(),
+            connection,
+        })
+    }
+
+    /// Runs a statement inside the current transaction, which begins with the first one.
+    fn write(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), SqliteError> {
+        let error = in_file(&self.path);
+        if self.connection.is_autocommit() {
+            self.connection
+                .execute_batch("BEGIN IMMEDIATE")
+                .map_err(error)?;
+        }
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(params))
+            .map_err(error)?;
+        Ok(())
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, SqliteError> {
+    let error = in_file(path);
+    let connection = Connection::open(path).map_err(error)?;
+    connection
+        .execute_batch(
+            "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+             PRAGMA cache_size = -16000;",
+        )
+        .map_err(error)?;
+    Ok(connection)
+}
+
+fn read_operation(row: &rusqlite::Row<'_>) -> rusqlite::Result<Operation> {
+    Ok(Operation {
+        op_id: row.get::<_, i64>(0)?.cast_unsigned(),
+        subkey: row.get(1)?,
+        object_id: row.get(2)?,
+        data: row.get(3)?,
+        checksum: row.get(4)?,
+    })
+}
+
+impl Storage for SqliteStorage {
+    type Error = SqliteError;
+
+    fn checkpoint(&mut self) -> Result<Option<Checkpoint>, SqliteError> {
+        let json: Option<String> = self
+            .connection
+            .query_row("SELECT json FROM checkpoint", [], |row| row.get(0))
+            .optional()
+            .map_err(in_file(&self.path))?;
+        json.map(|json| serde_json::from_str(&json))
+            .transpose()
+            .map_err(|source| SqliteError::Checkpoint {
+                path: self.path.clone(),
+                source,
+            })
+    }
+
+    fn current_row(&mut self, bucket: u64, subkey: &str) -> Result<Option<Operation>, SqliteError> {
+        self.connection
+            .prepare_cached(
+                "SELECT op_id, o.subkey, object_id, data, checksum
+                 FROM current_rows c JOIN operations o USING (bucket, op_id)
+                 WHERE c.bucket = ? AND c.subkey = ?",
+            )
+            .and_then(|mut statement| {
+                statement
+                    .query_row(params![bucket.cast_signed(), subkey], read_operation)
+                    .optional()
+            })
+            .map_err(in_file(&self.path))
+    }
+
+    fn first_current_rows(
+        &mut self,
+        bucket: u64,
+        limit: usize,
+    ) -> Result<Vec<Operation>, SqliteError> {
+        self.connection
+            .prepare_cached(
+                "SELECT op_id, o.subkey, object_id, data, checksum
+                 FROM current_rows c JOIN operations o USING (bucket, op_id)
+                 WHERE c.bucket = ? ORDER BY c.subkey LIMIT ?",
+            )
+            .and_then(|mut statement| {
+                statement
+                    .query_map(
+                        params![bucket.cast_signed(), limit.cast_signed()],
+                        read_operation,
+                    )?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .map_err(in_file(&self.path))
+    }
+
+    fn append(&mut self, bucket: u64, operation: &Operation) -> Result<(), SqliteError> {
+        let (bucket, op_id) = (bucket.cast_signed(), operation.op_id.cast_signed());
+        self.write(
+            "INSERT INTO operations (bucket, op_id, subkey, object_id, data, checksum) VALUES (?, ?, ?, ?, ?, ?)",
+            params![
+                bucket,
+                op_id,
+                operation.subkey,
+                operation.object_id,
+                operation.data,
+                operation.checksum
+            ],
+        )?;
+        match operation.data {
+            Some(_) => self.write(
+                "INSERT OR REPLACE INTO current_rows (bucket, subkey, op_id) VALUES (?, ?, ?)",
+                params![bucket, operation.subkey, op_id],
+            ),
+            None => self.write(
+                "DELETE FROM current_rows WHERE bucket = ? AND subkey = ?",
+                params![bucket, operation.subkey],
+            ),
+        }
+    }
+
+    fn clear(&mut self) -> Result<(), SqliteError> {
+        self.write("DELETE FROM operations", [])?;
+        self.write("DELETE FROM current_rows", [])
+    }
+
+    fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), SqliteError> {
+        let json = serde_json::to_string(checkpoint).map_err(|source| SqliteError::Checkpoint {
+            path: self.path.clone(),
+            source,
+        })?;
+        self.write(
+            "INSERT OR REPLACE INTO checkpoint (id, json) VALUES (1, ?)",
+            [json],
+        )?;
+        self.connection
+            .execute_batch("COMMIT")
+            .map_err(in_file(&self.path))
+    }
+
+    fn rollback(&mut self) -> Result<(), SqliteError> {
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.connection
+            .execute_batch("ROLLBACK")
+            .map_err(in_file(&self.path))
+    }
+}
+
+/// The reading side, shared by all streams.
+#[derive(Clone, Debug)]
+pub struct Reader(Arc<ReaderPool>);
+
+#[derive(Debug)]
+struct ReaderPool {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    permits: Semaphore,
+}
+
+impl Reader {
+    /// A reader of the file, which must exist.
+    pub fn new(path: &Path) -> Reader {
+        Reader(Arc::new(ReaderPool {
+            path: path.into(),
+            idle: Mutex::default(),
+            permits: Semaphore::new(MAX_READS),
+        }))
+    }
+
+    /// Reads operations: at most as many as fit one `data` line, in the order of their ids. Empty only
+    /// if there is none.
+    pub async fn fetch(&self, fetch: Fetch) -> Result<Vec<Operation>, SqliteError> {
+        // Nobody waits for a client while holding a permit, so a slow client blocks no other.
+        let _permit = self
+            .0
+            .permits
+            .acquire()
+            .await
+            .map_err(|_| SqliteError::Aborted)?;
+        let pool = self.0.clone();
+        tokio::task::spawn_blocking(move || pool.fetch(&fetch))
+            .await
+            .map_err(|_| SqliteError::Aborted)?
+    }
+}
+
+impl ReaderPool {
+    fn fetch(&self, fetch: &Fetch) -> Result<Vec<Operation>, SqliteError> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let connection = idle.map_or_else(|| connect(&self.path), Ok)?;
+        let operations = read_operations(&connection, fetch).map_err(in_file(&self.path))?;
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
+        Ok(operations)
+    }
+}
+
+fn read_operations(connection: &Connection, fetch: &Fetch) -> rusqlite::Result<Vec<Operation>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT op_id, subkey, object_id, data, checksum FROM operations
+         WHERE bucket = ? AND op_id > ? AND op_id <= ? ORDER BY op_id LIMIT ?",
+    )?;
+    let mut rows = statement.query(params![
+        fetch.bucket.cast_signed(),
+        i64::try_from(fetch.after).unwrap_or(i64::MAX),
+        fetch.up_to.cast_signed(),
+        MAX_OPERATIONS_PER_FETCH.cast_signed()
+    ])?;
+    let mut operations = Vec::new();
+    let mut bytes = 0;
+    while bytes < MAX_BYTES_PER_FETCH
+        && let Some(row) = rows.next()?
+    {
+        let operation = read_operation(row)?;
+        bytes += operation.data.as_ref().map_or(0, String::len);
+        operations.push(operation);
+    }
+    Ok(operations)
+}

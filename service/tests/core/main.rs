@@ -1,0 +1,2 @@
+#[path = "../simulated_client.rs"]
+mod simulated_client;
