@@ -30,7 +30,7 @@ pub enum ToPage {
     Status {
         status: ClientStatus,
     },
-    /// Every row; none as long as the database is not complete.
+    /// Every row, when they changed.
     Rows {
         rows: Rows,
     },

@@ -41,7 +41,6 @@ pub fn start(client: String) {
         outgoing: OUTGOING.with(Outgoing::clone),
         client: RefCell::default(),
         keys: Cell::default(),
-        visible: Cell::new(true),
     }));
     let listener = worker.clone();
     page::listen(move |message| listener.obey_page(message));
@@ -72,8 +71,6 @@ struct Inner {
     client: RefCell<Option<Client<Browser>>>,
     /// The number of rows, as configured.
     keys: Cell<u32>,
-    /// Whether a person can see the page.
-    visible: Cell<bool>,
 }
 
 impl Worker {
@@ -170,21 +167,22 @@ impl Worker {
     async fn show_rows(&self, client: Client<Browser>) {
         let mut shown = None;
         loop {
-            if self.0.visible.get() {
-                match client.transact(&Transaction::read_all()) {
-                    Ok(effects) if shown.as_ref() != Some(&effects.reads) => {
-                        page::tell(&ToPage::Rows {
-                            rows: effects.reads.clone(),
-                        });
-                        shown = Some(effects.reads);
-                    }
-                    Err(ClientError::Closed) => return,
-                    // Not complete yet, or an error that the status and the operations show too.
-                    Ok(_) | Err(_) => {}
-                }
+            let rows = match client.transact(&Transaction::read_all()) {
+                Ok(effects) => Some(effects.reads),
+                Err(ClientError::Closed) => return,
+                // Not complete yet, or an error that the status and the operations show too.
+                Err(_) => None,
+            };
+            if rows.is_none() || rows == shown {
+                client.status_changed().await;
+            } else {
+                page::tell(&ToPage::Rows {
+                    rows: rows.clone().unwrap_or_default(),
+                });
+                shown = rows;
+                // What changes meanwhile is seen by the next look.
+                sleep(ROWS_AT_MOST_EVERY).await;
             }
-            client.status_changed().await;
-            sleep(ROWS_AT_MOST_EVERY).await;
         }
     }
 
@@ -223,14 +221,9 @@ impl Worker {
             // Streams that were open when the browser froze the page may never deliver again,
             // without an error.
             PageEvent::Resume => client.reconnect(),
-            PageEvent::Online => client.retry_now(),
-            PageEvent::Visible => {
-                self.0.visible.set(true);
-                client.retry_now();
-            }
-            PageEvent::Hidden => self.0.visible.set(false),
+            PageEvent::Online | PageEvent::Visible => client.retry_now(),
             // Requests will fail by themselves; nothing is gained by failing them early.
-            PageEvent::Offline | PageEvent::Freeze => {}
+            PageEvent::Offline | PageEvent::Freeze | PageEvent::Hidden => {}
         }
     }
 }

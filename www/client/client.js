@@ -23,6 +23,8 @@ const view = {
 
 let worker = null;
 
+document.body.classList.toggle("framed", window.parent !== window);
+
 if (client) {
   element("name").textContent = client;
   start();
@@ -98,12 +100,12 @@ function receive(message) {
       end("stopped", null);
       break;
   }
-  tellParent();
 }
 
 function end(state, error) {
   view.ended = state;
   view.ready = false;
+  view.control = false;
   if (error) {
     element("fatal").textContent = error;
     element("fatal").hidden = false;
@@ -141,13 +143,6 @@ function render() {
   element("connection").disabled = !view.ready;
   element("connection").textContent = view.wanted ? "Disconnect" : "Connect";
   element("no-rows").hidden = view.rows.length > 0;
-}
-
-/** Tells the demo page what this client holds. */
-function tellParent() {
-  if (window.parent === window) return;
-  const { status, rows } = view;
-  window.parent.postMessage({ squall: "client", client, state: state(), status, rows }, "*");
 }
 
 function log(level, line) {

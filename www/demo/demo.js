@@ -1,7 +1,7 @@
 // The demo page: clients in frames, each on its own origin, beside a native client and PostgreSQL.
 //
-// What the clients in the frames hold comes from the frames themselves; everything else is polled
-// from the coordinator. Going offline is done by the coordinator, which cuts that client's network.
+// What everyone holds is polled from the coordinator, whose control connections no fault touches;
+// going offline is done by the coordinator too, which cuts that client's network.
 
 import { RowGrid, differences } from "/shared/rows.js";
 import { ago, rowsInWords, showState, stateOf } from "/shared/status.js";
@@ -22,7 +22,7 @@ class Pane {
     this.origin = origin;
     this.rows = null;
     this.offline = false;
-    this.card = instantiate("pane", name, "panes");
+    this.card = instantiate("pane", name);
     this.card.querySelector("h2").textContent = name;
     this.card.querySelector(".origin").textContent = origin;
     this.pill = this.card.querySelector(".state");
@@ -63,22 +63,17 @@ class Pane {
 
   #opened(open) {
     this.rows = null;
-    showState(this.pill, open ? "opening" : "stopped");
+    showState(this.pill, open ? "opening" : "closed");
     this.closeButton.textContent = open ? "Close" : "Reopen";
     for (const name of ["write", "reload"]) {
       this.card.querySelector(`.${name}`).disabled = !open;
     }
   }
 
-  /** Takes what the page in the frame says of its client. */
-  hear({ state, rows }) {
-    showState(this.pill, state);
-    this.rows = rows;
-  }
-
-  /** Takes what the coordinator says of the client. */
-  update({ offline }) {
+  update({ status, rows, offline }) {
     showOffline(this, offline);
+    this.rows = this.frame ? rows : null;
+    showState(this.pill, this.frame ? (status ? stateOf(status) : "opening") : "closed");
   }
 }
 
@@ -86,10 +81,9 @@ class Pane {
 class Other {
   constructor({ name }) {
     this.name = name;
-    this.card = instantiate("other", name, "others");
+    this.card = instantiate("other", name);
     this.card.querySelector("h2").textContent = name;
     this.pill = this.card.querySelector(".state");
-    this.pill.hidden = false;
     this.card.querySelector(".controls").hidden = false;
     this.grid = new RowGrid(this.card.querySelector("ol"), `row-${name}`);
     this.card
@@ -103,7 +97,7 @@ class Other {
     showState(this.pill, stateOf(status));
     showOffline(this, offline);
     this.card.querySelector(".about").textContent = status
-      ? `Upload queue: ${rowsInWords(status.queue)} · last synced ${ago(status.last_synced_at_ms)}`
+      ? `To upload: ${rowsInWords(status.queue)} · last synced ${ago(status.last_synced_at_ms)}`
       : "A process with a SQLite file; not running.";
     this.rows = rows;
     if (rows) this.grid.show(rows);
@@ -113,20 +107,22 @@ class Other {
 /** PostgreSQL itself. */
 class Postgres {
   constructor() {
-    this.card = instantiate("other", "postgres", "others");
+    this.card = instantiate("other", "postgres");
     this.card.querySelector("h2").textContent = "PostgreSQL";
+    this.pill = this.card.querySelector(".state");
     this.card.querySelector(".about").textContent = "Where every upload ends, and every sync begins.";
     this.grid = new RowGrid(this.card.querySelector("ol"), "row-postgres");
   }
 
   update(rows) {
+    showState(this.pill, rows ? "connected" : "offline");
     this.rows = rows;
-    this.grid.show(rows);
+    if (rows) this.grid.show(rows);
   }
 }
 
 /** A copy of a template, whose elements get ids that end in `name`. */
-function instantiate(template, name, into) {
+function instantiate(template, name) {
   const card = element(`${template}-template`).content.cloneNode(true).firstElementChild;
   card.id = `card-${name}`;
   card.querySelector("h2").id = `name-${name}`;
@@ -138,7 +134,7 @@ function instantiate(template, name, into) {
     const found = card.querySelector(`.${part}`);
     if (found) found.id = `${part}-${name}`;
   }
-  element(into).append(card);
+  document.querySelector("main").append(card);
   return card;
 }
 
@@ -160,10 +156,11 @@ async function setOffline(client, offline) {
 async function ask(path) {
   try {
     const answer = await fetch(path, { method: "POST" });
-    if (!answer.ok) throw new Error(`${answer.status}: ${await answer.text()}`);
+    if (!answer.ok) throw new Error(await answer.text());
+    showTrouble(null);
     return true;
   } catch (error) {
-    showTrouble(`The coordinator did not do ${path} (${error.message})`);
+    showTrouble(`That did not work: ${error.message}`);
     return false;
   }
 }
@@ -171,6 +168,11 @@ async function ask(path) {
 function showTrouble(text) {
   element("trouble").textContent = text ?? "";
   element("trouble").hidden = !text;
+}
+
+/** Shows whether the coordinator answers. */
+function reached(answers) {
+  element("unreachable").hidden = answers;
 }
 
 /** Asks the coordinator how everyone is; its answer's shape is in www/README.md. */
@@ -187,16 +189,17 @@ async function poll() {
     }
     postgres ??= new Postgres();
     postgres.update(state.postgres);
-    showTrouble(null);
+    reached(true);
     compare();
   } catch (error) {
-    showTrouble(`The coordinator does not answer; is squall demo still running? (${error.message})`);
+    reached(false);
   }
   setTimeout(poll, POLL_MS);
 }
 
 /** Shows whether everyone who is open holds PostgreSQL's rows. */
 function compare() {
+  if (!postgres.rows) return;
   const differing = [];
   let compared = 1;
   for (const client of clients.values()) {
@@ -214,13 +217,5 @@ function compare() {
       ? `All ${compared} databases hold the same rows`
       : `Differing from PostgreSQL: ${differing.join(", ")}`;
 }
-
-window.addEventListener("message", (event) => {
-  if (event.data?.squall !== "client") return;
-  const client = clients.get(event.data.client);
-  if (client instanceof Pane && event.source === client.frame?.contentWindow) {
-    client.hear(event.data);
-  }
-});
 
 poll();

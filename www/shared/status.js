@@ -19,6 +19,7 @@ const WORDS = {
   connected: "Connected",
   failed: "Failed",
   stopped: "Stopped",
+  closed: "Closed",
 };
 
 /** Shows a state in a pill. */
