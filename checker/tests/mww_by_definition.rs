@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use squall_checker::generate::mww::{Bug, Config, generate};
 use squall_checker::{History, check};
 use squall_protocol::plan::ClientKind;
-use squall_protocol::transaction::{Key, Value};
+use squall_protocol::transaction::{Key, Rows, Value};
 use squall_protocol::verdict::{Judgement, Property};
 use support::Story;
 
@@ -40,11 +40,10 @@ fn history(bytes: &[u8]) -> History {
     let kinds = [ClientKind::Native, ClientKind::Native, ClientKind::Postgres];
     let mut story = Story::with_clients(keys, names.into_iter().zip(kinds));
     let count = 2 + choices.below(5);
-    let mut value: Value = 0;
     // For each row what could be read from it.
     let mut offers: Vec<Vec<Value>> = vec![vec![-1]; keys as usize];
-    let mut open: Vec<(u64, &str, Value, Vec<Key>, Vec<(Key, Value)>)> = Vec::new();
-    for _ in 0..count {
+    let mut open: Vec<Open> = Vec::new();
+    for value in (0..).take(count) {
         let client = names[choices.below(3)];
         if choices.below(12) == 0 {
             story.start(client, 1, ["x", "y"][choices.below(2)]);
@@ -81,13 +80,12 @@ fn history(bytes: &[u8]) -> History {
             0 => story.fail(client, operation),
             1 | 2 => story.info(client, operation),
             3 => open.push((operation, client, value, written, rows)),
-            _ => complete(&mut story, operation, client, value, &written, rows),
+            _ => complete(&mut story, (operation, client, value, written, rows)),
         }
-        value += 1;
         if choices.below(2) == 0
-            && let Some((operation, client, value, written, rows)) = open.pop()
+            && let Some(operation) = open.pop()
         {
-            complete(&mut story, operation, client, value, &written, rows);
+            complete(&mut story, operation);
         }
     }
     for client in names.into_iter().take(choices.below(3)) {
@@ -104,14 +102,10 @@ fn history(bytes: &[u8]) -> History {
     story.history()
 }
 
-fn complete(
-    story: &mut Story,
-    operation: u64,
-    client: &str,
-    value: Value,
-    keys: &[Key],
-    rows: Vec<(Key, Value)>,
-) {
+/// An operation that has not ended: its number, client, value, keys, and what it will have read.
+type Open = (u64, &'static str, Value, Vec<Key>, Rows);
+
+fn complete(story: &mut Story, (operation, client, value, keys, rows): Open) {
     let lower = |key: &&Key| !rows.iter().any(|row| row.0 == **key && row.1 > value);
     let writes = keys.iter().filter(lower).map(|key| (*key, value)).collect();
     story.ok(client, operation, rows, writes);

@@ -340,31 +340,36 @@ impl Definition {
     /// closure of session order and reads-from.
     pub fn is_causal(&self) -> bool {
         let count = self.operations.len();
-        // past[t] = the operations before t; final reads are further nodes.
+        // Operations, and then reads; a final read is a node of its own.
         let nodes = count + self.reads.len();
-        let mut before = vec![vec![false; nodes]; nodes];
         let node = |read: usize| self.reads[read].operation.unwrap_or(count + read);
+        let mut edges = Vec::new();
         for later in 0..count {
             for earlier in 0..later {
                 // Nothing follows an operation whose answer was lost.
                 let same = self.operations[earlier].session == self.operations[later].session;
-                before[later][earlier] |= same && self.committed(earlier);
-            }
-        }
-        for (number, read) in self.reads.iter().enumerate() {
-            for writer in self.shown(read) {
-                before[node(number)][writer] = true;
-            }
-            for earlier in 0..self.reads.len() {
-                if self.precedes(&self.reads[earlier], read) {
-                    before[node(number)][node(earlier)] = true;
+                if same && self.committed(earlier) {
+                    edges.push((earlier, later));
                 }
             }
         }
+        for (number, read) in self.reads.iter().enumerate() {
+            edges.extend(self.shown(read).into_iter().map(|w| (w, node(number))));
+            for earlier in 0..self.reads.len() {
+                if self.precedes(&self.reads[earlier], read) {
+                    edges.push((node(earlier), node(number)));
+                }
+            }
+        }
+        let mut before = vec![vec![false; nodes]; nodes];
+        for (earlier, later) in edges {
+            before[later][earlier] = true;
+        }
         for middle in 0..nodes {
-            for later in 0..nodes {
-                for earlier in 0..nodes {
-                    before[later][earlier] |= before[later][middle] && before[middle][earlier];
+            let of_middle = before[middle].clone();
+            for of_later in before.iter_mut().filter(|of_later| of_later[middle]) {
+                for (known, new) in of_later.iter_mut().zip(&of_middle) {
+                    *known |= new;
                 }
             }
         }
