@@ -1,0 +1,216 @@
+//! The agent: what the coordinator says is done and answered.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use squall_client_core::agent::{AgentEnd, run_agent};
+use squall_protocol::control::{FromClient, ToClient};
+use squall_protocol::transaction::{Outcome, Transaction};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+use crate::server::{Device, KEYS, Server, connection, story};
+
+/// The coordinator's end of a control connection.
+struct Control {
+    to: UnboundedSender<ToClient>,
+    from: Rc<RefCell<Vec<FromClient>>>,
+    agent: tokio::task::JoinHandle<Result<AgentEnd, String>>,
+}
+
+fn start(server: &Server, open: Result<&Device, &'static str>) -> Control {
+    let (to, incoming) = unbounded_channel();
+    let from = Rc::new(RefCell::new(Vec::new()));
+    let outgoing = from.clone();
+    let server = server.clone();
+    let opened = open.map(|device| device.look().path().unwrap().to_owned());
+    let agent = tokio::task::spawn_local(async move {
+        run_agent(
+            "native-1",
+            server,
+            async |_| {
+                opened
+                    .map(|file| connection(file.as_ref()))
+                    .map_err(str::to_owned)
+            },
+            |_| (),
+            UnboundedReceiverStream::new(incoming),
+            move |message| outgoing.borrow_mut().push(message),
+        )
+        .await
+    });
+    Control { to, from, agent }
+}
+
+impl Control {
+    /// Waits for a message, for at most ten minutes of paused time.
+    async fn find<T>(&self, what: &str, find: impl Fn(&FromClient) -> Option<T>) -> T {
+        let since = Instant::now();
+        loop {
+            if let Some(found) = self.from.borrow().iter().find_map(&find) {
+                return found;
+            }
+            assert!(
+                since.elapsed() < Duration::from_secs(600),
+                "waited in vain for {what}: {:?}",
+                self.from.borrow()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn tell(&self, message: ToClient) {
+        self.to.send(message).unwrap();
+    }
+
+    async fn outcome(&self, operation: u64, transaction: Transaction) -> Outcome {
+        self.tell(ToClient::Transaction {
+            operation,
+            transaction,
+        });
+        self.find("the outcome", |message| match message {
+            FromClient::Completed {
+                operation: of,
+                outcome,
+            } if *of == operation => Some(outcome.clone()),
+            _ => None,
+        })
+        .await
+    }
+}
+
+#[test]
+fn a_life_under_the_coordinator() {
+    story(async || {
+        let server = Server::new();
+        let device = Device::new(&server);
+        server.set_down(true);
+        let control = start(&server, Ok(&device));
+        control
+            .find("hello", |message| {
+                (*message
+                    == FromClient::Hello {
+                        client: "native-1".to_owned(),
+                    })
+                .then_some(())
+            })
+            .await;
+        control.tell(ToClient::Configure(device.config()));
+        let new = control
+            .find("ready", |message| match message {
+                FromClient::Ready { new_session, .. } => Some(*new_session),
+                _ => None,
+            })
+            .await;
+        assert!(new);
+        let early = control
+            .outcome(
+                1,
+                Transaction {
+                    value: 1,
+                    keys: vec![0],
+                },
+            )
+            .await;
+        assert!(matches!(early, Outcome::Fail(_)), "{early:?}");
+        server.set_down(false);
+        control
+            .find("the first sync", |message| match message {
+                FromClient::Status(status) => status.last_synced_at_ms,
+                _ => None,
+            })
+            .await;
+        let Outcome::Ok(effects) = control
+            .outcome(
+                2,
+                Transaction {
+                    value: 2,
+                    keys: vec![4, 0],
+                },
+            )
+            .await
+        else {
+            panic!("it must commit")
+        };
+        assert_eq!(effects.reads.len(), KEYS as usize);
+        assert_eq!(effects.writes, [(0, 2), (4, 2)]);
+        let drained = |message: &FromClient| match message {
+            FromClient::Status(status) => (status.acknowledged && status.connected).then_some(()),
+            _ => None,
+        };
+        control.from.borrow_mut().clear();
+        control.find("the acknowledgement", drained).await;
+        assert_eq!(server.rows()[4], (4, 2));
+
+        control.tell(ToClient::Disconnect);
+        control
+            .find("the disconnect", |message| match message {
+                FromClient::Status(status) => (!status.connected).then_some(()),
+                _ => None,
+            })
+            .await;
+        control
+            .outcome(
+                3,
+                Transaction {
+                    value: 3,
+                    keys: vec![1],
+                },
+            )
+            .await;
+        control.tell(ToClient::Connect);
+        control.from.borrow_mut().clear();
+        control.find("the acknowledgement", drained).await;
+        assert_eq!(server.rows()[1], (1, 3));
+
+        control.tell(ToClient::CheckIntegrity);
+        let report = control
+            .find("the report", |message| match message {
+                FromClient::Integrity { report } => Some(report.clone()),
+                _ => None,
+            })
+            .await;
+        assert_eq!(report, ["ok"]);
+
+        // A client that is at rest sends a status a second, no more and no less.
+        control.from.borrow_mut().clear();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let sent = control.from.borrow().len();
+        assert!((9..=11).contains(&sent), "{sent}");
+
+        control.tell(ToClient::Stop);
+        assert_eq!(control.agent.await.unwrap(), Ok(AgentEnd::Stopped));
+    });
+}
+
+#[test]
+fn a_lost_control_connection_ends_the_client() {
+    story(async || {
+        let server = Server::new();
+        let device = Device::new(&server);
+        let control = start(&server, Ok(&device));
+        control.tell(ToClient::Configure(device.config()));
+        drop(control.to);
+        assert_eq!(control.agent.await.unwrap(), Ok(AgentEnd::Disconnected));
+    });
+}
+
+#[test]
+fn a_database_that_can_not_be_opened_is_fatal() {
+    story(async || {
+        let server = Server::new();
+        let device = Device::new(&server);
+        let control = start(&server, Err("no room"));
+        control.tell(ToClient::Configure(device.config()));
+        let error = control
+            .find("the end", |message| match message {
+                FromClient::Fatal { error } => Some(error.clone()),
+                _ => None,
+            })
+            .await;
+        assert!(error.contains("no room"), "{error}");
+        assert_eq!(control.agent.await.unwrap(), Err(error));
+    });
+}
