@@ -212,10 +212,11 @@ function compare() {
   }
   const pill = element("agreement");
   pill.dataset.state = differing.length === 0 ? "connected" : "uploading";
-  pill.textContent =
+  const text =
     differing.length === 0
       ? `All ${compared} databases hold the same rows`
       : `Differing from PostgreSQL: ${differing.join(", ")}`;
+  if (pill.textContent !== text) pill.textContent = text;
 }
 
 poll();

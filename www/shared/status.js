@@ -22,8 +22,9 @@ const WORDS = {
   closed: "Closed",
 };
 
-/** Shows a state in a pill. */
+/** Shows a state in a pill; what did not change is not announced again to who listens to the page. */
 export function showState(pill, state) {
+  if (pill.dataset.state === state && pill.textContent === WORDS[state]) return;
   pill.dataset.state = state;
   pill.textContent = WORDS[state];
 }
