@@ -33,7 +33,7 @@ self_test() {
     tests "tests" cargo test "${release[@]}" --workspace --no-fail-fast
     tests "tests in a browser" env \
         CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(wasm_bindgen_folder)/wasm-bindgen-test-runner" \
-        CHROMEDRIVER="${SQUALL_CHROMEDRIVER:-$(command -v chromedriver)}" \
+        CHROMEDRIVER="${SQUALL_CHROMEDRIVER:-$(command -v chromedriver)}" WASM_BINDGEN_TEST_TIMEOUT=120 \
         cargo test "${release[@]}" "${wasm[@]}" -p squall-client-wasm --no-fail-fast
     check "doctor" "$target/release/squall" doctor
     local storm name code text arguments

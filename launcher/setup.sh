@@ -265,7 +265,8 @@ build_bundle() {
     rm -rf "$next"
     mkdir "$next"
     cp -R "$root/www/." "$next" || return
-    "$(wasm_bindgen_folder)/wasm-bindgen" --target web --out-name client_wasm --out-dir "$next/pkg" \
+    "$(wasm_bindgen_folder)/wasm-bindgen" --target web --no-typescript --out-name client_wasm \
+        --out-dir "$next/pkg" \
         "$target/wasm32-unknown-unknown/release/squall_client_wasm.wasm" || return
     rm -rf "$target/bundle"
     mv "$next" "$target/bundle"
