@@ -121,7 +121,6 @@ pub struct Plan {
     /// [`PLAN_VERSION`].
     pub squall_plan: u32,
     pub seed: u64,
-    #[serde(flatten)]
     pub options: PlanOptions,
     pub clients: Vec<ClientSpec>,
     /// Ordered by time.
