@@ -12,7 +12,6 @@
 //! proxy has to cut those).
 
 mod bidi;
-mod process;
 pub mod programs;
 #[cfg(test)]
 mod tests;
@@ -31,8 +30,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
+use crate::process::OwnedProcess;
 use bidi::Bidi;
-use process::OwnedProcess;
 
 /// A browser starts in about a second; twenty at once on two cores took 43 s.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -423,8 +422,8 @@ impl Browser {
     }
 
     /// Waits until the browser process ends, by itself or by [`Browser::kill`]. Cancel safe.
-    pub async fn exited(&self) -> ExitStatus {
-        self.process.exited().await
+    pub fn exited(&self) -> impl Future<Output = ExitStatus> + Send + use<> {
+        self.process.exited()
     }
 
     /// SIGKILL to the browser and all its processes, as the system's memory killer does. Returns

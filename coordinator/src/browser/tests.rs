@@ -7,8 +7,8 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 
-use super::process::living_members;
 use super::*;
+use crate::process::living_members;
 
 const PAGE: &str = r#"<!doctype html><title>counter</title><p id=shown>fresh</p>
 <button onclick="shown.textContent = 'clicked'">click</button>

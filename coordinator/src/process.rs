@@ -1,7 +1,9 @@
 //! A process that we own: it runs in its own process group, dies with us, and its end is noticed.
 
+use std::fs::OpenOptions;
 use std::io;
-use std::process::ExitStatus;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -50,6 +52,37 @@ impl OwnedProcess {
         Ok((Self { pid, exit }, stdout))
     }
 
+    /// Starts `command` with its standard output and error appended to `log`, and no input.
+    ///
+    /// # Errors
+    /// What the operating system said when the program could not be started or the log not opened.
+    pub async fn spawn_logged(mut command: Command, log: &Path) -> io::Result<Self> {
+        let output = OpenOptions::new().create(true).append(true).open(log)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        Ok(Self::spawn(command).await?.0)
+    }
+
+    /// Sends a signal to the whole group.
+    pub fn signal(&self, signal: i32) {
+        if self.is_alive() {
+            signal_group(self.pid, signal);
+        }
+    }
+
+    /// Waits for the process to end by itself, and kills it when it does not in time.
+    ///
+    /// # Errors
+    /// As [`OwnedProcess::kill`].
+    pub async fn end_within(&self, deadline: Duration) -> io::Result<()> {
+        match tokio::time::timeout(deadline, self.exited()).await {
+            Ok(_) => Ok(()),
+            Err(_) => self.kill().await,
+        }
+    }
+
     /// The process id, which is the process group's id too.
     pub fn pid(&self) -> i32 {
         self.pid
@@ -60,13 +93,18 @@ impl OwnedProcess {
         self.exit.borrow().is_none()
     }
 
-    /// Waits until the process has ended, for whatever reason. Cancel safe.
-    pub async fn exited(&self) -> ExitStatus {
+    /// Waits until the process has ended, for whatever reason. Cancel safe, and does not borrow, so
+    /// that someone else can watch.
+    pub fn exited(&self) -> impl Future<Output = ExitStatus> + Send + use<> {
         let mut exit = self.exit.clone();
-        match exit.wait_for(Option::is_some).await {
-            Ok(status) => status.unwrap_or_default(),
-            // The waiting task went away with its runtime, so nobody can be told anything.
-            Err(_) => std::future::pending().await,
+        async move {
+            // Copied out at once: what `wait_for` answers holds a lock.
+            let status = exit.wait_for(Option::is_some).await.map(|status| *status);
+            match status {
+                Ok(status) => status.unwrap_or_default(),
+                // The waiting task went away with its runtime, so nobody can be told anything.
+                Err(_) => std::future::pending().await,
+            }
         }
     }
 

@@ -1,0 +1,251 @@
+//! The backend that clients upload to, as an application's own server would be: it hands out
+//! credentials for the sync service, and applies each upload as one PostgreSQL transaction. The API
+//! is described in [`squall_protocol::backend`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use deadpool_postgres::{Manager, Pool};
+use serde::Deserialize;
+use squall_protocol::backend::{
+    BackendError, Credentials, CrudEntry, CrudOp, CrudValue, Upload, UploadAnswer,
+};
+use tokio::net::TcpListener;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{IsolationLevel, NoTls};
+use tower_http::cors::CorsLayer;
+
+use crate::database::describe;
+use crate::exit::Failure;
+use crate::token::{self, Signer};
+
+/// How often an upload is tried again after PostgreSQL found it in conflict with another, before
+/// the client is told to come back later.
+const ATTEMPTS: u32 = 64;
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(128);
+
+/// The running backend. Dropping it does not stop it; it ends with the program.
+pub struct Backend {
+    address: SocketAddr,
+    endpoints: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    pool: Pool,
+    signer: Arc<Signer>,
+    /// The address of the sync service for each client: it leads through the client's proxy.
+    endpoints: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+impl Backend {
+    /// Starts the backend on a free port of the loopback interface.
+    ///
+    /// # Errors
+    ///
+    /// When the database's address makes no sense or no port can be had.
+    pub async fn start(database_url: &str, signer: Arc<Signer>) -> Result<Backend, Failure> {
+        let starting = "cannot start the backend";
+        let config: tokio_postgres::Config = database_url
+            .parse()
+            .map_err(|error| Failure::unavailable(starting, error))?;
+        let pool = Pool::builder(Manager::new(config, NoTls))
+            .max_size(16)
+            .build()
+            .map_err(|error| Failure::unavailable(starting, error))?;
+        let endpoints = Arc::default();
+        let shared = Shared {
+            pool,
+            signer,
+            endpoints: Arc::clone(&endpoints),
+        };
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .map_err(|error| Failure::unavailable(starting, error))?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Failure::unavailable(starting, error))?;
+        let router = Router::new()
+            .route("/credentials", get(credentials))
+            .route("/upload", post(upload))
+            .layer(CorsLayer::very_permissive())
+            .with_state(shared);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Ok(Backend { address, endpoints })
+    }
+
+    /// Where it listens, as `host:port`.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Lets a client in: from now on it is told that the sync service is at `endpoint`.
+    pub fn admit(&self, client: &str, endpoint: String) {
+        let mut endpoints = self.endpoints.lock().expect("no one panics here");
+        endpoints.insert(client.to_owned(), endpoint);
+    }
+}
+
+#[derive(Deserialize)]
+struct CredentialsQuery {
+    client: String,
+}
+
+async fn credentials(
+    State(shared): State<Shared>,
+    Query(query): Query<CredentialsQuery>,
+) -> Result<Json<Credentials>, Refusal> {
+    let endpoint = shared
+        .endpoints
+        .lock()
+        .expect("no one panics here")
+        .get(&query.client)
+        .cloned()
+        .ok_or_else(|| {
+            Refusal(
+                StatusCode::NOT_FOUND,
+                format!("there is no client {} in this run", query.client),
+            )
+        })?;
+    let (token, expires_at_ms) = shared.signer.token(&query.client);
+    Ok(Json(Credentials {
+        endpoint,
+        token,
+        expires_at_ms,
+    }))
+}
+
+async fn upload(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    Json(upload): Json<Upload>,
+) -> Result<Json<UploadAnswer>, Refusal> {
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .ok_or_else(|| unauthorized("the header `Authorization: Bearer TOKEN` is missing"))?;
+    shared
+        .signer
+        .verify(bearer)
+        .map_err(|error: token::Invalid| unauthorized(&error.to_string()))?;
+    let statements: Vec<Merge> = upload
+        .crud
+        .iter()
+        .map(merge)
+        .collect::<Result<_, String>>()
+        .map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))?;
+
+    let mut pause = FIRST_PAUSE;
+    for _ in 0..ATTEMPTS {
+        match apply(&shared.pool, &upload, &statements).await {
+            Ok(repeated) => return Ok(Json(UploadAnswer { repeated })),
+            Err(ApplyError::Conflict) => tokio::time::sleep(pause).await,
+            Err(ApplyError::Refused(error)) => {
+                return Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, error));
+            }
+            Err(ApplyError::Later(error)) => {
+                return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, error));
+            }
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Err(Refusal(
+        StatusCode::SERVICE_UNAVAILABLE,
+        format!("PostgreSQL found the upload in conflict with others {ATTEMPTS} times; try later"),
+    ))
+}
+
+/// A row of the queue as the workload's merge rule has it.
+struct Merge {
+    id: String,
+    value: i64,
+}
+
+/// The merge rule of `mww`: rows are only changed, and the greatest value wins.
+fn merge(entry: &CrudEntry) -> Result<Merge, String> {
+    let complaint = |what: &str| format!("row {} of table {}: {what}", entry.id, entry.table);
+    if entry.table != "mww" || entry.op != CrudOp::Patch {
+        return Err(complaint("the workload mww only changes rows of mww"));
+    }
+    match entry.data.as_ref().and_then(|data| data.get("v")) {
+        Some(CrudValue::Integer(value)) => Ok(Merge {
+            id: entry.id.clone(),
+            value: *value,
+        }),
+        _ => Err(complaint("v must be an integer")),
+    }
+}
+
+enum ApplyError {
+    /// Another transaction was in the way; the same may succeed at once.
+    Conflict,
+    /// It can never succeed.
+    Refused(String),
+    /// The database cannot do it now.
+    Later(String),
+}
+
+impl From<tokio_postgres::Error> for ApplyError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.code() {
+            Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED) => {
+                ApplyError::Conflict
+            }
+            _ => ApplyError::Later(describe(&error)),
+        }
+    }
+}
+
+/// Applies an upload in one transaction. Answers whether it had been applied before.
+async fn apply(pool: &Pool, upload: &Upload, merges: &[Merge]) -> Result<bool, ApplyError> {
+    let mut connection = pool
+        .get()
+        .await
+        .map_err(|error| ApplyError::Later(format!("no connection to PostgreSQL: {error}")))?;
+    let transaction = connection
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .start()
+        .await?;
+    let remember = transaction
+        .prepare_cached("INSERT INTO squall_uploads (client_id, upload_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .await?;
+    let new = transaction
+        .execute(&remember, &[&upload.client_id, &upload.upload_id])
+        .await?;
+    if new == 0 {
+        return Ok(true);
+    }
+    let update = transaction
+        .prepare_cached("UPDATE mww SET v = GREATEST(v, $2) WHERE id = $1")
+        .await?;
+    for Merge { id, value } in merges {
+        if transaction.execute(&update, &[id, value]).await? != 1 {
+            return Err(ApplyError::Refused(format!("there is no row {id} in mww")));
+        }
+    }
+    transaction.commit().await?;
+    Ok(false)
+}
+
+/// An answer that is not 200.
+struct Refusal(StatusCode, String);
+
+fn unauthorized(error: &str) -> Refusal {
+    Refusal(StatusCode::UNAUTHORIZED, error.to_owned())
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(BackendError { error: self.1 })).into_response()
+    }
+}

@@ -1,0 +1,415 @@
+//! The command line: what can be asked of squall, and in which words.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use squall_protocol::fault::FaultKind;
+use squall_protocol::plan::{ClientKind, PlanOptions, Uploader, Workload};
+
+use crate::environment::ServiceChoice;
+use crate::exit::Failure;
+use crate::plan::Fleet;
+use crate::token::Secret;
+
+/// Puts local-first sync through a storm and says whether it held.
+///
+/// Exit codes: 0 ok · 1 a safety property was violated · 2 unknown · 3 a liveness property was
+/// violated · 64 usage · 65 malformed input · 69 something needed is missing or would not start ·
+/// 70 a bug in squall.
+#[derive(Debug, Parser)]
+#[command(name = "squall", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a storm and print its verdict.
+    Run(Box<RunArgs>),
+    /// Judge a history again: a run folder, such as runs/latest, or a history file.
+    Check(CheckArgs),
+    /// Start everything with two browser clients to play with by hand.
+    Demo(DemoArgs),
+    /// Look for everything that squall needs, and try it.
+    Doctor,
+    /// Run the embedded sync service (a run starts it by itself).
+    #[command(hide = true)]
+    Serve(ServeArgs),
+    /// Run a client (a run starts them by itself).
+    #[command(hide = true)]
+    Client(ClientArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The seed of the plan; without it a random one, which is printed.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// How long the storm lasts, such as 30s or 2m.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub time: Duration,
+    /// How many clients of which kind; the kinds are native, wasm and postgres.
+    #[arg(
+        long,
+        value_name = "KIND=N,…",
+        default_value = "native=3,wasm=2,postgres=1"
+    )]
+    pub fleet: FleetArg,
+    /// Which faults: a list such as tab.reload,client.kill, or all, or none.
+    #[arg(long, value_name = "FAULT,…", default_value = "all")]
+    pub faults: FaultsArg,
+    /// Transactions per second, over all clients.
+    #[arg(long, default_value_t = 20.0)]
+    pub rate: f64,
+    /// The number of rows.
+    #[arg(long, default_value_t = 100)]
+    pub keys: u32,
+    /// How many rows a transaction writes.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub writes: u32,
+    /// The mean pause between faults of one kind, and their mean duration.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub fault_interval: Duration,
+    /// How clients upload: transaction keeps transactions whole, batch splits them (a negative
+    /// control: squall must find the torn transactions).
+    #[arg(long, value_enum, default_value_t = UploaderArg::Transaction)]
+    pub uploader: UploaderArg,
+    /// Rows of the upload queue in one batch; fewer than --writes tears every full transaction.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub batch_size: u32,
+    /// How long every client may take to recover after the faults have ended.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub recovery_deadline: Duration,
+    /// Repeat the plan of this file instead of making one; the options above are ignored.
+    #[arg(long, value_name = "FILE", conflicts_with = "seed")]
+    pub plan: Option<PathBuf>,
+    /// The folder that run folders are made in.
+    #[arg(long, value_name = "FOLDER", default_value = "runs")]
+    pub output: PathBuf,
+    /// Show the browsers' windows.
+    #[arg(long)]
+    pub headed: bool,
+    #[command(flatten)]
+    pub system: SystemArgs,
+}
+
+/// The system under test.
+#[derive(Debug, Args)]
+pub struct SystemArgs {
+    /// A PostgreSQL that is already there (with wal_level=logical), instead of a throw-away one.
+    #[arg(long, value_name = "URL", env = "SQUALL_DATABASE_URL", hide_env = true)]
+    pub database_url: Option<String>,
+    /// A real PowerSync service that replicates from --database-url, instead of the embedded one.
+    #[arg(long, value_name = "URL", requires_all = ["database_url", "service_key"])]
+    pub service_url: Option<String>,
+    /// The service's HS256 key in base64url.
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "SQUALL_SERVICE_KEY",
+        hide_env_values = true
+    )]
+    pub service_key: Option<String>,
+    /// The key's id.
+    #[arg(long, value_name = "KID", default_value = "squall")]
+    pub service_kid: String,
+    /// The audience that the service expects in tokens.
+    #[arg(long, value_name = "AUDIENCE", default_value = "squall")]
+    pub service_audience: String,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A run folder or a history file.
+    #[arg(default_value = "runs/latest")]
+    pub path: PathBuf,
+    /// Print the verdict as JSON, as in verdict.json.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// The number of rows.
+    #[arg(long, default_value_t = 20)]
+    pub keys: u32,
+    /// The port of the demo page; without it a free one.
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+    /// The folder that the demo's files go to; without it a temporary one.
+    #[arg(long, value_name = "FOLDER")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The source database.
+    #[arg(long, value_name = "URL", env = "SQUALL_DATABASE_URL", hide_env = true)]
+    pub database_url: String,
+    /// The file that the op log is kept in.
+    #[arg(long, value_name = "FILE")]
+    pub storage: PathBuf,
+    /// Where to listen; port 0 means a free one, which is printed.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: std::net::SocketAddr,
+    /// The tables to sync.
+    #[arg(long, value_delimiter = ',', default_value = "mww")]
+    pub tables: Vec<String>,
+    /// The name of the publication; made if it is missing.
+    #[arg(long, default_value = "squall")]
+    pub publication: String,
+    /// The name of the replication slot; made if it is missing.
+    #[arg(long, default_value = "squall")]
+    pub slot: String,
+    /// The HS256 key of tokens, in base64url.
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "SQUALL_SERVICE_KEY",
+        hide_env_values = true
+    )]
+    pub key: String,
+    /// The key's id.
+    #[arg(long, default_value = "squall")]
+    pub kid: String,
+    /// The audience of tokens.
+    #[arg(long, default_value = "squall")]
+    pub audience: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ClientArgs {
+    #[arg(long, value_enum)]
+    pub kind: ProcessKind,
+    /// The client's name in the plan.
+    #[arg(long)]
+    pub client: String,
+    /// Where the coordinator is.
+    #[arg(long, value_name = "URL")]
+    pub control_url: String,
+    /// The database file of a native client.
+    #[arg(long, value_name = "FILE", required_if_eq("kind", "native"))]
+    pub database: Option<PathBuf>,
+    /// The database of a postgres client.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SQUALL_DATABASE_URL",
+        hide_env = true,
+        required_if_eq("kind", "postgres")
+    )]
+    pub database_url: Option<String>,
+}
+
+/// The kinds of clients that are processes of their own.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ProcessKind {
+    Native,
+    Postgres,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UploaderArg {
+    Transaction,
+    Batch,
+}
+
+/// `native=3,wasm=2`.
+#[derive(Clone, Debug)]
+pub struct FleetArg(pub Fleet);
+
+impl FromStr for FleetArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut fleet = Fleet::new();
+        for part in text.split(',').map(str::trim) {
+            let (kind, count) = part
+                .split_once('=')
+                .ok_or_else(|| format!("`{part}` is not KIND=N, such as native=3"))?;
+            let kind = [ClientKind::Native, ClientKind::Wasm, ClientKind::Postgres]
+                .into_iter()
+                .find(|known| known.name() == kind)
+                .ok_or_else(|| {
+                    format!("there is no kind `{kind}`; there are native, wasm and postgres")
+                })?;
+            let count = count
+                .parse()
+                .ok()
+                .filter(|count| *count <= 200)
+                .ok_or_else(|| format!("`{count}` is not a number from 0 to 200"))?;
+            if fleet.iter().any(|(known, _)| *known == kind) {
+                return Err(format!("{} is there twice", kind.name()));
+            }
+            fleet.push((kind, count));
+        }
+        if fleet.iter().all(|(_, count)| *count == 0) {
+            return Err("a fleet needs at least one client".to_owned());
+        }
+        Ok(FleetArg(fleet))
+    }
+}
+
+/// `all`, `none`, or a list of faults.
+#[derive(Clone, Debug)]
+pub struct FaultsArg(pub Vec<FaultKind>);
+
+impl FromStr for FaultsArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let chosen = match text {
+            "all" => return Ok(FaultsArg(FaultKind::ALL.to_vec())),
+            "none" => Vec::new(),
+            list => list
+                .split(',')
+                .map(|name| {
+                    FaultKind::from_name(name.trim()).ok_or_else(|| {
+                        let known: Vec<_> = FaultKind::ALL.iter().map(|k| k.name()).collect();
+                        format!(
+                            "there is no fault `{name}`; there are all, none, {}",
+                            known.join(", ")
+                        )
+                    })
+                })
+                .collect::<Result<_, _>>()?,
+        };
+        // The plan depends on the set of faults, not on the order in which they were named.
+        let known = FaultKind::ALL.into_iter();
+        Ok(FaultsArg(known.filter(|k| chosen.contains(k)).collect()))
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write it like 30s, 1m 30s or 500ms"))
+}
+
+impl RunArgs {
+    /// The part of the options that determines the plan.
+    ///
+    /// # Errors
+    ///
+    /// When the options do not fit together.
+    pub fn plan_options(&self) -> Result<PlanOptions, Failure> {
+        let usage = |text: String| Err(Failure::Usage(text));
+        if !(self.rate.is_finite() && self.rate > 0.0 && self.rate <= 100_000.0) {
+            return usage(format!(
+                "--rate {}: must be above 0 and at most 100000",
+                self.rate
+            ));
+        }
+        if self.keys == 0 || self.keys > 100_000 {
+            return usage(format!("--keys {}: must be from 1 to 100000", self.keys));
+        }
+        if self.writes == 0 || self.writes > self.keys {
+            return usage(format!(
+                "--writes {}: must be from 1 to the number of rows, {}",
+                self.writes, self.keys
+            ));
+        }
+        if self.batch_size == 0 {
+            return usage("--batch-size 0: must be at least 1".to_owned());
+        }
+        if self.time < Duration::from_secs(1) || self.time > Duration::from_secs(86_400) {
+            return usage("--time: must be from 1s to 24h".to_owned());
+        }
+        if !self.faults.0.is_empty() && self.fault_interval < Duration::from_millis(100) {
+            return usage("--fault-interval: must be at least 100ms".to_owned());
+        }
+        Ok(PlanOptions {
+            workload: Workload::Mww,
+            keys: self.keys,
+            writes_per_transaction: self.writes,
+            rate: self.rate,
+            duration_ms: self.time.as_millis() as u64,
+            fault_interval_ms: self.fault_interval.as_millis() as u64,
+            faults: self.faults.0.clone(),
+            uploader: match self.uploader {
+                UploaderArg::Transaction => Uploader::Transaction,
+                UploaderArg::Batch => Uploader::Batch {
+                    size: self.batch_size,
+                },
+            },
+            recovery_deadline_ms: self.recovery_deadline.as_millis() as u64,
+        })
+    }
+}
+
+impl SystemArgs {
+    /// Which sync service clients are pointed at.
+    ///
+    /// # Errors
+    ///
+    /// When the service's address is not one that the fault proxies can stand in front of.
+    pub fn service(&self) -> Result<ServiceChoice, Failure> {
+        let (Some(url), Some(key)) = (&self.service_url, &self.service_key) else {
+            return Ok(ServiceChoice::Embedded);
+        };
+        let address = url
+            .strip_prefix("http://")
+            .map(|rest| rest.trim_end_matches('/'))
+            .filter(|rest| !rest.is_empty() && !rest.contains('/'))
+            .ok_or_else(|| {
+                Failure::Usage(format!(
+                    "--service-url {url}: must be http://HOST:PORT; the fault proxies work on plain TCP, so https and paths are not possible"
+                ))
+            })?;
+        let address = if address.contains(':') {
+            address.to_owned()
+        } else {
+            format!("{address}:80")
+        };
+        Ok(ServiceChoice::Remote {
+            address,
+            secret: Secret {
+                key: key.clone(),
+                kid: self.service_kid.clone(),
+                audience: self.service_audience.clone(),
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn faults_do_not_depend_on_their_order() {
+        let a: FaultsArg = "client.kill,tab.reload".parse().unwrap();
+        let b: FaultsArg = "tab.reload, client.kill".parse().unwrap();
+        assert_eq!(a.0, b.0);
+        assert!(
+            "tab.relaod"
+                .parse::<FaultsArg>()
+                .unwrap_err()
+                .contains("tab.reload")
+        );
+    }
+
+    #[test]
+    fn fleets_are_read_and_refused() {
+        let fleet: FleetArg = "wasm=2,native=1".parse().unwrap();
+        assert_eq!(fleet.0, [(ClientKind::Wasm, 2), (ClientKind::Native, 1)]);
+        for bad in [
+            "",
+            "native",
+            "native=x",
+            "browser=1",
+            "native=0",
+            "native=1,native=2",
+        ] {
+            assert!(bad.parse::<FleetArg>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The workload's tables in the source database: how they are made, seeded and read.
+
+use squall_protocol::plan::Workload;
+use squall_protocol::transaction::{INITIAL_VALUE, Rows};
+use tokio_postgres::{Client, NoTls};
+
+use crate::exit::Failure;
+
+/// Marks a table as one that squall made and may empty, whatever it holds.
+const TABLE_COMMENT: &str = "made by squall; emptied at the start of every run";
+
+/// Remembers which uploads are applied; not published, so clients never see it.
+const UPLOADS_TABLE: &str = "CREATE TABLE IF NOT EXISTS squall_uploads (
+    client_id text NOT NULL,
+    upload_id text NOT NULL,
+    PRIMARY KEY (client_id, upload_id)
+)";
+
+/// The tables of a workload that are synced to clients.
+pub fn tables(workload: Workload) -> Vec<String> {
+    match workload {
+        Workload::Mww => vec!["mww".to_owned()],
+    }
+}
+
+/// Opens a connection; it ends when the client is dropped.
+///
+/// # Errors
+///
+/// When there is no such database.
+pub async fn connect(url: &str) -> Result<Client, Failure> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls)
+        .await
+        .map_err(|error| unreachable_database(url, &error))?;
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    Ok(client)
+}
+
+fn unreachable_database(url: &str, error: &tokio_postgres::Error) -> Failure {
+    Failure::Unavailable(format!(
+        "cannot connect to PostgreSQL at {}: {}; check --database-url and that the server runs",
+        without_password(url),
+        describe(error)
+    ))
+}
+
+/// The address without its password, fit for messages and logs.
+pub fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 <= at => {
+            let user = url[scheme + 3..at].split(':').next().unwrap_or_default();
+            format!("{}://{user}@{}", &url[..scheme], &url[at + 1..])
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// What PostgreSQL says of an error; its own `Display` only names the kind.
+pub fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(error) => format!("{} ({})", error.message(), error.code().code()),
+        None => match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}
+
+/// Makes the workload's tables and fills them with `keys` rows of the initial value. A table that
+/// squall did not make is only used when it is empty.
+///
+/// # Errors
+///
+/// When the database cannot be used: not reachable, no logical replication, no right to make
+/// tables, or a table that belongs to someone else.
+pub async fn prepare(url: &str, workload: Workload, keys: u32) -> Result<(), Failure> {
+    let mut client = connect(url).await?;
+    let failed = |error: tokio_postgres::Error| {
+        Failure::unavailable(
+            format!("cannot prepare the tables in {}", without_password(url)),
+            describe(&error),
+        )
+    };
+    let level: String = client
+        .query_one("SHOW wal_level", &[])
+        .await
+        .map_err(failed)?
+        .get(0);
+    if level != "logical" {
+        return Err(Failure::Unavailable(format!(
+            "PostgreSQL at {} runs with wal_level={level}; logical replication needs `ALTER SYSTEM SET wal_level = logical` and a restart",
+            without_password(url)
+        )));
+    }
+    let Workload::Mww = workload;
+    client
+        .batch_execute("CREATE TABLE IF NOT EXISTS mww (id text PRIMARY KEY, k integer NOT NULL UNIQUE, v bigint NOT NULL)")
+        .await
+        .map_err(failed)?;
+    let row = client
+        .query_one(
+            "SELECT obj_description('mww'::regclass, 'pg_class'), EXISTS (SELECT FROM mww)",
+            &[],
+        )
+        .await
+        .map_err(failed)?;
+    let (comment, filled): (Option<String>, bool) = (row.get(0), row.get(1));
+    if filled && comment.as_deref() != Some(TABLE_COMMENT) {
+        return Err(Failure::Unavailable(format!(
+            "the database {} already has a table mww with rows in it that squall did not write; empty it or use another database",
+            without_password(url)
+        )));
+    }
+    let transaction = client.transaction().await.map_err(failed)?;
+    transaction
+        .batch_execute(&format!(
+            "COMMENT ON TABLE mww IS '{TABLE_COMMENT}'; {UPLOADS_TABLE}; DELETE FROM mww;"
+        ))
+        .await
+        .map_err(failed)?;
+    transaction
+        .execute(
+            "INSERT INTO mww (id, k, v) SELECT k::text, k, $2 FROM generate_series(0, $1::bigint - 1) AS k",
+            &[&i64::from(keys), &INITIAL_VALUE],
+        )
+        .await
+        .map_err(failed)?;
+    transaction.commit().await.map_err(failed)
+}
+
+/// Every row, in key order.
+///
+/// # Errors
+///
+/// PostgreSQL's own, as text.
+pub async fn read_all(client: &Client) -> Result<Rows, String> {
+    let rows = client
+        .query("SELECT k, v FROM mww ORDER BY k", &[])
+        .await
+        .map_err(|error| describe(&error))?;
+    Ok(rows
+        .iter()
+        .map(|row| (row.get::<_, i32>(0) as u32, row.get(1)))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let shown = without_password("postgres://me:se@cret@localhost:5432/db");
+        assert_eq!(shown, "postgres://me@localhost:5432/db");
+        let shown = without_password("host=localhost dbname=x");
+        assert_eq!(shown, "host=localhost dbname=x");
+    }
+}

@@ -1,0 +1,321 @@
+//! Everything around the clients: PostgreSQL, the sync service, the backend, the fault proxies, and
+//! the web server that clients get their pages and their orders from. A storm and the demo stand on
+//! the same ground.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use squall_protocol::control::ClientConfig;
+use squall_protocol::plan::{ClientSpec, Uploader, Workload};
+use squall_throwaway_postgres::Cluster;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+use crate::backend::Backend;
+use crate::database;
+use crate::exit::Failure;
+use crate::link::Link;
+use crate::pages::{self, Pages};
+use crate::process::OwnedProcess;
+use crate::proxy::{Proxy, Weather};
+use crate::recorder::Recorder;
+use crate::token::{Secret, Signer};
+
+/// The pause before a client tries a failed upload or a lost stream again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// The deadline of a client's requests.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+/// Two keepalive lines and their jitter: a stream that is silent for longer is dead.
+const STREAM_IDLE_DEADLINE: Duration = Duration::from_secs(45);
+/// The service makes its first snapshot before it listens.
+const SERVICE_START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Which sync service clients are pointed at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceChoice {
+    /// Our own, as a child process.
+    Embedded,
+    /// A real PowerSync service that is already there.
+    Remote {
+        /// `host:port`.
+        address: String,
+        secret: Secret,
+    },
+}
+
+/// What the environment is made for.
+#[derive(Clone, Debug)]
+pub struct EnvironmentOptions {
+    pub workload: Workload,
+    pub keys: u32,
+    pub uploader: Uploader,
+    pub clients: Vec<ClientSpec>,
+    /// A PostgreSQL that is already there; otherwise a throw-away one is started.
+    pub database_url: Option<String>,
+    pub service: ServiceChoice,
+    /// Where the files of this run go.
+    pub folder: PathBuf,
+}
+
+/// The ground that clients stand on.
+pub struct Environment {
+    options: EnvironmentOptions,
+    cluster: Option<Cluster>,
+    database_url: String,
+    service: Option<OwnedProcess>,
+    /// The embedded service's replication slot. It must not outlive the run in a database that does.
+    slot: String,
+    pages: Pages,
+    places: BTreeMap<String, Place>,
+}
+
+/// What belongs to one client: its control link and its two fault proxies.
+pub struct Place {
+    pub link: Link,
+    service: Proxy,
+    backend: Proxy,
+}
+
+impl Place {
+    /// Changes the weather on the way to the service and to the backend.
+    pub fn set_weather(&self, service: Weather, backend: Weather) {
+        self.service.set(service);
+        self.backend.set(backend);
+    }
+}
+
+impl Environment {
+    /// Starts everything, in the order in which it depends on each other.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that would not start, and what to do about it. What had been started is
+    /// stopped.
+    pub async fn start(
+        options: EnvironmentOptions,
+        recorder: &Recorder,
+    ) -> Result<Environment, Failure> {
+        let (cluster, database_url) = match &options.database_url {
+            Some(url) => (None, url.clone()),
+            None => {
+                let cluster = Cluster::start(squall_throwaway_postgres::Options::default())
+                    .await
+                    .map_err(|error| Failure::unavailable("cannot start PostgreSQL", error))?;
+                let url = cluster.url();
+                (Some(cluster), url)
+            }
+        };
+        database::prepare(&database_url, options.workload, options.keys).await?;
+
+        let secret = match &options.service {
+            ServiceChoice::Embedded => Secret::random(),
+            ServiceChoice::Remote { secret, .. } => secret.clone(),
+        };
+        let slot = format!("squall_{}", uuid::Uuid::new_v4().simple());
+        let (service, service_address) = match &options.service {
+            ServiceChoice::Embedded => {
+                let (process, address) =
+                    start_service(&options, &database_url, &secret, &slot).await?;
+                (Some(process), address)
+            }
+            ServiceChoice::Remote { address, .. } => (None, address.clone()),
+        };
+
+        let signer = Signer::new(secret)
+            .map_err(|error| Failure::Usage(format!("--service-key: {error}")))?;
+        let backend = Backend::start(&database_url, Arc::new(signer)).await?;
+        let mut places = BTreeMap::new();
+        for client in &options.clients {
+            let no_port = |error| Failure::unavailable("cannot start a fault proxy", error);
+            let place_service = Proxy::start(service_address.clone())
+                .await
+                .map_err(no_port)?;
+            let place_backend = Proxy::start(backend.address()).await.map_err(no_port)?;
+            backend.admit(&client.name, place_service.url());
+            let config = ClientConfig {
+                client: client.name.clone(),
+                workload: options.workload,
+                keys: options.keys,
+                uploader: options.uploader,
+                backend_url: place_backend.url(),
+                retry_delay_ms: RETRY_DELAY.as_millis() as u64,
+                request_deadline_ms: REQUEST_DEADLINE.as_millis() as u64,
+                stream_idle_deadline_ms: STREAM_IDLE_DEADLINE.as_millis() as u64,
+            };
+            let place = Place {
+                link: Link::new(config, recorder.clone()),
+                service: place_service,
+                backend: place_backend,
+            };
+            places.insert(client.name.clone(), place);
+        }
+        let links = places
+            .iter()
+            .map(|(name, place)| (name.clone(), place.link.clone()))
+            .collect();
+        let pages = Pages::start(links, pages::bundle()).await?;
+        Ok(Environment {
+            options,
+            cluster,
+            database_url,
+            service,
+            slot,
+            pages,
+            places,
+        })
+    }
+
+    /// What belongs to the client of that name.
+    ///
+    /// # Panics
+    ///
+    /// When the environment was not made for such a client.
+    pub fn place(&self, client: &str) -> &Place {
+        &self.places[client]
+    }
+
+    /// Where PostgreSQL is.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// The web server.
+    pub fn pages(&self) -> &Pages {
+        &self.pages
+    }
+
+    /// The folder for files of that kind, made if missing.
+    pub fn folder(&self, kind: &str) -> std::io::Result<PathBuf> {
+        let folder = self.options.folder.join(kind);
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    /// Every place, by client name.
+    pub fn places(&self) -> impl Iterator<Item = (&str, &Place)> {
+        self.places
+            .iter()
+            .map(|(name, place)| (name.as_str(), place))
+    }
+
+    /// Watches the service and PostgreSQL, and says which of them ended although nobody wanted it.
+    /// Never returns while they live.
+    pub async fn collapsed(&self) -> String {
+        let service = async {
+            match &self.service {
+                Some(service) => {
+                    let status = service.exited().await;
+                    format!(
+                        "the sync service ended on its own ({status}); see {}",
+                        service_log(&self.options.folder).display()
+                    )
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let postgres = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(250)).await;
+                if self.cluster.as_ref().is_some_and(|c| !c.is_running()) {
+                    return "PostgreSQL ended on its own".to_owned();
+                }
+            }
+        };
+        tokio::select! {
+            what = service => what,
+            what = postgres => what,
+        }
+    }
+
+    /// Stops everything. Clients should have been stopped before.
+    pub async fn stop(mut self) {
+        if let Some(service) = &self.service {
+            service.signal(libc::SIGTERM);
+            if let Err(error) = service.end_within(Duration::from_secs(5)).await {
+                tracing::warn!("{error}");
+            }
+        }
+        match &mut self.cluster {
+            Some(cluster) => cluster.stop().await,
+            None if self.service.is_some() => self.drop_slot().await,
+            None => {}
+        }
+    }
+}
+
+impl Environment {
+    /// A slot that nobody reads makes PostgreSQL keep its write-ahead log for ever.
+    async fn drop_slot(&self) {
+        let dropped = async {
+            let database = database::connect(&self.database_url)
+                .await
+                .map_err(|error| error.to_string())?;
+            database
+                .execute("SELECT pg_drop_replication_slot($1)", &[&self.slot])
+                .await
+                .map_err(|error| database::describe(&error))
+        };
+        if let Err(error) = dropped.await {
+            eprintln!(
+                "the replication slot {} could not be dropped ({error}); do it by hand: SELECT pg_drop_replication_slot('{}')",
+                self.slot, self.slot
+            );
+        }
+    }
+}
+
+fn service_log(folder: &Path) -> PathBuf {
+    folder.join("logs").join("service.log")
+}
+
+/// Starts `squall serve` and waits until it says where it listens.
+async fn start_service(
+    options: &EnvironmentOptions,
+    database_url: &str,
+    secret: &Secret,
+    slot: &str,
+) -> Result<(OwnedProcess, String), Failure> {
+    let starting = "cannot start the sync service";
+    let unavailable = |error| Failure::unavailable(starting, error);
+    let log = service_log(&options.folder);
+    for folder in ["logs", "service"] {
+        std::fs::create_dir_all(options.folder.join(folder)).map_err(unavailable)?;
+    }
+    let mut command = Command::new(std::env::current_exe().map_err(unavailable)?);
+    command
+        .arg("serve")
+        .args([
+            "--storage".as_ref(),
+            options.folder.join("service/storage.sqlite").as_os_str(),
+        ])
+        .args(["--tables", &database::tables(options.workload).join(",")])
+        .args(["--kid", &secret.kid, "--audience", &secret.audience])
+        .args(["--publication", "squall", "--slot", slot])
+        // Secrets do not belong on a command line, where every process can read them.
+        .env("SQUALL_DATABASE_URL", database_url)
+        .env("SQUALL_SERVICE_KEY", &secret.key)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::fs::File::create(&log).map_err(unavailable)?);
+    let (process, stdout) = OwnedProcess::spawn(command).await.map_err(unavailable)?;
+    let mut lines = BufReader::new(stdout.expect("standard output is piped")).lines();
+    let first_line = tokio::time::timeout(SERVICE_START_DEADLINE, lines.next_line()).await;
+    let address = match first_line {
+        Ok(Ok(Some(line))) => line
+            .strip_prefix("listening on ")
+            .and_then(|address| address.parse::<SocketAddr>().ok()),
+        _ => None,
+    };
+    let Some(address) = address else {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        let last = said.lines().last().unwrap_or("it said nothing");
+        return Err(Failure::unavailable(
+            starting,
+            format!("{last} (all of it is in {})", log.display()),
+        ));
+    };
+    Ok((process, address.to_string()))
+}

@@ -1,0 +1,200 @@
+//! The program `squall`: it plans, starts, breaks, heals, records, checks and reports. A library, so
+//! that tests can drive its parts; the binary only calls [`main`].
+//!
+//! What is deliberately not here: the judgement (the crate `checker`) and any fault code inside a
+//! client or the service. See `ARCHITECTURE.md` at the root.
+
+pub mod backend;
+pub mod browser;
+pub mod check;
+pub mod cli;
+pub mod database;
+pub mod demo;
+pub mod doctor;
+pub mod environment;
+pub mod exit;
+pub mod fleet;
+pub mod interruption;
+pub mod link;
+pub mod nemesis;
+pub mod pages;
+pub mod plan;
+pub mod process;
+pub mod progress;
+pub mod proxy;
+pub mod recorder;
+pub mod report;
+pub mod run;
+pub mod storm;
+pub mod token;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, ClientArgs, Command, ProcessKind, RunArgs, ServeArgs};
+use crate::exit::{Exit, Failure};
+use crate::run::RunOptions;
+
+/// The whole program: reads the command line, does what it says, and answers with the exit code of
+/// [`exit::Exit`].
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok.into(),
+                _ => Exit::Usage.into(),
+            };
+        }
+    };
+    let default_filter = match cli.command {
+        Command::Serve(_) | Command::Client(_) => "info",
+        _ => "warn,deadpool=error",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_env("SQUALL_LOG").unwrap_or_else(|_| default_filter.into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    // A panic anywhere is a bug in squall, and the exit code says so.
+    let default_hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        default_hook(panic);
+        std::process::exit(Exit::Bug as i32);
+    }));
+    // One thread: everything that takes time is in other processes.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the operating system gives us an event queue");
+    let outcome = runtime.block_on(tokio::task::LocalSet::new().run_until(dispatch(cli.command)));
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("squall: {failure}");
+            failure.exit().into()
+        }
+    }
+}
+
+async fn dispatch(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Run(args) => run::run(run_options(&args)?).await,
+        Command::Check(args) => {
+            let (_, verdict) = check::judge(&args.path)?;
+            if args.json {
+                print!("{}", check::to_json(&verdict));
+            } else {
+                println!("{}", squall_checker::render(&verdict));
+            }
+            Ok(check::exit(&verdict))
+        }
+        Command::Demo(args) => demo::run(args).await,
+        Command::Doctor => Ok(if doctor::run().await {
+            Exit::Ok
+        } else {
+            Exit::Unavailable
+        }),
+        Command::Serve(args) => serve(args).await,
+        Command::Client(args) => client(args).await,
+    }
+}
+
+fn run_options(args: &RunArgs) -> Result<RunOptions, Failure> {
+    let (plan, again) = match &args.plan {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                Failure::Usage(format!("cannot read the plan {}: {error}", file.display()))
+            })?;
+            let plan = serde_json::from_str(&text)
+                .map_err(|error| Failure::MalformedInput(format!("{}: {error}", file.display())))?;
+            (plan, again(None))
+        }
+        None => {
+            let seed = args
+                .seed
+                .unwrap_or_else(|| rand::random_range(1..1_000_000));
+            let plan = plan::make(seed, args.plan_options()?, &args.fleet.0);
+            (plan, again(args.seed.is_none().then_some(seed)))
+        }
+    };
+    Ok(RunOptions {
+        plan,
+        output: args.output.clone(),
+        headed: args.headed,
+        database_url: args.system.database_url.clone(),
+        service: args.system.service()?,
+        again,
+    })
+}
+
+/// The command line that does the same again; with the seed, if that was not on it.
+fn again(seed: Option<u64>) -> String {
+    let mut words = vec!["./squall".to_owned()];
+    words.extend(std::env::args().skip(1).map(|word| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:".contains(c);
+        if !word.is_empty() && word.chars().all(plain) {
+            word
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    }));
+    if let Some(seed) = seed {
+        words.push(format!("--seed {seed}"));
+    }
+    words.join(" ")
+}
+
+async fn serve(args: ServeArgs) -> Result<Exit, Failure> {
+    let config = squall_service::Config {
+        listen: args.listen,
+        tables: args.tables,
+        publication: args.publication,
+        slot: args.slot,
+        ..squall_service::Config::new(
+            args.database_url,
+            args.storage,
+            args.key,
+            args.kid,
+            args.audience,
+        )
+    };
+    let serving = squall_service::serve(config, |address| println!("listening on {address}"));
+    tokio::select! {
+        served = serving => {
+            served.map_err(|error| Failure::unavailable("the sync service cannot go on", error))?;
+        }
+        () = interruption::listen().cancelled_owned() => {}
+    }
+    Ok(Exit::Ok)
+}
+
+async fn client(args: ClientArgs) -> Result<Exit, Failure> {
+    let name = args.client.clone();
+    let ended = match args.kind {
+        ProcessKind::Native => {
+            squall_client_native::run_native(squall_client_native::NativeOptions {
+                control_url: args.control_url,
+                client: args.client,
+                database: args.database.expect("clap requires it"),
+            })
+            .await
+        }
+        ProcessKind::Postgres => {
+            squall_client_native::run_postgres(squall_client_native::PostgresOptions {
+                control_url: args.control_url,
+                client: args.client,
+                database_url: args.database_url.expect("clap requires it"),
+            })
+            .await
+        }
+    };
+    ended
+        .map_err(|error| Failure::unavailable(format!("the client {name} cannot go on"), error))?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,342 @@
+//! A client as the coordinator sees it: the control connection that the client opens, the operation
+//! that it is doing, and the state that it reports. One [`Link`] lives as long as the session: it
+//! outlasts every process and tab of the client.
+//!
+//! What is deliberately not here: how a client is started or broken (see [`crate::fleet`]).
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket};
+use futures_util::{SinkExt, StreamExt};
+use squall_protocol::control::{ClientConfig, ClientStatus, FromClient, LogLevel, ToClient};
+use squall_protocol::history::Event;
+use squall_protocol::transaction::{Effects, Outcome, Transaction};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::recorder::Recorder;
+
+/// An operation without an answer for this long is given up as `info`: the client is alive but does
+/// not do what it is told. Longer than any pause that a plan contains.
+const OPERATION_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The coordinator's end of a client's control connections.
+#[derive(Clone)]
+pub struct Link {
+    config: Arc<ClientConfig>,
+    recorder: Recorder,
+    state: Arc<Mutex<State>>,
+    /// Notified whenever the state changed.
+    changed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    incarnation: u32,
+    connection: Option<Connection>,
+    status: Option<ClientStatus>,
+    fatal: Option<String>,
+    /// Why the next end of a connection is no surprise.
+    expected_end: Option<&'static str>,
+}
+
+struct Connection {
+    to_client: mpsc::UnboundedSender<ToClient>,
+    ready: bool,
+    pending: Option<(u64, oneshot::Sender<Outcome>)>,
+    integrity: Option<oneshot::Sender<Vec<String>>>,
+}
+
+impl Link {
+    /// A link for the client of that configuration, which may connect at any time.
+    pub fn new(config: ClientConfig, recorder: Recorder) -> Link {
+        Link {
+            config: Arc::new(config),
+            recorder,
+            state: Arc::default(),
+            changed: Arc::default(),
+        }
+    }
+
+    /// The client's name.
+    pub fn name(&self) -> &str {
+        &self.config.client
+    }
+
+    /// The client's last reported state.
+    pub fn status(&self) -> Option<ClientStatus> {
+        self.lock().status.clone()
+    }
+
+    /// Forgets the last reported state, so that the next one is known to be newer than now.
+    pub fn forget_status(&self) {
+        self.lock().status = None;
+    }
+
+    /// Whether an incarnation is ready for transactions.
+    pub fn is_ready(&self) -> bool {
+        self.lock().connection.as_ref().is_some_and(|c| c.ready)
+    }
+
+    /// What the client said when it gave up, if it did.
+    pub fn fatal(&self) -> Option<String> {
+        self.lock().fatal.clone()
+    }
+
+    /// How many incarnations there were.
+    pub fn incarnation(&self) -> u32 {
+        self.lock().incarnation
+    }
+
+    /// Says why the present incarnation is about to end, for the history.
+    pub fn expect_end(&self, reason: &'static str) {
+        self.lock().expected_end = Some(reason);
+    }
+
+    /// Sends a message, if the client is connected.
+    pub fn send(&self, message: ToClient) {
+        if let Some(connection) = &self.lock().connection {
+            let _ = connection.to_client.send(message);
+        }
+    }
+
+    /// Waits until the condition holds.
+    pub async fn wait(&self, mut condition: impl FnMut(&Link) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if condition(self) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Does a transaction as an operation of the history. Answers what it did, if it committed.
+    pub async fn operate(&self, transaction: Transaction) -> Option<Effects> {
+        let operation = self.recorder.new_operation();
+        let client = self.name().to_owned();
+        self.recorder.record(Event::Invoke {
+            client: client.clone(),
+            operation,
+            transaction: transaction.clone(),
+        });
+        match self.transact(operation, transaction).await {
+            Outcome::Ok(effects) => {
+                self.recorder.record(Event::Ok {
+                    client,
+                    operation,
+                    reads: effects.reads.clone(),
+                    writes: effects.writes.clone(),
+                });
+                Some(effects)
+            }
+            Outcome::Fail(error) => {
+                self.recorder.record(Event::Fail {
+                    client,
+                    operation,
+                    error,
+                });
+                None
+            }
+            Outcome::Info(error) => {
+                self.recorder.record(Event::Info {
+                    client,
+                    operation,
+                    error,
+                });
+                None
+            }
+        }
+    }
+
+    /// Reads every row without leaving a trace in the history.
+    pub async fn peek(&self) -> Option<Effects> {
+        let operation = self.recorder.new_operation();
+        match self.transact(operation, Transaction::read_all()).await {
+            Outcome::Ok(effects) => Some(effects),
+            _ => None,
+        }
+    }
+
+    /// Does a transaction without leaving a trace in the history.
+    pub async fn transact(&self, operation: u64, transaction: Transaction) -> Outcome {
+        let answer = {
+            let mut state = self.lock();
+            let Some(connection) = state.connection.as_mut().filter(|c| c.ready) else {
+                return Outcome::Fail("the client is down".to_owned());
+            };
+            if connection.pending.is_some() {
+                return Outcome::Fail("the client still owes an earlier answer".to_owned());
+            }
+            let (sender, answer) = oneshot::channel();
+            connection.pending = Some((operation, sender));
+            let _ = connection.to_client.send(ToClient::Transaction {
+                operation,
+                transaction,
+            });
+            answer
+        };
+        match tokio::time::timeout(OPERATION_DEADLINE, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Outcome::Info("the incarnation ended before it answered".to_owned()),
+            Err(_) => {
+                let seconds = OPERATION_DEADLINE.as_secs();
+                Outcome::Info(format!("no answer within {seconds} s"))
+            }
+        }
+    }
+
+    /// Has the client check its database file. None if no answer came by the deadline.
+    pub async fn check_integrity(&self, deadline: Duration) -> Option<Vec<String>> {
+        let (sender, answer) = oneshot::channel();
+        self.lock().connection.as_mut()?.integrity = Some(sender);
+        self.send(ToClient::CheckIntegrity);
+        tokio::time::timeout(deadline, answer).await.ok()?.ok()
+    }
+
+    /// Speaks with a client over a control connection that it has just opened, until it ends. A new
+    /// connection takes the place of one that is still there: a client has one incarnation at most.
+    pub async fn converse(&self, socket: WebSocket) {
+        let (mut sink, mut stream) = socket.split();
+        let (to_client, mut outgoing) = mpsc::unbounded_channel::<ToClient>();
+        let send = async move {
+            while let Some(message) = outgoing.recv().await {
+                let text = serde_json::to_string(&message).expect("messages are plain data");
+                if sink.send(Message::Text(text.into())).await.is_err() {
+                    break;
+                }
+            }
+            let _ = sink.close().await;
+        };
+        let receive = async {
+            let mut incarnation = None;
+            while let Some(Ok(message)) = stream.next().await {
+                let Message::Text(text) = message else {
+                    continue;
+                };
+                match serde_json::from_str::<FromClient>(&text) {
+                    Ok(message) => self.hear(message, &to_client, &mut incarnation),
+                    Err(error) => {
+                        self.recorder.trouble(format!(
+                            "{} sent a message that is not understood ({error}): {text}",
+                            self.name()
+                        ));
+                        break;
+                    }
+                }
+            }
+            incarnation
+        };
+        let incarnation = tokio::select! {
+            incarnation = receive => incarnation,
+            () = send => None,
+        };
+        self.end(incarnation, &to_client);
+    }
+
+    fn hear(
+        &self,
+        message: FromClient,
+        to_client: &mpsc::UnboundedSender<ToClient>,
+        incarnation: &mut Option<u32>,
+    ) {
+        let mut state = self.lock();
+        match message {
+            FromClient::Hello { client: _ } => {
+                let _ = to_client.send(ToClient::Configure(self.config.as_ref().clone()));
+                state.fatal = None;
+                if state.connection.as_ref().is_some_and(|c| c.ready) {
+                    self.record_end(state.incarnation, "another incarnation took its place");
+                }
+                state.connection = Some(Connection {
+                    to_client: to_client.clone(),
+                    ready: false,
+                    pending: None,
+                    integrity: None,
+                });
+            }
+            FromClient::Ready { session, .. } => {
+                let current = state.connection.as_mut();
+                if let Some(connection) = current.filter(|c| c.to_client.same_channel(to_client)) {
+                    connection.ready = true;
+                    state.incarnation += 1;
+                    state.expected_end = None;
+                    *incarnation = Some(state.incarnation);
+                    self.recorder.record(Event::IncarnationStart {
+                        client: self.name().to_owned(),
+                        incarnation: state.incarnation,
+                        session,
+                    });
+                }
+            }
+            FromClient::Completed { operation, outcome } => {
+                if let Some(connection) = &mut state.connection
+                    && let Some((_, answer)) = connection.pending.take_if(|(o, _)| *o == operation)
+                {
+                    let _ = answer.send(outcome);
+                }
+            }
+            FromClient::Status(status) => {
+                self.recorder.record(Event::Status {
+                    client: self.name().to_owned(),
+                    status: status.clone(),
+                });
+                state.status = Some(status);
+            }
+            FromClient::Integrity { report } => {
+                if let Some(connection) = &mut state.connection
+                    && let Some(answer) = connection.integrity.take()
+                {
+                    let _ = answer.send(report);
+                }
+            }
+            FromClient::Log { level, line } => match level {
+                LogLevel::Error => tracing::error!(client = self.name(), "{line}"),
+                LogLevel::Warn => tracing::warn!(client = self.name(), "{line}"),
+                LogLevel::Info => tracing::info!(client = self.name(), "{line}"),
+                LogLevel::Debug => tracing::debug!(client = self.name(), "{line}"),
+            },
+            FromClient::Fatal { error } => {
+                self.recorder
+                    .trouble(format!("{} gave up: {error}", self.name()));
+                state.fatal = Some(error);
+            }
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// The connection is over: nothing that was asked over it will be answered.
+    fn end(&self, incarnation: Option<u32>, to_client: &mpsc::UnboundedSender<ToClient>) {
+        let mut state = self.lock();
+        let current = &mut state.connection;
+        if current
+            .take_if(|c| c.to_client.same_channel(to_client))
+            .is_some()
+        {
+            if let Some(incarnation) = incarnation {
+                let reason = state.expected_end.take();
+                self.record_end(
+                    incarnation,
+                    reason.unwrap_or("the control connection ended"),
+                );
+            }
+            drop(state);
+            self.changed.notify_waiters();
+        }
+    }
+
+    fn record_end(&self, incarnation: u32, reason: &str) {
+        self.recorder.record(Event::IncarnationEnd {
+            client: self.name().to_owned(),
+            incarnation,
+            reason: reason.to_owned(),
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no one panics with this lock")
+    }
+}

@@ -1,0 +1,132 @@
+//! Writes the history: every event is on its way to the disk before anything depends on it.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+use serde::Serialize;
+use squall_protocol::history::{Event, Header, Record};
+use tokio_util::sync::CancellationToken;
+
+/// Appends events to a history file. Cheap to clone; all clones write to the same file.
+#[derive(Clone)]
+pub struct Recorder {
+    inner: Arc<Mutex<Inner>>,
+    broken: CancellationToken,
+}
+
+struct Inner {
+    path: PathBuf,
+    began: Instant,
+    file: File,
+    line: Vec<u8>,
+    counts: OperationCounts,
+    next_operation: u64,
+    troubles: Vec<String>,
+}
+
+/// How many operations ended in which way so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OperationCounts {
+    pub ok: u64,
+    pub fail: u64,
+    pub info: u64,
+}
+
+impl Recorder {
+    /// Starts a history with its header.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be created or written.
+    pub fn create(path: &Path, header: &Header) -> std::io::Result<Recorder> {
+        let mut inner = Inner {
+            path: path.to_owned(),
+            began: Instant::now(),
+            file: File::create(path)?,
+            line: Vec::new(),
+            counts: OperationCounts::default(),
+            next_operation: 0,
+            troubles: Vec::new(),
+        };
+        inner.write_line(header)?;
+        Ok(Recorder {
+            inner: Arc::new(Mutex::new(inner)),
+            broken: CancellationToken::new(),
+        })
+    }
+
+    /// Appends an event with the present time. A history that cannot be written any more (a full
+    /// disk) is trouble: it is told once, and [`Recorder::broken`] is cancelled.
+    pub fn record(&self, event: Event) {
+        let mut inner = self.lock();
+        match &event {
+            Event::Ok { .. } => inner.counts.ok += 1,
+            Event::Fail { .. } => inner.counts.fail += 1,
+            Event::Info { .. } => inner.counts.info += 1,
+            _ => {}
+        }
+        if self.broken.is_cancelled() {
+            return;
+        }
+        let record = Record {
+            time: inner.began.elapsed().as_micros() as u64,
+            event,
+        };
+        if let Err(error) = inner.write_line(&record) {
+            self.broken.cancel();
+            let what = format!(
+                "the history {} cannot be written any more: {error}; free some space and repeat the run",
+                inner.path.display()
+            );
+            tracing::error!("{what}");
+            inner.troubles.push(what);
+        }
+    }
+
+    /// Records infrastructure trouble, and tells it to the person who watches.
+    pub fn trouble(&self, what: impl Into<String>) {
+        let what = what.into();
+        tracing::warn!("trouble: {what}");
+        self.lock().troubles.push(what.clone());
+        self.record(Event::Trouble { what });
+    }
+
+    /// All trouble so far.
+    pub fn troubles(&self) -> Vec<String> {
+        self.lock().troubles.clone()
+    }
+
+    /// Cancelled when the history cannot be written any more.
+    pub fn broken(&self) -> &CancellationToken {
+        &self.broken
+    }
+
+    /// A number for a new operation.
+    pub fn new_operation(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.next_operation += 1;
+        inner.next_operation - 1
+    }
+
+    /// How many operations ended in which way so far.
+    pub fn counts(&self) -> OperationCounts {
+        self.lock().counts
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no one panics while recording")
+    }
+}
+
+impl Inner {
+    /// One `write` per line, so that a crash can only cut the last line.
+    fn write_line(&mut self, value: &impl Serialize) -> std::io::Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, value)?;
+        self.line.push(b'\n');
+        self.file.write_all(&self.line)
+    }
+}

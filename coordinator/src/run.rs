@@ -1,0 +1,161 @@
+//! A run from its plan to its verdict: the run folder, the start and the end of everything, and what
+//! is printed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use squall_protocol::history::{Event, HISTORY_VERSION, Header, Phase};
+use squall_protocol::plan::Plan;
+use tokio_util::sync::CancellationToken;
+
+use crate::check;
+use crate::environment::{Environment, EnvironmentOptions, ServiceChoice};
+use crate::exit::{Exit, Failure};
+use crate::fleet::Fleet;
+use crate::interruption;
+use crate::nemesis::Active;
+use crate::progress::Progress;
+use crate::recorder::Recorder;
+use crate::storm;
+
+/// A plan, and what is not part of it: where and how it is carried out.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    pub plan: Plan,
+    /// The folder that run folders are made in.
+    pub output: PathBuf,
+    /// Browsers with windows.
+    pub headed: bool,
+    pub database_url: Option<String>,
+    pub service: ServiceChoice,
+    /// The command line that repeats the run.
+    pub again: String,
+}
+
+/// Carries out a plan and judges what happened.
+///
+/// # Errors
+///
+/// When something that the run needs is missing or does not start.
+pub async fn run(options: RunOptions) -> Result<Exit, Failure> {
+    let interrupted = interruption::listen();
+    let plan = &options.plan;
+    println!("seed {}; to repeat this run: {}", plan.seed, options.again);
+    let folder = make_folder(&options.output, plan)
+        .map_err(|error| Failure::unavailable("cannot write the run folder", error))?;
+    println!("run folder {}", folder.display());
+
+    let recorder = Recorder::create(&folder.join(check::HISTORY), &header(plan))
+        .map_err(|error| Failure::unavailable("cannot write the history", error))?;
+    recorder.record(Event::Phase(Phase::Start));
+    if let Err(failure) = stand(&options, &folder, &recorder, &interrupted).await {
+        recorder.trouble(failure.to_string());
+        // For the files only: without a storm there is nothing to tell but why.
+        check::judge_folder(&folder)?;
+        return Err(failure);
+    }
+    let verdict = check::judge_folder(&folder)?;
+    println!("\n{}", squall_checker::render(&verdict));
+    println!("report {}", folder.join("report.html").display());
+    println!("seed {}; to repeat this run: {}", plan.seed, options.again);
+    Ok(check::exit(&verdict))
+}
+
+/// Everything between the first process that starts and the last that ends.
+async fn stand(
+    options: &RunOptions,
+    folder: &Path,
+    recorder: &Recorder,
+    interrupted: &CancellationToken,
+) -> Result<(), Failure> {
+    let plan = &options.plan;
+    let environment_options = EnvironmentOptions {
+        workload: plan.options.workload,
+        keys: plan.options.keys,
+        uploader: plan.options.uploader,
+        clients: plan.clients.clone(),
+        database_url: options.database_url.clone(),
+        service: options.service.clone(),
+        folder: folder.to_owned(),
+    };
+    eprintln!("starting PostgreSQL and the sync service");
+    let environment = tokio::select! {
+        environment = Environment::start(environment_options, recorder) => Arc::new(environment?),
+        () = interrupted.cancelled() => {
+            recorder.record(Event::Interrupted);
+            return Ok(());
+        }
+    };
+    eprintln!("starting {} clients", plan.clients.len());
+    let fleet = tokio::select! {
+        fleet = Fleet::start(&environment, &plan.clients, recorder, options.headed) => fleet,
+        () = interrupted.cancelled() => {
+            recorder.record(Event::Interrupted);
+            return Ok(());
+        }
+    }?;
+    let active = Active::default();
+    let links = fleet.clients.iter().map(|client| client.link.clone());
+    let progress = Progress::start(recorder.clone(), links.collect(), active.clone());
+    let outcome = tokio::select! {
+        outcome = storm::rage(plan, &environment, &fleet, recorder, &progress, &active) => outcome,
+        what = environment.collapsed() => {
+            recorder.trouble(what);
+            Ok(())
+        }
+        () = recorder.broken().cancelled() => Ok(()),
+        () = interrupted.cancelled() => {
+            eprintln!("\nending; once more to end at once");
+            recorder.record(Event::Interrupted);
+            Ok(())
+        }
+    };
+    progress.phase("stop");
+    fleet.stop().await;
+    drop(progress);
+    if let Some(environment) = Arc::into_inner(environment) {
+        environment.stop().await;
+    }
+    outcome
+}
+
+fn header(plan: &Plan) -> Header {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    Header {
+        squall_history: HISTORY_VERSION,
+        seed: plan.seed,
+        workload: plan.options.workload,
+        keys: plan.options.keys,
+        clients: plan.clients.clone(),
+        recovery_deadline_ms: plan.options.recovery_deadline_ms,
+        started_at_ms: now.map_or(0, |since| since.as_millis() as u64),
+    }
+}
+
+/// Makes `<utc time>-<workload>-<seed>` with the plan in it, and points `latest` at it.
+fn make_folder(output: &Path, plan: &Plan) -> std::io::Result<PathBuf> {
+    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let time = time.replace(':', "-");
+    let base = format!("{time}-mww-{}", plan.seed);
+    std::fs::create_dir_all(output)?;
+    // Two runs of one seed may begin in the same second.
+    let mut name = base.clone();
+    let mut number = 1;
+    while let Err(error) = std::fs::create_dir(output.join(&name)) {
+        if error.kind() != std::io::ErrorKind::AlreadyExists {
+            return Err(error);
+        }
+        number += 1;
+        name = format!("{base}-{number}");
+    }
+    let folder = output.join(&name);
+    let mut text = serde_json::to_string(plan)?;
+    text.push('\n');
+    std::fs::write(folder.join("plan.json"), text)?;
+    // A link that is renamed into its place is never missing.
+    let new = output.join(format!(".latest-{name}"));
+    std::os::unix::fs::symlink(&name, &new)?;
+    std::fs::rename(&new, output.join("latest"))?;
+    std::fs::canonicalize(folder)
+}
