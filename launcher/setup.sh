@@ -220,11 +220,18 @@ need_wasm_bindgen() {
     local version
     wasm_bindgen_folder >/dev/null && return
     version=$(wasm_bindgen_version)
-    # Within the repository, so that the pinned toolchain is taken; without its target folder.
     step wasm-bindgen "building wasm-bindgen $version (once, some minutes)" \
-        env -C "$root" -u CARGO_TARGET_DIR cargo install --locked wasm-bindgen-cli --version "$version" --root "$(wasm_bindgen_root)" ||
+        install_wasm_bindgen "$version" ||
         fail "wasm-bindgen $version could not be installed; to try by hand:" \
-            "    cargo install --locked wasm-bindgen-cli --version $version"
+            "    cargo install wasm-bindgen-cli --version $version"
+}
+
+# Within the repository, so that the pinned toolchain is taken; without its target folder. Its own
+# lock file first; a registry mirror may not have all that it names, hence the second try.
+install_wasm_bindgen() {
+    local install=(env -C "$root" -u CARGO_TARGET_DIR cargo install wasm-bindgen-cli --version "$1"
+        --root "$(wasm_bindgen_root)")
+    "${install[@]}" --locked || "${install[@]}"
 }
 
 # ---- building ---------------------------------------------------------------------------------
