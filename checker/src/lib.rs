@@ -14,9 +14,11 @@
 #![forbid(unsafe_code)]
 
 mod evidence;
+pub mod formats;
 pub mod generate;
 mod history;
 pub mod mww;
+pub mod registers;
 mod render;
 
 pub use history::{Cut, History, HistoryError, read_history};

@@ -1,0 +1,166 @@
+//! Transactions over registers, with unique writes and an unknown version order.
+//!
+//! # The history
+//!
+//! A *session* is a sequence of *transactions*; a transaction is a sequence of reads and writes of
+//! *keys*. No two transactions write the same value to the same key, so that a read tells which
+//! transaction it reads from. Every key holds an *initial value* before anything else happens: it was
+//! written by the *initial transaction*, which precedes all others. A transaction has committed, or
+//! was aborted, or its outcome is unknown; of one that is unknown only the writes are known, and it
+//! counts as committed as soon as somebody has read one of them. What follows an unknown transaction
+//! in its session does not depend on it: it may have taken effect late.
+//!
+//! # The models
+//!
+//! Following Biswas and Enea (On the Complexity of Checking Transactional Consistency, OOPSLA 2019),
+//! a history satisfies a model if there is a *commit order*, a total order of all transactions that
+//! contains session order and reads-from, such that for every read of *x* from *t1* by *t3* and every
+//! other transaction *t2* that writes *x*:
+//!
+//! | model | if … | … then *t2* commits before *t1* |
+//! | --- | --- | --- |
+//! | read committed | *t3* had read from *t2* before | |
+//! | read atomic | *t2* precedes *t3* in its session, or *t3* reads from *t2* | |
+//! | causal consistency | *t2* precedes *t3* in the transitive closure of both | |
+//!
+//! The initial transaction commits first, so reading an initial value after a write that the
+//! condition covers is a violation in itself. What goes wrong already between one read and one write
+//! (thin-air and aborted reads, intermediate reads, and so on) violates every model; see
+//! [`AnomalyKind`].
+//!
+//! One commit order for whole transactions is the right model for a database, and for merging whole
+//! transactions. It is too strict for rows that are merged one by one, where two concurrent
+//! transactions may each win one row: for those see [`crate::mww`].
+//!
+//! # Where things are
+//!
+//! [`Builder`] takes operations and resolves every read to its writer. `order` arranges transactions
+//! under constraints or finds a cycle. One file per model turns the model into constraints.
+
+mod build;
+mod causal;
+mod order;
+mod read_atomic;
+mod read_committed;
+mod report;
+
+pub use build::{BuildError, Builder, Outcome};
+pub use report::{Anomaly, AnomalyKind, Edge, EdgeKind, Report, TransactionName};
+
+use serde::{Deserialize, Serialize};
+
+/// An index of a transaction. Indexes follow the order in which the transactions were given.
+pub(crate) type Node = u32;
+
+/// The initial transaction.
+pub(crate) const INITIAL: Node = Node::MAX;
+/// No transaction.
+pub(crate) const NONE: Node = Node::MAX - 1;
+
+/// What a history is checked against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Model {
+    ReadCommitted,
+    ReadAtomic,
+    Causal,
+}
+
+impl Model {
+    /// Every model, the weakest first.
+    pub const ALL: [Model; 3] = [Model::ReadCommitted, Model::ReadAtomic, Model::Causal];
+
+    /// The model's name, as on the command line and in every file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Model::ReadCommitted => "read-committed",
+            Model::ReadAtomic => "read-atomic",
+            Model::Causal => "causal",
+        }
+    }
+
+    /// The model of that name.
+    pub fn from_name(name: &str) -> Option<Model> {
+        Model::ALL.into_iter().find(|model| model.name() == name)
+    }
+}
+
+/// A read from another transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Read {
+    pub key: u32,
+    /// The transaction that wrote what was read, or [`INITIAL`].
+    pub writer: Node,
+}
+
+/// A history, with every read resolved to its writer.
+#[derive(Debug)]
+pub struct Registers {
+    /// For each transaction its session and its place there, from 0.
+    places: Vec<(u32, u32)>,
+    /// For each transaction the one before it in its session, or [`NONE`].
+    previous: Vec<Node>,
+    session_count: usize,
+    /// Where each transaction's reads begin; one more than there are transactions.
+    read_starts: Vec<u32>,
+    /// In program order; no reads of a transaction's own writes.
+    reads: Vec<Read>,
+    /// Where each transaction's keys begin in `writes`.
+    write_starts: Vec<u32>,
+    /// The keys that a transaction wrote, ascending.
+    writes: Vec<u32>,
+    key_count: usize,
+    /// How transactions, sessions and keys were called.
+    transaction_names: Vec<TransactionName>,
+    key_names: Vec<u64>,
+    /// What is wrong between one read and one write.
+    anomalies: report::Anomalies,
+    /// Reads and writes that were given.
+    operations: u64,
+}
+
+impl Registers {
+    /// The number of transactions that committed or were observed.
+    pub fn transactions(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The number of reads and writes.
+    pub fn operations(&self) -> u64 {
+        self.operations
+    }
+
+    /// The number of sessions.
+    pub fn sessions(&self) -> usize {
+        self.session_count
+    }
+
+    /// Checks the history against a model.
+    pub fn check(&self, model: Model) -> Report {
+        let mut anomalies = self.anomalies.clone();
+        anomalies.retain_for(model);
+        let cycle = match model {
+            Model::ReadCommitted => read_committed::cycle(self),
+            Model::ReadAtomic => read_atomic::cycle(self),
+            Model::Causal => causal::cycle(self),
+        };
+        if let Some(cycle) = cycle {
+            anomalies.add_cycle(self, &cycle);
+        }
+        Report::new(model, self, anomalies)
+    }
+
+    pub(crate) fn reads(&self, node: Node) -> &[Read] {
+        let at = node as usize;
+        &self.reads[self.read_starts[at] as usize..self.read_starts[at + 1] as usize]
+    }
+
+    pub(crate) fn writes(&self, node: Node) -> &[u32] {
+        let at = node as usize;
+        &self.writes[self.write_starts[at] as usize..self.write_starts[at + 1] as usize]
+    }
+
+    pub(crate) fn nodes(&self) -> std::ops::Range<Node> {
+        0..self.places.len() as Node
+    }
+}

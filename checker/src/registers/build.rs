@@ -1,0 +1,560 @@
+//! From operations to a history in which every read knows its writer.
+//!
+//! Linear in the number of operations. Operations may come in any interleaving of the transactions,
+//! but in program order within a transaction, and transactions in session order within a session.
+
+use super::report::{Anomalies, AnomalyKind, TransactionName};
+use super::{INITIAL, NONE, Node, Read, Registers};
+
+/// Whether a transaction took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Committed,
+    /// It did not; its writes must not be seen.
+    Aborted,
+    /// It may have. Only its writes count, once somebody has read one.
+    Unknown,
+}
+
+/// Why operations do not make a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    #[error(
+        "key {key}, value {value}: written by two transactions; writes must be unique, so that a \
+         read tells which write it saw"
+    )]
+    NotUnique { key: u64, value: u64 },
+    #[error("key {key}: the initial value {value} is written by a transaction")]
+    InitialWritten { key: u64, value: u64 },
+    #[error("more than {MAX_OPERATIONS} operations are more than the checker takes")]
+    TooLarge,
+}
+
+/// The highest number of reads and writes in a history.
+pub const MAX_OPERATIONS: usize = 1 << 31;
+
+#[derive(Clone, Copy)]
+struct Operation {
+    /// An index into [`Builder::transactions`].
+    transaction: u32,
+    /// The key's number, with the kind in the highest bits.
+    key_and_kind: u32,
+    value: u64,
+}
+
+const WRITE: u32 = 1 << 31;
+const READS_INITIAL: u32 = 1 << 30;
+const KEY: u32 = READS_INITIAL - 1;
+
+impl Operation {
+    fn key(self) -> u32 {
+        self.key_and_kind & KEY
+    }
+
+    fn is_write(self) -> bool {
+        self.key_and_kind & WRITE != 0
+    }
+
+    fn reads_initial(self) -> bool {
+        self.key_and_kind & READS_INITIAL != 0
+    }
+}
+
+struct Transaction {
+    name: TransactionName,
+    session: u32,
+    outcome: Outcome,
+}
+
+/// Takes the operations of a history, then makes it.
+pub struct Builder {
+    initial: Option<u64>,
+    operations: Vec<Operation>,
+    transactions: Vec<Transaction>,
+    sessions: Numbers,
+    keys: Numbers,
+    error: Option<BuildError>,
+}
+
+impl Builder {
+    /// A builder for a history in which every key holds `initial` at first. Without an initial value,
+    /// what nobody wrote is a thin-air read; see [`Builder::read_initial`].
+    pub fn new(initial: Option<u64>) -> Self {
+        Builder {
+            initial,
+            operations: Vec::new(),
+            transactions: Vec::new(),
+            sessions: Numbers::default(),
+            keys: Numbers::default(),
+            error: None,
+        }
+    }
+
+    /// Begins a transaction, after all others of its session. The answer stands for it.
+    pub fn transaction(&mut self, session: u64, label: Option<u64>, outcome: Outcome) -> u32 {
+        let number = self.sessions.number(session);
+        self.transactions.push(Transaction {
+            name: TransactionName { session, label },
+            session: number,
+            outcome,
+        });
+        (self.transactions.len() - 1) as u32
+    }
+
+    /// Changes what became of a transaction.
+    pub fn set_outcome(&mut self, transaction: u32, outcome: Outcome) {
+        self.transactions[transaction as usize].outcome = outcome;
+    }
+
+    pub fn read(&mut self, transaction: u32, key: u64, value: u64) {
+        let kind = if self.initial == Some(value) {
+            READS_INITIAL
+        } else {
+            0
+        };
+        self.operation(transaction, key, kind, value);
+    }
+
+    /// A read that returned the initial value, in a format that has a special word for it.
+    pub fn read_initial(&mut self, transaction: u32, key: u64) {
+        self.operation(transaction, key, READS_INITIAL, 0);
+    }
+
+    pub fn write(&mut self, transaction: u32, key: u64, value: u64) {
+        if self.initial == Some(value) {
+            self.error
+                .get_or_insert(BuildError::InitialWritten { key, value });
+        }
+        self.operation(transaction, key, WRITE, value);
+    }
+
+    fn operation(&mut self, transaction: u32, key: u64, kind: u32, value: u64) {
+        let key = self.keys.number(key);
+        if self.operations.len() >= MAX_OPERATIONS || key > KEY {
+            self.error.get_or_insert(BuildError::TooLarge);
+            return;
+        }
+        self.operations.push(Operation {
+            transaction,
+            key_and_kind: key | kind,
+            value,
+        });
+    }
+
+    /// Makes the history.
+    pub fn finish(mut self) -> Result<Registers, BuildError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        self.sort();
+        let starts = self.starts();
+        let mut own = OwnWrites::new(self.keys.len());
+        let written = self.index_writes(&starts, &mut own)?;
+        let mut resolver = Resolver {
+            builder: &self,
+            written: &written,
+            observed: vec![false; self.transactions.len()],
+            anomalies: Anomalies::default(),
+            first_read: vec![(NONE, NONE); self.keys.len()],
+        };
+        let mut read_starts = Vec::with_capacity(self.transactions.len() + 1);
+        let mut reads = Vec::with_capacity(self.operations.len() - written.count);
+        for transaction in 0..self.transactions.len() {
+            read_starts.push(reads.len() as u32);
+            if self.transactions[transaction].outcome == Outcome::Committed {
+                let range = starts[transaction] as usize..starts[transaction + 1] as usize;
+                resolver.reads(transaction as Node, range, &mut own, &mut reads);
+            }
+        }
+        read_starts.push(reads.len() as u32);
+        let Resolver {
+            observed,
+            anomalies,
+            ..
+        } = resolver;
+        drop(written);
+        self.assemble(&starts, read_starts, reads, &observed, anomalies)
+    }
+
+    /// Brings the operations of each transaction together.
+    fn sort(&mut self) {
+        if !self
+            .operations
+            .is_sorted_by_key(|operation| operation.transaction)
+        {
+            self.operations
+                .sort_by_key(|operation| operation.transaction);
+        }
+    }
+
+    fn starts(&self) -> Vec<u32> {
+        let mut starts = vec![0; self.transactions.len() + 1];
+        for operation in &self.operations {
+            starts[operation.transaction as usize + 1] += 1;
+        }
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+        starts
+    }
+
+    fn index_writes(&self, starts: &[u32], own: &mut OwnWrites) -> Result<Written, BuildError> {
+        let count = self.operations.iter().filter(|o| o.is_write()).count();
+        let mut written = Written::new(count);
+        for transaction in 0..self.transactions.len() {
+            let range = starts[transaction] as usize..starts[transaction + 1] as usize;
+            // From the last to the first: the first one seen of a key is the final one.
+            own.begin();
+            for operation in self.operations[range].iter().rev() {
+                if !operation.is_write() {
+                    continue;
+                }
+                let intermediate = own.get(operation.key()).is_some();
+                own.set(operation.key(), operation.value);
+                if let Some(other) = written.insert(*operation, intermediate)
+                    && other != transaction as u32
+                {
+                    return Err(BuildError::NotUnique {
+                        key: self.keys.names[operation.key() as usize],
+                        value: operation.value,
+                    });
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    /// Leaves out what was aborted or never observed, and puts everything together.
+    fn assemble(
+        self,
+        starts: &[u32],
+        read_starts: Vec<u32>,
+        mut reads: Vec<Read>,
+        observed: &[bool],
+        mut anomalies: Anomalies,
+    ) -> Result<Registers, BuildError> {
+        let exists = |at: usize| match self.transactions[at].outcome {
+            Outcome::Committed => true,
+            Outcome::Aborted => false,
+            Outcome::Unknown => observed[at],
+        };
+        let mut nodes = Vec::with_capacity(self.transactions.len());
+        let mut count = 0;
+        for at in 0..self.transactions.len() {
+            nodes.push(if exists(at) { count } else { NONE });
+            count += Node::from(exists(at));
+        }
+        let mut registers = Registers {
+            places: Vec::with_capacity(count as usize),
+            previous: Vec::with_capacity(count as usize),
+            session_count: self.sessions.len(),
+            read_starts: Vec::with_capacity(count as usize + 1),
+            reads: Vec::new(),
+            write_starts: Vec::with_capacity(count as usize + 1),
+            writes: Vec::new(),
+            key_count: self.keys.len(),
+            transaction_names: Vec::with_capacity(count as usize),
+            key_names: Vec::new(),
+            anomalies: Anomalies::default(),
+            operations: self.operations.len() as u64,
+        };
+        // The last transaction of each session, and how many there are.
+        let mut last: Vec<(Node, u32)> = vec![(NONE, 0); self.sessions.len()];
+        for (at, transaction) in self.transactions.iter().enumerate() {
+            if nodes[at] == NONE {
+                continue;
+            }
+            let (previous, position) = &mut last[transaction.session as usize];
+            registers.previous.push(*previous);
+            if transaction.outcome == Outcome::Committed {
+                registers.places.push((transaction.session, *position));
+                *previous = nodes[at];
+                *position += 1;
+            } else {
+                // Nothing follows it, so it gets a session of its own.
+                registers.places.push((registers.session_count as u32, 0));
+                registers.session_count += 1;
+            }
+            registers.transaction_names.push(transaction.name);
+            // Aborted and unknown transactions have no reads, so these stay where they are.
+            registers.read_starts.push(read_starts[at]);
+            registers.write_starts.push(registers.writes.len() as u32);
+            let begin = registers.writes.len();
+            let range = starts[at] as usize..starts[at + 1] as usize;
+            let writes = self.operations[range].iter().filter(|o| o.is_write());
+            registers.writes.extend(writes.map(|o| o.key()));
+            registers.writes[begin..].sort_unstable();
+            dedup_from(&mut registers.writes, begin);
+        }
+        registers.read_starts.push(reads.len() as u32);
+        registers.write_starts.push(registers.writes.len() as u32);
+        if count as usize != self.transactions.len() {
+            for read in &mut reads {
+                if read.writer != INITIAL {
+                    read.writer = nodes[read.writer as usize];
+                }
+            }
+        }
+        anomalies.sort();
+        registers.reads = reads;
+        registers.key_names = self.keys.names;
+        registers.anomalies = anomalies;
+        Ok(registers)
+    }
+}
+
+/// Removes repetitions from the sorted end of a vector.
+fn dedup_from(values: &mut Vec<u32>, begin: usize) {
+    let mut kept = begin;
+    for at in begin..values.len() {
+        if at == begin || values[at] != values[kept - 1] {
+            values[kept] = values[at];
+            kept += 1;
+        }
+    }
+    values.truncate(kept);
+}
+
+/// Resolves reads to writers.
+struct Resolver<'b> {
+    builder: &'b Builder,
+    written: &'b Written,
+    observed: Vec<bool>,
+    anomalies: Anomalies,
+    /// For each key which transaction read it last, and from whom.
+    first_read: Vec<(Node, Node)>,
+}
+
+impl Resolver<'_> {
+    fn reads(
+        &mut self,
+        transaction: Node,
+        range: std::ops::Range<usize>,
+        own: &mut OwnWrites,
+        reads: &mut Vec<Read>,
+    ) {
+        own.begin();
+        for operation in &self.builder.operations[range] {
+            let key = operation.key();
+            if operation.is_write() {
+                own.set(key, operation.value);
+                continue;
+            }
+            if let Some(value) = own.get(key) {
+                if operation.reads_initial() || operation.value != value {
+                    self.wrong(AnomalyKind::NotOwnWrite, transaction, *operation, None);
+                }
+                continue;
+            }
+            let writer = if operation.reads_initial() {
+                INITIAL
+            } else {
+                match self.written.find(key, operation.value) {
+                    None => {
+                        self.wrong(AnomalyKind::ThinAirRead, transaction, *operation, None);
+                        continue;
+                    }
+                    Some((writer, intermediate)) => {
+                        let outcome = self.builder.transactions[writer as usize].outcome;
+                        let wrong = if writer == transaction {
+                            Some(AnomalyKind::FutureRead)
+                        } else if outcome == Outcome::Aborted {
+                            Some(AnomalyKind::AbortedRead)
+                        } else if intermediate {
+                            Some(AnomalyKind::IntermediateRead)
+                        } else {
+                            None
+                        };
+                        if let Some(wrong) = wrong {
+                            self.wrong(wrong, transaction, *operation, Some(writer));
+                        }
+                        if matches!(
+                            wrong,
+                            Some(AnomalyKind::FutureRead | AnomalyKind::AbortedRead)
+                        ) {
+                            continue;
+                        }
+                        self.observed[writer as usize] = true;
+                        writer
+                    }
+                }
+            };
+            let first = &mut self.first_read[key as usize];
+            if first.0 != transaction {
+                *first = (transaction, writer);
+            } else if first.1 != writer {
+                self.wrong(
+                    AnomalyKind::NonRepeatableRead,
+                    transaction,
+                    *operation,
+                    Some(writer),
+                );
+            }
+            reads.push(Read { key, writer });
+        }
+    }
+
+    fn wrong(
+        &mut self,
+        kind: AnomalyKind,
+        transaction: Node,
+        operation: Operation,
+        writer: Option<Node>,
+    ) {
+        let names = &self.builder.transactions;
+        let value = (!operation.reads_initial()).then_some(operation.value);
+        self.anomalies.add_read(
+            kind,
+            names[transaction as usize].name,
+            self.builder.keys.names[operation.key() as usize],
+            value,
+            writer
+                .filter(|writer| *writer < NONE)
+                .map(|writer| names[writer as usize].name),
+        );
+    }
+}
+
+/// What the current transaction has written to each key so far.
+struct OwnWrites {
+    /// The transaction, counted from 1, and the value.
+    entries: Vec<(u32, u64)>,
+    current: u32,
+}
+
+impl OwnWrites {
+    fn new(keys: usize) -> Self {
+        OwnWrites {
+            entries: vec![(0, 0); keys],
+            current: 0,
+        }
+    }
+
+    fn begin(&mut self) {
+        self.current += 1;
+    }
+
+    fn get(&self, key: u32) -> Option<u64> {
+        let (transaction, value) = self.entries[key as usize];
+        (transaction == self.current).then_some(value)
+    }
+
+    fn set(&mut self, key: u32, value: u64) {
+        self.entries[key as usize] = (self.current, value);
+    }
+}
+
+/// Who wrote which value to which key: a hash table with open addressing.
+struct Written {
+    slots: Vec<Slot>,
+    mask: usize,
+    count: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    value: u64,
+    key: u32,
+    /// The transaction, [`NONE`] in an empty slot; the highest bit marks an intermediate write.
+    writer: u32,
+}
+
+const INTERMEDIATE: u32 = 1 << 31;
+
+impl Written {
+    fn new(count: usize) -> Self {
+        let size = (count + count / 2 + 1).next_power_of_two();
+        Written {
+            slots: vec![
+                Slot {
+                    value: 0,
+                    key: u32::MAX,
+                    writer: NONE,
+                };
+                size
+            ],
+            mask: size - 1,
+            count,
+        }
+    }
+
+    fn place(&self, key: u32, value: u64) -> usize {
+        let mixed = (value ^ (u64::from(key) << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ (mixed >> 29) ^ u64::from(key)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed >> 32) as usize & self.mask
+    }
+
+    /// Adds a write; answers with the transaction that had already written the value.
+    fn insert(&mut self, operation: Operation, intermediate: bool) -> Option<u32> {
+        let (key, value) = (operation.key(), operation.value);
+        let mut at = self.place(key, value);
+        loop {
+            let slot = &mut self.slots[at];
+            if slot.key == u32::MAX {
+                *slot = Slot {
+                    value,
+                    key,
+                    writer: operation.transaction | if intermediate { INTERMEDIATE } else { 0 },
+                };
+                return None;
+            }
+            if slot.key == key && slot.value == value {
+                return Some(slot.writer & !INTERMEDIATE);
+            }
+            at = (at + 1) & self.mask;
+        }
+    }
+
+    /// The transaction that wrote the value, and whether it wrote another one to the key later.
+    fn find(&self, key: u32, value: u64) -> Option<(u32, bool)> {
+        let mut at = self.place(key, value);
+        loop {
+            let slot = &self.slots[at];
+            if slot.key == u32::MAX {
+                return None;
+            }
+            if slot.key == key && slot.value == value {
+                return Some((slot.writer & !INTERMEDIATE, slot.writer & INTERMEDIATE != 0));
+            }
+            at = (at + 1) & self.mask;
+        }
+    }
+}
+
+/// Numbers names in the order of their appearance.
+#[derive(Default)]
+struct Numbers {
+    /// By name, for small names; [`NONE`] where there is no number yet.
+    small: Vec<u32>,
+    large: std::collections::HashMap<u64, u32>,
+    names: Vec<u64>,
+}
+
+/// Names below this have their numbers in an array.
+const SMALL: u64 = 1 << 20;
+
+impl Numbers {
+    fn number(&mut self, name: u64) -> u32 {
+        let next = self.names.len() as u32;
+        let number = if name < SMALL {
+            if name as usize >= self.small.len() {
+                self.small.resize(name as usize + 1, NONE);
+            }
+            let number = &mut self.small[name as usize];
+            if *number == NONE {
+                *number = next;
+            }
+            *number
+        } else {
+            *self.large.entry(name).or_insert(next)
+        };
+        if number == next {
+            self.names.push(name);
+        }
+        number
+    }
+
+    fn len(&self) -> usize {
+        self.names.len()
+    }
+}

@@ -1,0 +1,291 @@
+//! Arranging transactions under constraints, or finding a cycle.
+//!
+//! Every model demands that a commit order contains session order and reads-from, and some further
+//! edges that it derives from reads: when *reader* must see *from* and reads a key that both *from*
+//! and *to* write from *to*, then *from* commits before *to*. Such an order exists if and only if
+//! all these edges together have no cycle.
+
+use super::{INITIAL, NONE, Node, Registers};
+
+/// A derived edge: `from` commits before `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Derived {
+    pub from: Node,
+    pub to: Node,
+}
+
+/// A read of an initial value by a transaction that must see a write of the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StaleInitial {
+    pub reader: Node,
+    pub missed: Node,
+    pub key: u32,
+}
+
+/// Why `from` commits before `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Constraint {
+    Session,
+    /// Of this key.
+    ReadsFrom(u32),
+    /// `reader` must see `from` and reads `key`, which both write, from `to`.
+    Overwritten {
+        key: u32,
+        reader: Node,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub from: Node,
+    pub to: Node,
+    pub constraint: Constraint,
+}
+
+/// Why there is no commit order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cycle {
+    /// Each step begins where the one before it ends. Empty if a stale initial value says it all.
+    pub steps: Vec<Step>,
+    pub stale_initial: Option<StaleInitial>,
+}
+
+/// The derived edges, by the transaction that they lead to.
+pub(super) struct Incoming {
+    starts: Vec<u32>,
+    from: Vec<Node>,
+}
+
+impl Incoming {
+    pub fn new(nodes: usize, edges: &[Derived]) -> Self {
+        let mut starts = vec![0; nodes + 1];
+        for edge in edges {
+            starts[edge.to as usize + 1] += 1;
+        }
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+        let mut next = starts.clone();
+        let mut from = vec![0; edges.len()];
+        for edge in edges {
+            let at = &mut next[edge.to as usize];
+            from[*at as usize] = edge.from;
+            *at += 1;
+        }
+        Incoming { starts, from }
+    }
+
+    fn of(&self, node: Node) -> &[Node] {
+        let at = node as usize;
+        &self.from[self.starts[at] as usize..self.starts[at + 1] as usize]
+    }
+}
+
+/// The number of predecessors of a transaction, counted with repetitions.
+fn degree(registers: &Registers, incoming: &Incoming, node: Node) -> u32 {
+    1 + registers.reads(node).len() as u32 + incoming.of(node).len() as u32
+}
+
+/// The predecessor with that number, if there is one.
+fn predecessor(
+    registers: &Registers,
+    incoming: &Incoming,
+    node: Node,
+    number: u32,
+) -> Option<Node> {
+    let reads = registers.reads(node);
+    let predecessor = match number.checked_sub(1) {
+        None => registers.previous[node as usize],
+        Some(read) => match reads.get(read as usize) {
+            Some(read) => read.writer,
+            None => incoming.of(node)[read as usize - reads.len()],
+        },
+    };
+    (predecessor != NONE && predecessor != INITIAL).then_some(predecessor)
+}
+
+/// Arranges the transactions: in the order of `wish` as far as possible, but every predecessor
+/// first. An error is a cycle, as the transactions on it: each is a predecessor of the next, and the
+/// last one of the first.
+pub(super) fn arrange(
+    registers: &Registers,
+    edges: &[Derived],
+    wish: impl Iterator<Item = Node>,
+) -> Result<Vec<Node>, Vec<Node>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum State {
+        New,
+        Open,
+        Placed,
+    }
+    let count = registers.transactions();
+    let incoming = Incoming::new(count, edges);
+    let mut state = vec![State::New; count];
+    let mut order = Vec::with_capacity(count);
+    // A depth-first search with its own stack: the transaction, and its next predecessor.
+    let mut stack: Vec<(Node, u32)> = Vec::new();
+    for root in wish {
+        if state[root as usize] != State::New {
+            continue;
+        }
+        state[root as usize] = State::Open;
+        stack.push((root, 0));
+        while let Some((node, next)) = stack.last_mut() {
+            let node = *node;
+            if *next == degree(registers, &incoming, node) {
+                stack.pop();
+                state[node as usize] = State::Placed;
+                order.push(node);
+                continue;
+            }
+            let number = *next;
+            *next += 1;
+            let Some(before) = predecessor(registers, &incoming, node, number) else {
+                continue;
+            };
+            match state[before as usize] {
+                State::Placed => {}
+                State::New => {
+                    state[before as usize] = State::Open;
+                    stack.push((before, 0));
+                }
+                State::Open => {
+                    let mut cycle: Vec<Node> = stack.iter().rev().map(|(node, _)| *node).collect();
+                    let end = cycle.iter().position(|node| *node == before);
+                    cycle.truncate(end.map_or(cycle.len(), |end| end + 1));
+                    return Err(cycle);
+                }
+            }
+        }
+    }
+    Ok(order)
+}
+
+/// The shortest cycle that was found through one of the edges of `rough`, a cycle that is known.
+///
+/// `explain` says why a derived edge is there.
+pub(super) fn shorten(
+    registers: &Registers,
+    edges: &[Derived],
+    rough: &[Node],
+    mut explain: impl FnMut(Derived) -> Constraint,
+) -> Cycle {
+    /// Searching from every transaction of a long cycle would take too long.
+    const ATTEMPTS: usize = 16;
+    let incoming = Incoming::new(registers.transactions(), edges);
+    let mut best: Vec<Node> = rough.to_vec();
+    let mut came_from: Vec<Node> = vec![NONE; registers.transactions()];
+    for start in rough.iter().take(ATTEMPTS) {
+        // Backwards, breadth first, until the start is met again.
+        let mut queue = std::collections::VecDeque::from([*start]);
+        let mut touched = Vec::new();
+        let mut closed = None;
+        'search: while let Some(node) = queue.pop_front() {
+            for number in 0..degree(registers, &incoming, node) {
+                let Some(before) = predecessor(registers, &incoming, node, number) else {
+                    continue;
+                };
+                if before == *start {
+                    closed = Some(node);
+                    break 'search;
+                }
+                if came_from[before as usize] == NONE {
+                    came_from[before as usize] = node;
+                    touched.push(before);
+                    queue.push_back(before);
+                }
+            }
+        }
+        if let Some(mut node) = closed {
+            let mut cycle = vec![*start];
+            while node != *start {
+                cycle.push(node);
+                node = came_from[node as usize];
+            }
+            if cycle.len() < best.len() {
+                best = cycle;
+            }
+        }
+        for node in touched {
+            came_from[node as usize] = NONE;
+        }
+    }
+    let steps: Vec<Step> = (0..best.len())
+        .map(|at| {
+            let (from, to) = (best[at], best[(at + 1) % best.len()]);
+            let reads = registers.reads(to);
+            let constraint = if registers.previous[to as usize] == from {
+                Constraint::Session
+            } else if let Some(read) = reads.iter().find(|read| read.writer == from) {
+                Constraint::ReadsFrom(read.key)
+            } else {
+                explain(Derived { from, to })
+            };
+            Step {
+                from,
+                to,
+                constraint,
+            }
+        })
+        .collect();
+    Cycle {
+        steps: join_sessions(steps),
+        stale_initial: None,
+    }
+}
+
+/// The way from the missed write to the read of the initial value.
+pub(super) fn stale_initial(registers: &Registers, stale: StaleInitial) -> Cycle {
+    let mut came_from = vec![NONE; registers.transactions()];
+    let mut queue = std::collections::VecDeque::from([stale.reader]);
+    while let Some(node) = queue.pop_front() {
+        if node == stale.missed {
+            break;
+        }
+        let previous = registers.previous[node as usize];
+        let writers = registers.reads(node).iter().map(|read| read.writer);
+        for before in std::iter::once(previous).chain(writers) {
+            if before < NONE && before != stale.reader && came_from[before as usize] == NONE {
+                came_from[before as usize] = node;
+                queue.push_back(before);
+            }
+        }
+    }
+    let mut steps = Vec::new();
+    let mut from = stale.missed;
+    while from != stale.reader && came_from[from as usize] != NONE {
+        let to = came_from[from as usize];
+        let read = registers.reads(to).iter().find(|read| read.writer == from);
+        steps.push(Step {
+            from,
+            to,
+            constraint: match read {
+                _ if registers.previous[to as usize] == from => Constraint::Session,
+                Some(read) => Constraint::ReadsFrom(read.key),
+                None => Constraint::Session,
+            },
+        });
+        from = to;
+    }
+    Cycle {
+        steps: join_sessions(steps),
+        stale_initial: Some(stale),
+    }
+}
+
+/// Makes one step of several along the same session.
+fn join_sessions(steps: Vec<Step>) -> Vec<Step> {
+    let mut joined: Vec<Step> = Vec::new();
+    for step in steps {
+        match joined.last_mut() {
+            Some(last)
+                if last.constraint == Constraint::Session
+                    && step.constraint == Constraint::Session =>
+            {
+                last.to = step.to;
+            }
+            _ => joined.push(step),
+        }
+    }
+    joined
+}

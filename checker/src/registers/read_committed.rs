@@ -1,0 +1,91 @@
+//! *Read committed*: once a transaction has read something of another one, it does not read anything
+//! that the other one had overwritten.
+//!
+//! For every transaction *t3* and two reads of it, first anything from *t2*, later *x* from *t1*: if
+//! *t2* ≠ *t1* writes *x*, then *t2* commits before *t1*.
+//!
+//! Algorithm: go through the reads of a transaction backwards, and remember for every key the
+//! earliest two different transactions from which it is read later. A derived edge is needed only to
+//! the earliest one that is not *t2* itself: the later ones follow from it, because reading *x* from
+//! one and later from another derives the edge between those two (AWDIT, PLDI 2025).
+
+use super::order::{Constraint, Cycle, Derived, StaleInitial, arrange, shorten, stale_initial};
+use super::{INITIAL, NONE, Node, Registers};
+
+/// Why there is no commit order, if there is none.
+pub(super) fn cycle(registers: &Registers) -> Option<Cycle> {
+    let mut edges = Vec::new();
+    let mut stale = None;
+    derive(registers, |reader, key, from, to| {
+        if to == INITIAL {
+            stale.get_or_insert(StaleInitial {
+                reader,
+                missed: from,
+                key,
+            });
+        } else {
+            edges.push(Derived { from, to });
+        }
+    });
+    if let Some(stale) = stale {
+        return Some(stale_initial(registers, stale));
+    }
+    let rough = arrange(registers, &edges, registers.nodes()).err()?;
+    Some(shorten(registers, &edges, &rough, |edge| {
+        let mut found = None;
+        derive(registers, |reader, key, from, to| {
+            if (Derived { from, to }) == edge {
+                found.get_or_insert(Constraint::Overwritten { key, reader });
+            }
+        });
+        found.expect("every derived edge has a reason")
+    }))
+}
+
+/// Tells of every derived edge: the reader, the key, and the two writers.
+fn derive(registers: &Registers, mut tell: impl FnMut(Node, u32, Node, Node)) {
+    // For each key: the transaction that the entry is for, and the earliest two writers from which
+    // the rest of the transaction reads the key.
+    let mut later: Vec<(Node, Node, Node)> = vec![(NONE, NONE, NONE); registers.key_count];
+    // The transaction in which this one was looked at last.
+    let mut first_read: Vec<(Node, u32)> = vec![(NONE, 0); registers.transactions()];
+    let mut keys = Vec::new();
+    for reader in registers.nodes() {
+        let reads = registers.reads(reader);
+        for (place, read) in reads.iter().enumerate() {
+            if read.writer != INITIAL && first_read[read.writer as usize].0 != reader {
+                first_read[read.writer as usize] = (reader, place as u32);
+            }
+        }
+        keys.clear();
+        for (place, read) in reads.iter().enumerate().rev() {
+            // Where a transaction is read from first, everything that is read later counts.
+            if read.writer != INITIAL && first_read[read.writer as usize].1 == place as u32 {
+                let from = read.writer;
+                let writes = registers.writes(from);
+                let mut overwrite = |key: u32| {
+                    let (of, first, second) = later[key as usize];
+                    if of == reader {
+                        let to = if first == from { second } else { first };
+                        if to != NONE {
+                            tell(reader, key, from, to);
+                        }
+                    }
+                };
+                if writes.len() <= keys.len() {
+                    writes.iter().for_each(|key| overwrite(*key));
+                } else {
+                    let written = |key: &&u32| writes.binary_search(key).is_ok();
+                    keys.iter().filter(written).for_each(|key| overwrite(*key));
+                }
+            }
+            let entry = &mut later[read.key as usize];
+            if entry.0 != reader {
+                *entry = (reader, read.writer, NONE);
+                keys.push(read.key);
+            } else if entry.1 != read.writer {
+                *entry = (reader, read.writer, entry.1);
+            }
+        }
+    }
+}

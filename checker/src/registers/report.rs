@@ -1,0 +1,270 @@
+//! What was found, as data and in words.
+
+use serde::{Deserialize, Serialize};
+use squall_protocol::verdict::Judgement;
+
+use super::order::{Constraint, Cycle};
+use super::{Model, Node, Registers};
+
+/// How many anomalies of a kind are told; all are counted.
+const EXAMPLES: usize = 5;
+
+/// How a transaction was called in the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TransactionName {
+    pub session: u64,
+    /// None if the format does not name it, as for aborted ones in some.
+    pub label: Option<u64>,
+}
+
+impl std::fmt::Display for TransactionName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.label {
+            Some(label) => write!(f, "transaction {label} of session {}", self.session),
+            None => write!(f, "a transaction of session {}", self.session),
+        }
+    }
+}
+
+/// What can be wrong, by its usual name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnomalyKind {
+    /// A value that nobody wrote.
+    ThinAirRead,
+    /// A value of a transaction that was aborted: Adya's G1a.
+    AbortedRead,
+    /// A value that its transaction overwrote itself: Adya's G1b.
+    IntermediateRead,
+    /// A value that the reading transaction writes only later.
+    FutureRead,
+    /// After its own write to a key, a transaction reads something else than that write.
+    NotOwnWrite,
+    /// A transaction reads a key twice, from different transactions.
+    NonRepeatableRead,
+    /// Transactions must commit before one another in a circle: no commit order exists.
+    CommitOrderCycle,
+}
+
+impl AnomalyKind {
+    fn phrase(self) -> &'static str {
+        match self {
+            AnomalyKind::ThinAirRead => "which nobody wrote (a thin-air read)",
+            AnomalyKind::AbortedRead => "of a transaction that was aborted (an aborted read, G1a)",
+            AnomalyKind::IntermediateRead => {
+                "which its transaction overwrote itself (an intermediate read, G1b)"
+            }
+            AnomalyKind::FutureRead => "which it wrote itself only later (a future read)",
+            AnomalyKind::NotOwnWrite => "although it had just written another value itself",
+            AnomalyKind::NonRepeatableRead => {
+                "although it had read another transaction's value before (a non-repeatable read)"
+            }
+            AnomalyKind::CommitOrderCycle => "in a cycle",
+        }
+    }
+}
+
+/// Why one transaction commits before another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EdgeKind {
+    /// It is earlier in the same session.
+    SessionOrder,
+    /// The other reads what it wrote.
+    ReadsFrom,
+    /// A third transaction has to see it, and yet reads the other's write of a key that both write.
+    Overwritten,
+}
+
+/// A step of a cycle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edge {
+    pub from: TransactionName,
+    pub to: TransactionName,
+    pub kind: EdgeKind,
+    /// The key that is read, or that both write.
+    pub key: Option<u64>,
+    /// The transaction whose read is the evidence, where it is a third one.
+    pub reader: Option<TransactionName>,
+}
+
+/// Something that a model forbids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anomaly {
+    pub kind: AnomalyKind,
+    /// What happened, in a sentence or two.
+    pub summary: String,
+    pub transactions: Vec<TransactionName>,
+    /// The steps, if it is a cycle. An edge to the initial transaction is left out.
+    pub cycle: Vec<Edge>,
+}
+
+/// The verdict of one model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub model: Model,
+    pub judgement: Judgement,
+    pub transactions: u64,
+    pub operations: u64,
+    pub sessions: u64,
+    /// All anomalies that were found. Cycles may overlap: one is reported.
+    pub violations: u64,
+    /// The first few of each kind.
+    pub anomalies: Vec<Anomaly>,
+}
+
+impl Report {
+    pub(super) fn new(model: Model, registers: &Registers, anomalies: Anomalies) -> Self {
+        let violations = anomalies.counts.iter().map(|(_, count)| count).sum();
+        Report {
+            model,
+            judgement: if violations > 0 {
+                Judgement::Violation
+            } else if registers.transactions() == 0 {
+                Judgement::Unknown
+            } else {
+                Judgement::Ok
+            },
+            transactions: registers.transactions() as u64,
+            operations: registers.operations(),
+            sessions: registers.sessions() as u64,
+            violations,
+            anomalies: anomalies.examples,
+        }
+    }
+}
+
+/// Anomalies in the making.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Anomalies {
+    counts: Vec<(AnomalyKind, u64)>,
+    examples: Vec<Anomaly>,
+}
+
+impl Anomalies {
+    fn add(&mut self, kind: AnomalyKind, explain: impl FnOnce() -> Anomaly) {
+        let count = match self.counts.iter_mut().find(|(k, _)| *k == kind) {
+            Some((_, count)) => count,
+            None => {
+                self.counts.push((kind, 0));
+                &mut self.counts.last_mut().expect("just pushed").1
+            }
+        };
+        *count += 1;
+        if *count <= EXAMPLES as u64 {
+            self.examples.push(explain());
+        }
+    }
+
+    pub fn add_read(
+        &mut self,
+        kind: AnomalyKind,
+        reader: TransactionName,
+        key: u64,
+        value: Option<u64>,
+        writer: Option<TransactionName>,
+    ) {
+        self.add(kind, || {
+            let value = value.map_or("its initial value".to_owned(), |v| format!("the value {v}"));
+            let by = match writer {
+                Some(writer) if writer != reader => format!(" It was written by {writer}."),
+                _ => String::new(),
+            };
+            Anomaly {
+                kind,
+                summary: format!(
+                    "{} read key {key}: {value}, {}.{by}",
+                    capital(reader),
+                    kind.phrase()
+                ),
+                transactions: std::iter::once(reader).chain(writer).collect(),
+                cycle: Vec::new(),
+            }
+        });
+    }
+
+    /// Keeps what the model forbids: read committed allows non-repeatable reads.
+    pub fn retain_for(&mut self, model: Model) {
+        let allowed =
+            |kind| kind == AnomalyKind::NonRepeatableRead && model == Model::ReadCommitted;
+        self.counts.retain(|(kind, _)| !allowed(*kind));
+        self.examples.retain(|anomaly| !allowed(anomaly.kind));
+    }
+
+    pub fn sort(&mut self) {
+        self.counts.sort();
+        self.examples.sort_by_key(|anomaly| anomaly.kind);
+    }
+
+    pub fn add_cycle(&mut self, registers: &Registers, cycle: &Cycle) {
+        self.add(AnomalyKind::CommitOrderCycle, || explain(registers, cycle));
+    }
+}
+
+fn capital(name: TransactionName) -> String {
+    let mut text = name.to_string();
+    text[..1].make_ascii_uppercase();
+    text
+}
+
+fn explain(registers: &Registers, cycle: &Cycle) -> Anomaly {
+    let name = |node: Node| registers.transaction_names[node as usize];
+    let key = |key: u32| registers.key_names[key as usize];
+    let mut sentences = Vec::new();
+    let mut edges = Vec::new();
+    let mut transactions = Vec::new();
+    let mut mention = |node: Node| {
+        let name = name(node);
+        if !transactions.contains(&name) {
+            transactions.push(name);
+        }
+    };
+    for step in &cycle.steps {
+        mention(step.from);
+        mention(step.to);
+        let (from, to) = (name(step.from), name(step.to));
+        let (kind, at, reader) = match step.constraint {
+            Constraint::Session => {
+                sentences.push(format!("{} precedes {to}.", capital(from)));
+                (EdgeKind::SessionOrder, None, None)
+            }
+            Constraint::ReadsFrom(at) => {
+                sentences.push(format!("{} read key {} from {from}.", capital(to), key(at)));
+                (EdgeKind::ReadsFrom, Some(key(at)), None)
+            }
+            Constraint::Overwritten { key: at, reader } => {
+                mention(reader);
+                sentences.push(format!(
+                    "{} must see {from}, but read key {}, which both write, from {to}; so the \
+                     former commits before the latter.",
+                    capital(name(reader)),
+                    key(at),
+                ));
+                (EdgeKind::Overwritten, Some(key(at)), Some(name(reader)))
+            }
+        };
+        edges.push(Edge {
+            from,
+            to,
+            kind,
+            key: at,
+            reader,
+        });
+    }
+    if let Some(stale) = cycle.stale_initial {
+        mention(stale.reader);
+        mention(stale.missed);
+        sentences.push(format!(
+            "{} must see {}, which writes key {}, but read the key's initial value.",
+            capital(name(stale.reader)),
+            name(stale.missed),
+            key(stale.key),
+        ));
+    }
+    Anomaly {
+        kind: AnomalyKind::CommitOrderCycle,
+        summary: sentences.join(" "),
+        transactions,
+        cycle: edges,
+    }
+}

@@ -1,0 +1,414 @@
+//! The models over registers against their definitions, on random small histories.
+
+use proptest::prelude::*;
+use squall_checker::formats::plume;
+use squall_checker::registers::{Builder, Model, Outcome, Registers};
+use squall_protocol::verdict::Judgement;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Operation {
+    Read(u64, u64),
+    Write(u64, u64),
+}
+
+#[derive(Clone, Debug)]
+struct Transaction {
+    session: u64,
+    outcome: Outcome,
+    operations: Vec<Operation>,
+}
+
+/// The initial transaction.
+const INITIAL: usize = usize::MAX;
+
+/// Who wrote a value that a transaction read at a place: an error if nobody can have.
+fn source(history: &[Transaction], reader: usize, place: usize) -> Result<Option<usize>, ()> {
+    let Operation::Read(key, value) = history[reader].operations[place] else {
+        return Ok(None);
+    };
+    let is_write_to =
+        |operation: &&Operation| matches!(operation, Operation::Write(k, _) if *k == key);
+    let before = &history[reader].operations[..place];
+    if let Some(own) = before.iter().rfind(is_write_to) {
+        return (*own == Operation::Write(key, value))
+            .then_some(None)
+            .ok_or(());
+    }
+    if value == 0 {
+        return Ok(Some(INITIAL));
+    }
+    let write = Operation::Write(key, value);
+    let writer = history
+        .iter()
+        .position(|t| t.operations.contains(&write))
+        .ok_or(())?;
+    let last = history[writer].operations.iter().rfind(is_write_to);
+    let fine =
+        writer != reader && history[writer].outcome != Outcome::Aborted && last == Some(&write);
+    fine.then_some(Some(writer)).ok_or(())
+}
+
+/// Whether the history satisfies the model, by trying every commit order.
+fn holds(history: &[Transaction], model: Model) -> bool {
+    // Reads of other transactions: reader, place, key, writer.
+    let mut reads = Vec::new();
+    for (reader, transaction) in history.iter().enumerate() {
+        if transaction.outcome != Outcome::Committed {
+            continue;
+        }
+        for (place, operation) in transaction.operations.iter().enumerate() {
+            match (source(history, reader, place), operation) {
+                (Err(()), _) => return false,
+                (Ok(Some(writer)), Operation::Read(key, _)) => {
+                    reads.push((reader, place, *key, writer));
+                }
+                _ => {}
+            }
+        }
+    }
+    let repeatable = reads.iter().all(|(reader, _, key, writer)| {
+        reads
+            .iter()
+            .all(|other| other.0 != *reader || other.2 != *key || other.3 == *writer)
+    });
+    if !repeatable && model != Model::ReadCommitted {
+        return false;
+    }
+    let observed = |t: usize| reads.iter().any(|read| read.3 == t);
+    let nodes: Vec<usize> = (0..history.len())
+        .filter(|t| match history[*t].outcome {
+            Outcome::Committed => true,
+            Outcome::Aborted => false,
+            Outcome::Unknown => observed(*t),
+        })
+        .collect();
+    let writes = |t: usize, key: u64| {
+        let mut operations = history[t].operations.iter();
+        operations.any(|operation| matches!(operation, Operation::Write(k, _) if *k == key))
+    };
+    let session_order = |a: usize, b: usize| {
+        a < b
+            && history[a].session == history[b].session
+            && history[a].outcome == Outcome::Committed
+    };
+    let reads_from = |a: usize, b: usize| reads.iter().any(|read| read.0 == b && read.3 == a);
+    let direct = |a: usize, b: usize| session_order(a, b) || reads_from(a, b);
+    let mut past = vec![vec![false; history.len()]; history.len()];
+    for a in &nodes {
+        for b in &nodes {
+            past[*b][*a] = direct(*a, *b);
+        }
+    }
+    for middle in &nodes {
+        for a in &nodes {
+            for b in &nodes {
+                past[*b][*a] |= past[*b][*middle] && past[*middle][*a];
+            }
+        }
+    }
+    permutations(&nodes, &mut |order| {
+        let rank = |t: usize| order.iter().position(|other| *other == t);
+        let before = |a: usize, b: usize| b != INITIAL && rank(a) < rank(b);
+        let contains = nodes
+            .iter()
+            .all(|a| nodes.iter().all(|b| !direct(*a, *b) || before(*a, *b)));
+        contains
+            && reads.iter().all(|(t3, place, key, t1)| {
+                nodes
+                    .iter()
+                    .filter(|t2| **t2 != *t1 && **t2 != *t3 && writes(**t2, *key))
+                    .all(|t2| {
+                        let sees = match model {
+                            Model::ReadCommitted => reads
+                                .iter()
+                                .any(|read| read.0 == *t3 && read.3 == *t2 && read.1 < *place),
+                            Model::ReadAtomic => direct(*t2, *t3),
+                            Model::Causal => past[*t3][*t2],
+                        };
+                        !sees || before(*t2, *t1)
+                    })
+            })
+    })
+}
+
+/// Whether some permutation satisfies the predicate.
+fn permutations(items: &[usize], predicate: &mut impl FnMut(&[usize]) -> bool) -> bool {
+    fn extend(
+        chosen: &mut Vec<usize>,
+        items: &[usize],
+        predicate: &mut impl FnMut(&[usize]) -> bool,
+    ) -> bool {
+        if chosen.len() == items.len() {
+            return predicate(chosen);
+        }
+        for item in items {
+            if !chosen.contains(item) {
+                chosen.push(*item);
+                if extend(chosen, items, predicate) {
+                    return true;
+                }
+                chosen.pop();
+            }
+        }
+        false
+    }
+    extend(&mut Vec::new(), items, predicate)
+}
+
+fn build(history: &[Transaction]) -> Registers {
+    let mut builder = Builder::new(Some(0));
+    for (label, transaction) in (0..).zip(history) {
+        let number = builder.transaction(transaction.session, Some(label), transaction.outcome);
+        for operation in &transaction.operations {
+            match operation {
+                Operation::Read(key, value) => builder.read(number, *key, *value),
+                Operation::Write(key, value) => builder.write(number, *key, *value),
+            }
+        }
+    }
+    builder.finish().unwrap()
+}
+
+/// A history out of bytes. Most reads are of something that is written somewhere.
+fn history(bytes: &[u8]) -> Vec<Transaction> {
+    let mut bytes = bytes.iter();
+    let mut below = |bound: usize| bytes.next().map_or(0, |byte| usize::from(*byte) % bound);
+    let sessions = 1 + below(3);
+    let keys = 1 + below(3);
+    let mut history: Vec<Transaction> = Vec::new();
+    let mut value = 0;
+    for _ in 0..1 + below(6) {
+        let operations = (0..1 + below(4))
+            .map(|_| {
+                let key = below(keys) as u64;
+                if below(2) == 0 {
+                    value += 1;
+                    Operation::Write(key, value)
+                } else {
+                    // Resolved below, when all writes are known.
+                    Operation::Read(key, below(256) as u64)
+                }
+            })
+            .collect();
+        history.push(Transaction {
+            session: below(sessions) as u64,
+            outcome: match below(14) {
+                0 => Outcome::Aborted,
+                1 | 2 => Outcome::Unknown,
+                _ => Outcome::Committed,
+            },
+            operations,
+        });
+    }
+    let written: Vec<(usize, u64, u64)> = history
+        .iter()
+        .enumerate()
+        .flat_map(|(t, transaction)| transaction.operations.iter().map(move |o| (t, *o)))
+        .filter_map(|(t, operation)| match operation {
+            Operation::Write(key, value) => Some((t, key, value)),
+            Operation::Read(..) => None,
+        })
+        .collect();
+    for (reader, transaction) in history.iter_mut().enumerate() {
+        for operation in &mut transaction.operations {
+            let Operation::Read(key, choice) = *operation else {
+                continue;
+            };
+            // Mostly what was written before, and mostly the latest of it; sometimes anything.
+            let anything = choice % 16 == 15;
+            let mut values = vec![0];
+            let fitting = written
+                .iter()
+                .filter(|w| w.1 == key && (anything || w.0 < reader));
+            values.extend(fitting.map(|w| w.2));
+            let back = match choice / 16 {
+                0..=10 => 0,
+                back => back as usize - 10,
+            };
+            let value = match choice {
+                255 => 99,
+                _ if anything => values[(choice / 16) as usize % values.len()],
+                _ => values[values.len() - 1 - back.min(values.len() - 1)],
+            };
+            *operation = Operation::Read(key, value);
+        }
+    }
+    history
+}
+
+fn agree(history: &[Transaction]) -> Result<(), TestCaseError> {
+    let registers = build(history);
+    for model in Model::ALL {
+        let report = registers.check(model);
+        let committed = history.iter().any(|t| t.outcome == Outcome::Committed);
+        let expected = match holds(history, model) {
+            false => Judgement::Violation,
+            true if committed => Judgement::Ok,
+            true => Judgement::Unknown,
+        };
+        prop_assert_eq!(report.judgement, expected, "{:?} {:#?}", model, report);
+        prop_assert_eq!(
+            report.judgement == Judgement::Violation,
+            !report.anomalies.is_empty()
+        );
+        for anomaly in &report.anomalies {
+            prop_assert!(!anomaly.summary.is_empty());
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 100_000,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn random_histories(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        agree(&history(&bytes))?;
+    }
+}
+
+proptest! {
+    /// The same history, through Plume's text with the lines of its sessions interleaved.
+    #[test]
+    fn the_same_through_plume(
+        bytes in proptest::collection::vec(any::<u8>(), 0..100),
+        choices in proptest::collection::vec(any::<prop::sample::Index>(), 200),
+    ) {
+        let mut history = history(&bytes);
+        history.retain(|transaction| transaction.outcome != Outcome::Unknown);
+        let mut queues: Vec<std::collections::VecDeque<(usize, Operation)>> = Vec::new();
+        for session in 0..3 {
+            queues.push(history.iter().enumerate()
+                .filter(|(_, transaction)| transaction.session == session)
+                .flat_map(|(label, transaction)| transaction.operations.iter().map(move |o| (label, *o)))
+                .collect());
+        }
+        let mut text = Vec::new();
+        let mut choices = choices.iter();
+        while queues.iter().any(|queue| !queue.is_empty()) {
+            let mut open: Vec<_> = queues.iter_mut().filter(|queue| !queue.is_empty()).collect();
+            let at = choices.next().map_or(0, |choice| choice.index(open.len()));
+            let (label, operation) = open[at].pop_front().unwrap();
+            let (write, key, value) = match operation {
+                Operation::Read(key, value) => (false, key, value),
+                Operation::Write(key, value) => (true, key, value),
+            };
+            let aborted = history[label].outcome == Outcome::Aborted;
+            plume::write(&mut text, plume::Line {
+                write,
+                key,
+                value,
+                session: history[label].session,
+                transaction: (!aborted).then_some(label as u64),
+            }).unwrap();
+        }
+        let read = plume::read(&text[..]).unwrap();
+        for model in Model::ALL {
+            prop_assert_eq!(read.check(model).judgement, build(&history).check(model).judgement);
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_no_danger(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = plume::read(&bytes[..]);
+    }
+
+    #[test]
+    fn arbitrary_lines_are_no_danger(text in "([rw]\\([0-9]{1,3},[0-3],[0-2],-?[0-3]\\)\n?){0,30}") {
+        if let Ok(registers) = plume::read(text.as_bytes()) {
+            for model in Model::ALL {
+                registers.check(model);
+            }
+        }
+    }
+}
+
+fn judge(text: &str, model: Model) -> Judgement {
+    plume::read(text.as_bytes()).unwrap().check(model).judgement
+}
+
+#[test]
+fn an_initial_value_is_real() {
+    // A session writes a row and then reads its initial value: its write is lost.
+    for model in [Model::ReadAtomic, Model::Causal] {
+        assert_eq!(
+            judge("w(1,1,0,0)\nr(1,0,0,1)\n", model),
+            Judgement::Violation
+        );
+    }
+    // Nothing was read from the first transaction, so read committed has nothing to say.
+    assert_eq!(
+        judge("w(1,1,0,0)\nr(1,0,0,1)\n", Model::ReadCommitted),
+        Judgement::Ok
+    );
+    assert_eq!(
+        judge("w(1,1,0,0)\nr(1,0,1,1)\n", Model::Causal),
+        Judgement::Ok
+    );
+}
+
+#[test]
+fn errors_have_a_place() {
+    let error = |text: &str| plume::read(text.as_bytes()).unwrap_err().to_string();
+    insta::assert_snapshot!(error("w(1,1,0,0)\nx(1)\n"), @"line 2, column 1: expected an operation such as r(1,7,0,3) or w(1,7,0,3): key, value, session, transaction");
+    insta::assert_snapshot!(error("w(1,1,0,0)\nw(1,1\n"), @"line 2, column 6: expected a comma, and then the session");
+    insta::assert_snapshot!(error("w(1,99999999999999999999,0,0)"), @"line 1, column 24: expected a number from 0 to 18446744073709551615");
+    insta::assert_snapshot!(error("w(1,1,0,0)\nw(1,1,0,1)\n"), @"the history can not be checked: key 1, value 1: written by two transactions; writes must be unique, so that a read tells which write it saw");
+    insta::assert_snapshot!(error("w(1,0,0,0)\n"), @"the history can not be checked: key 1: the initial value 0 is written by a transaction");
+}
+
+fn explain(text: &str, model: Model) -> String {
+    let report = plume::read(text.as_bytes()).unwrap().check(model);
+    let lines: Vec<String> = report.anomalies.into_iter().map(|a| a.summary).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn explanations() {
+    // Lost write, shown by the initial value.
+    insta::assert_snapshot!(explain("w(1,1,0,0)\nr(1,0,0,1)\n", Model::Causal), @"Transaction 0 of session 0 precedes transaction 1 of session 0. Transaction 1 of session 0 must see transaction 0 of session 0, which writes key 1, but read the key's initial value.");
+    // Causality through another session.
+    insta::assert_snapshot!(explain("w(1,1,0,0)\nr(1,1,1,1)\nw(2,1,1,1)\nr(2,1,2,2)\nr(1,0,2,2)\n", Model::Causal), @"Transaction 1 of session 1 read key 1 from transaction 0 of session 0. Transaction 2 of session 2 read key 2 from transaction 1 of session 1. Transaction 2 of session 2 must see transaction 0 of session 0, which writes key 1, but read the key's initial value.");
+    // Two writes, seen in different orders by two sessions.
+    insta::assert_snapshot!(explain("w(1,1,0,0)\nw(1,2,1,1)\nr(1,1,2,2)\nr(1,2,2,3)\nr(1,2,3,4)\nr(1,1,3,5)\n", Model::Causal), @"Transaction 3 of session 2 must see transaction 0 of session 0, but read key 1, which both write, from transaction 1 of session 1; so the former commits before the latter. Transaction 5 of session 3 must see transaction 1 of session 1, but read key 1, which both write, from transaction 0 of session 0; so the former commits before the latter.");
+    // A fractured read.
+    insta::assert_snapshot!(explain("w(1,1,0,0)\nw(2,1,0,0)\nw(1,2,0,1)\nw(2,2,0,1)\nr(1,2,1,2)\nr(2,1,1,2)\n", Model::ReadAtomic), @"Transaction 2 of session 1 must see transaction 1 of session 0, but read key 2, which both write, from transaction 0 of session 0; so the former commits before the latter. Transaction 0 of session 0 precedes transaction 1 of session 0.");
+    // Read committed: first the new, then the old.
+    insta::assert_snapshot!(explain("w(1,1,0,0)\nw(2,1,0,0)\nw(1,2,0,1)\nw(2,2,0,1)\nr(1,2,1,2)\nr(2,1,1,2)\n", Model::ReadCommitted), @"Transaction 2 of session 1 must see transaction 1 of session 0, but read key 2, which both write, from transaction 0 of session 0; so the former commits before the latter. Transaction 0 of session 0 precedes transaction 1 of session 0.");
+    // Between one read and one write.
+    insta::assert_snapshot!(explain("w(1,1,0,-1)\nw(2,1,0,0)\nw(2,2,0,0)\nr(1,1,1,1)\nr(2,1,1,2)\nr(3,9,1,3)\nr(4,4,1,4)\nw(4,4,1,4)\nw(5,1,1,5)\nr(5,0,1,5)\nr(2,2,1,6)\nr(2,0,1,6)\n", Model::ReadAtomic), @r"
+    Transaction 3 of session 1 read key 3: the value 9, which nobody wrote (a thin-air read).
+    Transaction 1 of session 1 read key 1: the value 1, of a transaction that was aborted (an aborted read, G1a). It was written by a transaction of session 0.
+    Transaction 2 of session 1 read key 2: the value 1, which its transaction overwrote itself (an intermediate read, G1b). It was written by transaction 0 of session 0.
+    Transaction 4 of session 1 read key 4: the value 4, which it wrote itself only later (a future read).
+    Transaction 5 of session 1 read key 5: its initial value, although it had just written another value itself.
+    Transaction 6 of session 1 read key 2: its initial value, although it had read another transaction's value before (a non-repeatable read).
+    Transaction 6 of session 1 read key 2 from transaction 0 of session 0. Transaction 6 of session 1 must see transaction 0 of session 0, which writes key 2, but read the key's initial value.
+    ");
+}
+
+#[test]
+fn random_histories_are_neither_all_good_nor_all_bad() {
+    let mut random = squall_checker::generate::Random::new(1);
+    let mut good = [0; 3];
+    let mut passes_weaker_only = 0;
+    for _ in 0..2_000 {
+        let bytes: Vec<u8> = (0..80).map(|_| random.below(256) as u8).collect();
+        let registers = build(&history(&bytes));
+        let judgements = Model::ALL.map(|model| registers.check(model).judgement == Judgement::Ok);
+        for (count, ok) in good.iter_mut().zip(judgements) {
+            *count += i32::from(ok);
+        }
+        passes_weaker_only += i32::from(judgements[1] && !judgements[2]);
+        assert!(judgements.is_sorted_by(|stronger, weaker| stronger >= weaker));
+    }
+    assert!(
+        good.iter().all(|count| (100..1900).contains(count)),
+        "{good:?}"
+    );
+    assert!(passes_weaker_only > 5, "{passes_weaker_only}");
+}
