@@ -12,8 +12,11 @@ MISSING_PROGRAM=69
 
 say() { printf 'squall: %s\n' "$*" >&2; }
 
+# fail LINE...: ends the launcher; the first line says what is wrong, the others what to do.
 fail() {
-    printf 'squall: %s\n' "$@" >&2
+    say "$1"
+    shift
+    [[ $# -eq 0 ]] || printf '%s\n' "$@" >&2
     exit "$MISSING_PROGRAM"
 }
 
@@ -143,11 +146,8 @@ install_packages() {
     local packages as_root=()
     read -ra packages <<<"$("$1" | tr '\n' ' ')"
     [[ ${#packages[@]} -gt 0 ]] || return 0
-    if ! have apt-get; then
-        say "missing, and there is no apt-get here to install it with:"
-        for package in "${packages[@]}"; do explain "$package"; done
-        exit "$MISSING_PROGRAM"
-    fi
+    have apt-get || fail "missing, and there is no apt-get here to install it with:" \
+        "$(explain_all_missing)"
     if [[ $(id -u) -ne 0 ]]; then
         if ! have sudo || ! sudo -n true 2>/dev/null; then
             fail "some packages are missing; install them with" \
@@ -156,7 +156,8 @@ install_packages() {
         as_root=(sudo -n)
     fi
     step "packages-${1%_packages}" "installing ${packages[*]}" apt_install "${packages[@]}" ||
-        fail "apt-get could not install all of: ${packages[*]}"
+        fail "apt-get could not install all of this; get it another way:" \
+            "$(explain_all_missing)"
     [[ -z $("$1") ]] || fail "installed, and still not found: $("$1" | tr '\n' ' ')"
 }
 
@@ -184,14 +185,21 @@ apt_install_once() {
     return "$result"
 }
 
-# What a Debian package is called elsewhere.
+explain_all_missing() {
+    local package
+    have cargo || explain rustup
+    for package in $(fleet_packages) $(build_packages); do explain "$package"; done
+}
+
+# Where a system that is not Debian gets a package from.
 explain() {
     case $1 in
-        chromium) echo "    Chromium or Chrome: https://www.chromium.org, or set SQUALL_CHROMIUM" ;;
+        chromium) echo "    Chromium or Chrome: https://www.chromium.org, or set SQUALL_CHROMIUM to it" ;;
         chromium-driver) echo "    chromedriver of the browser's version:" \
             "https://googlechromelabs.github.io/chrome-for-testing, or set SQUALL_CHROMEDRIVER" ;;
         postgresql) echo "    PostgreSQL 14 or later with its server programs (initdb, postgres) in" \
             "PATH: https://www.postgresql.org/download" ;;
+        rustup) echo "    rustup: https://rustup.rs" ;;
         gcc) echo "    a C compiler as 'cc'" ;;
         clang) echo "    clang 14 or later with libclang and the WebAssembly target (Apple's has" \
             "none: brew install llvm), named in CC_wasm32_unknown_unknown if it is not 'clang'" ;;
