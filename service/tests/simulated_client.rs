@@ -148,10 +148,10 @@ impl SimulatedClient {
             "data of {name}, which is not announced"
         );
         let bucket = self.buckets.entry(name.to_owned()).or_default();
-        assert_eq!(
-            read_id(&data["after"]),
-            Some(bucket.after),
-            "the data does not follow"
+        // After a completed checkpoint the client is further than the bucket's own operations.
+        assert!(
+            read_id(&data["after"]).expect("after") <= bucket.after,
+            "operations were left out"
         );
         let operations = data["data"].as_array().expect("data");
         assert!(

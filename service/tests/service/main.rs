@@ -1,6 +1,11 @@
 //! The service against a real PostgreSQL.
 
 mod harness;
+mod life;
+mod requests;
 #[path = "../simulated_client.rs"]
 mod simulated_client;
 mod sync;
+mod tables;
+mod time;
+mod write_checkpoints;
