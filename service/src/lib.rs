@@ -30,6 +30,7 @@ use std::time::Duration;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::core::token::Verifier;
 use crate::core::write_checkpoints::WriteCheckpoints;
@@ -132,7 +133,7 @@ pub async fn serve(config: Config, on_ready: impl FnOnce(SocketAddr)) -> Result<
         mut published,
         refused,
         failed,
-    } = Writer::start(SqliteStorage::open(&config.storage)?)?;
+    } = Writer::start(open_storage(&config).await?)?;
     let write_checkpoints = Arc::new(Mutex::new(WriteCheckpoints::default()));
     let router = http::router(Arc::new(http::Shared {
         verifier,
@@ -170,6 +171,19 @@ pub async fn serve(config: Config, on_ready: impl FnOnce(SocketAddr)) -> Result<
         error = replication.run() => Err(error.into()),
         result = async { axum::serve(listener, router).await } => result.map_err(ServiceError::Http),
         () = ready => Ok(()),
+    }
+}
+
+/// Opens the storage; a service that is just ending may hold it for a moment longer.
+async fn open_storage(config: &Config) -> Result<SqliteStorage, SqliteError> {
+    let deadline = Instant::now() + config.start_deadline;
+    loop {
+        match SqliteStorage::open(&config.storage) {
+            Err(SqliteError::Locked { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            result => return result,
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! get the same operation ids; if it was told already that they are safe, [`crate::postgres`] sees
 //! that its slot is ahead of us and takes a new snapshot under new bucket names.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -45,6 +46,11 @@ pub enum SqliteError {
         path: PathBuf,
         source: serde_json::Error,
     },
+    #[error("lock file {}: {source}; check that the folder exists and is writable", path.display())]
+    Lock {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("a read of the storage was aborted")]
     Aborted,
 }
@@ -66,12 +72,15 @@ fn in_file(path: &Path) -> impl Fn(rusqlite::Error) -> SqliteError + Copy + '_ {
 pub struct SqliteStorage {
     path: PathBuf,
     connection: Connection,
+    /// Locked as long as this lives; SQLite itself would let two services write in turns.
+    _lock: File,
 }
 
 impl SqliteStorage {
     /// Opens the file and makes what is missing.
     pub fn open(path: &Path) -> Result<SqliteStorage, SqliteError> {
         let error = in_file(path);
+        let lock = lock(path)?;
         let connection = connect(path)?;
         let format: i64 = connection
             .query_row("PRAGMA user_version", [], |row| row.get(0))
@@ -100,6 +109,7 @@ impl SqliteStorage {
         Ok(SqliteStorage {
             path: path.into(),
             connection,
+            _lock: lock,
         })
     }
 
@@ -119,13 +129,35 @@ impl SqliteStorage {
     }
 }
 
+/// Takes the lock of the file, which the end of the process releases.
+fn lock(path: &Path) -> Result<File, SqliteError> {
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let lock_path = PathBuf::from(lock_path);
+    let file_error = |source| SqliteError::Lock {
+        path: lock_path.clone(),
+        source,
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .map_err(file_error)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(SqliteError::Locked { path: path.into() }),
+        Err(TryLockError::Error(source)) => Err(file_error(source)),
+    }
+}
+
 fn connect(path: &Path) -> Result<Connection, SqliteError> {
     let error = in_file(path);
     let connection = Connection::open(path).map_err(error)?;
     connection
         .execute_batch(
             "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
-             PRAGMA cache_size = -16000;",
+             PRAGMA cache_size = -8000;",
         )
         .map_err(error)?;
     Ok(connection)

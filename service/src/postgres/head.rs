@@ -52,20 +52,25 @@ impl Head {
 
     /// Reads the position, hands it to `request`, and only then writes the marker.
     pub async fn write_checkpoint(&self, request: impl Fn(Lsn)) -> Result<Lsn, SourceError> {
-        let client = self.client().await?;
+        let client = self.client(None).await?;
         match write_checkpoint(&client, &request).await {
             // The connection may have been lost long before this request.
-            Err(_) if client.is_closed() => {
-                write_checkpoint(&*self.client().await?, &request).await
+            Err(error) => {
+                tracing::debug!(%error, "connecting again for a write checkpoint");
+                write_checkpoint(&*self.client(Some(&client)).await?, &request).await
             }
             result => result,
         }
     }
 
-    async fn client(&self) -> Result<Arc<Client>, SourceError> {
+    /// A connection that is open and not the one that just failed.
+    async fn client(&self, failed: Option<&Arc<Client>>) -> Result<Arc<Client>, SourceError> {
         let mut slot = self.client.lock().await;
+        let usable = |client: &Arc<Client>| {
+            !client.is_closed() && failed.is_none_or(|failed| !Arc::ptr_eq(client, failed))
+        };
         match &*slot {
-            Some(client) if !client.is_closed() => Ok(client.clone()),
+            Some(client) if usable(client) => Ok(client.clone()),
             _ => {
                 let client = Arc::new(self.source.connect().await?);
                 *slot = Some(client.clone());

@@ -58,7 +58,7 @@ impl Replication {
             {
                 return error;
             }
-            if ran {
+            if ran && !matches!(error, SourceError::SnapshotNeeded(_)) {
                 pause = FIRST_PAUSE;
             }
             tracing::warn!(%error, retry_in_ms = pause.as_millis(), "replication was interrupted");

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use squall_service::{Config, ServiceError, SourceError};
+use squall_service::{Config, ServiceError, SourceError, SqliteError};
 use squall_throwaway_postgres::{Cluster, Options};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -376,6 +376,11 @@ async fn wrong_configurations_are_told_apart() {
     .await;
     assert!(
         matches!(error, ServiceError::Source(SourceError::SlotInUse(_))),
+        "{error}"
+    );
+    let error = start_error(&with(&|config| config.slot.push('2'))).await;
+    assert!(
+        matches!(error, ServiceError::Storage(SqliteError::Locked { .. })),
         "{error}"
     );
 }

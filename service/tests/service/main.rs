@@ -3,7 +3,7 @@
 mod harness;
 mod life;
 mod requests;
-#[path = "../simulated_client.rs"]
+#[path = "../simulated_client/mod.rs"]
 mod simulated_client;
 mod sync;
 mod tables;
