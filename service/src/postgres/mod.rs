@@ -3,7 +3,7 @@
 //! - [`source`]: what must be true of the database, and what its tables and slot are.
 //! - [`replication`]: from a slot to source events, over snapshots, restarts and lost connections.
 //! - [`head`]: the current end of the write-ahead log, for write checkpoints.
-//! - [`pgoutput`]: decoding.
+//! - [`pgoutput`]: what the replication's messages say.
 
 pub mod head;
 pub mod pgoutput;

@@ -55,6 +55,11 @@ enum Action {
         within: usize,
         from: prop::sample::Index,
     },
+    /// Only the connection to the source is lost, in the same way.
+    ConnectionLost {
+        within: usize,
+        from: prop::sample::Index,
+    },
     /// The service loses its slot.
     Snapshot,
     Steps {
@@ -86,6 +91,8 @@ fn actions() -> impl Strategy<Value = Action> {
         6 => prop::collection::vec(changes(), 0..6).prop_map(Action::Transaction),
         4 => Just(Action::Commit),
         2 => (0..4usize, any::<prop::sample::Index>()).prop_map(|(within, from)| Action::Crash { within, from }),
+        2 => (0..4usize, any::<prop::sample::Index>())
+            .prop_map(|(within, from)| Action::ConnectionLost { within, from }),
         1 => Just(Action::Snapshot),
         6 => (0..CLIENTS, 1..8usize).prop_map(|(client, count)| Action::Steps { client, count }),
         2 => (0..CLIENTS).prop_map(|client| Action::Reconnect { client }),
@@ -127,8 +134,10 @@ fn key_of(key: u8) -> Row {
 struct Client {
     books: SimulatedClient,
     stream: SyncStream,
-    /// The position of the last request for a write checkpoint.
+    /// The position of the last request for a write checkpoint, and how many checkpoints the client
+    /// had completed by then.
     requested: u64,
+    completed_at_request: u64,
 }
 
 struct World {
@@ -151,6 +160,7 @@ impl World {
             books: SimulatedClient::default(),
             stream: SyncStream::new([], true),
             requested: 0,
+            completed_at_request: 0,
         };
         let mut replicator = Replicator::open(MemoryStorage::default()).expect("infallible");
         let mut world = World {
@@ -187,7 +197,8 @@ impl World {
         for table in 0..TABLES.len() {
             self.apply(SourceEvent::Relation(relation(table)));
         }
-        for (commit, end, events) in self.log[from..].to_vec() {
+        let sent = self.log[from..].to_vec();
+        for (commit, end, events) in sent {
             self.apply(SourceEvent::Begin { commit });
             for event in events {
                 self.apply(event);
@@ -264,8 +275,8 @@ impl World {
         }
     }
 
-    fn crash(&mut self, within: usize, from: &prop::sample::Index) {
-        // A part of a transaction that is not finished, which must leave no trace.
+    /// A part of a transaction that does not end, which must leave no trace.
+    fn unfinished_transaction(&mut self, within: usize) {
         self.apply(SourceEvent::Begin {
             commit: Lsn(self.head + 5),
         });
@@ -280,6 +291,24 @@ impl World {
             None,
             "a commit within a transaction"
         );
+    }
+
+    /// The first transaction that is not durable: at the latest this one is sent again.
+    fn first_lost(&self) -> usize {
+        let lost = self
+            .log
+            .iter()
+            .position(|(_, end, _)| *end > self.published.lsn);
+        lost.unwrap_or(self.log.len())
+    }
+
+    fn lose_connection(&mut self, within: usize, from: usize) {
+        self.unfinished_transaction(within);
+        self.connect(from);
+    }
+
+    fn crash(&mut self, within: usize, from: usize) {
+        self.unfinished_transaction(within);
         let mut storage = std::mem::replace(
             &mut self.replicator,
             Replicator::open(MemoryStorage::default()).expect("infallible"),
@@ -288,12 +317,7 @@ impl World {
         storage.rollback().expect("infallible");
         self.replicator = Replicator::open(storage).expect("infallible");
         assert_eq!(self.replicator.checkpoint(), Some(self.published.clone()));
-        let lost = self
-            .log
-            .iter()
-            .position(|(_, end, _)| *end > self.published.lsn)
-            .unwrap_or(self.log.len());
-        self.connect(from.index(lost + 1));
+        self.connect(from);
         // What clients asked for is forgotten with the process.
         self.write_checkpoints = WriteCheckpoints::default();
         self.write_checkpoints.request_for_all(Lsn(self.head));
@@ -333,6 +357,7 @@ impl World {
         self.write_checkpoints
             .request(client.to_string(), Lsn(self.head));
         self.clients[client].requested = self.head;
+        self.clients[client].completed_at_request = self.clients[client].books.completed;
         self.transaction(&[]);
     }
 
@@ -389,7 +414,10 @@ impl World {
                 assert!(steps < 1000, "the stream never rests");
             }
             let client = &self.clients[number];
-            assert!(client.books.completed > 0, "nothing was completed");
+            assert!(
+                client.books.completed > client.completed_at_request,
+                "nothing was completed after the last request"
+            );
             assert!(
                 client.books.write_checkpoint >= Some(client.requested),
                 "client {number} asked at {} and was told {:?}",
@@ -428,7 +456,10 @@ proptest! {
             match action {
                 Action::Transaction(changes) => world.transaction(changes),
                 Action::Commit => world.commit(),
-                Action::Crash { within, from } => world.crash(*within, from),
+                Action::Crash { within, from } => world.crash(*within, from.index(world.first_lost() + 1)),
+                Action::ConnectionLost { within, from } => {
+                    world.lose_connection(*within, from.index(world.first_lost() + 1));
+                }
                 Action::Snapshot => world.snapshot(),
                 Action::Steps { client, count } => {
                     for _ in 0..*count {
@@ -453,7 +484,12 @@ proptest! {
                 match action {
                     Action::Transaction(changes) => world.transaction(changes),
                     Action::Commit => world.commit(),
-                    Action::Crash { within, from } if crashes => world.crash(*within, from),
+                    Action::Crash { within, from } if crashes => {
+                        world.crash(*within, from.index(world.first_lost() + 1));
+                    }
+                    Action::ConnectionLost { within, from } if crashes => {
+                        world.lose_connection(*within, from.index(world.first_lost() + 1));
+                    }
                     // The transaction that a crash brings with it.
                     Action::Crash { .. } => world.transaction(&[]),
                     _ => {}
@@ -555,6 +591,22 @@ fn a_table_that_was_altered_needs_a_snapshot() {
         error,
         ReplicatorError::SnapshotNeeded(SnapshotNeeded::UnknownRelation(8))
     ));
+}
+
+/// A client that asked a service that then died is answered by the next one, although that knows
+/// nothing of it and no row changes.
+#[test]
+fn requests_survive_a_crash() {
+    let mut world = World::new();
+    world.request(0);
+    world.crash(0, 0);
+    while world.step(0) {}
+    let client = &world.clients[0];
+    assert!(
+        client.books.write_checkpoint < Some(client.requested),
+        "announced too early"
+    );
+    world.finish();
 }
 
 /// More clients than are told apart: every one still gets its line.

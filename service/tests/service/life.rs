@@ -97,7 +97,7 @@ async fn killed_at_any_moment_the_service_goes_on_where_it_was() {
     client.sync_with(&fixture).await;
     let names = client.books.bucket_names();
     let mut value = 0;
-    for round in 0..8_u64 {
+    for (round, pause_ms) in [0, 400, 1, 3, 9, 27, 81, 243].into_iter().enumerate() {
         for _ in 0..20 {
             value += 1;
             fixture
@@ -107,8 +107,8 @@ async fn killed_at_any_moment_the_service_goes_on_where_it_was() {
                 ))
                 .await;
         }
-        // Somewhere between reading the log, storing and sending.
-        tokio::time::sleep(Duration::from_millis(round * 3)).await;
+        // Somewhere between reading the log, storing, sending and telling the source.
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         let id = match round % 2 {
             0 => Some(client.write_checkpoint(&fixture.http, &process.url()).await),
             _ => None,

@@ -2,6 +2,7 @@
 
 mod harness;
 mod life;
+mod load;
 mod requests;
 #[path = "../simulated_client/mod.rs"]
 mod simulated_client;
