@@ -41,10 +41,12 @@ pub(super) fn cycle(registers: &Registers) -> Option<Cycle> {
             }));
         }
     };
+    let positions = registers.places.iter().map(|(_, position)| position + 1);
+    let longest_session = positions.max().unwrap_or(0);
     loop {
         let known = edges.len();
         let mut stale = None;
-        Round::new(registers, &order).run(|reader, key, from, to| {
+        let tell = |reader, key, from, to| {
             if to == INITIAL {
                 stale.get_or_insert(StaleInitial {
                     reader,
@@ -54,7 +56,13 @@ pub(super) fn cycle(registers: &Registers) -> Option<Cycle> {
             } else {
                 edges.push(Derived { from, to });
             }
-        });
+        };
+        // Clocks are most of the work for many sessions, so they are as narrow as they can be.
+        if longest_session < i16::MAX as u32 {
+            Round::<i16>::new(registers, &order).run(tell);
+        } else {
+            Round::<i32>::new(registers, &order).run(tell);
+        }
         if let Some(stale) = stale {
             return Some(stale_initial(registers, stale));
         }
@@ -88,11 +96,15 @@ pub(super) fn by_session(registers: &Registers) -> (Vec<u32>, Vec<Node>) {
     (starts, members)
 }
 
-/// One pass over an order.
-struct Round<'r> {
+/// How many edges are derived from a read in one round. More would save rounds, and cost memory where
+/// few keys are written again and again.
+const EDGES_PER_READ: u32 = 4;
+
+/// One pass over an order, with clocks of `T`.
+struct Round<'r, T> {
     registers: &'r Registers,
     order: &'r [Node],
-    clocks: Clocks,
+    clocks: Clocks<T>,
     /// For each key where its writers begin in `writers`, and how many of them have come so far.
     starts: Vec<u32>,
     arrived: Vec<u32>,
@@ -107,7 +119,7 @@ struct Writer {
     position: u32,
 }
 
-impl<'r> Round<'r> {
+impl<'r, T: Tick> Round<'r, T> {
     fn new(registers: &'r Registers, order: &'r [Node]) -> Self {
         let mut starts = vec![0; registers.key_count + 1];
         for key in &registers.writes {
@@ -133,21 +145,25 @@ impl<'r> Round<'r> {
         }
     }
 
-    /// Tells of every derived edge that the order does not respect: the reader, the key, and the two
-    /// writers. Of several with the same reader and key it tells one.
+    /// Tells of derived edges that the order does not respect: the reader, the key, and the two
+    /// writers. If a read has any, some of them are told.
     fn run(mut self, mut tell: impl FnMut(Node, u32, Node, Node)) {
         for node in self.order {
             let clock = self.clocks.enter(self.registers, *node);
             for read in self.registers.reads(*node) {
                 let key = read.key as usize;
                 let window = self.starts[key] as usize..self.arrived[key] as usize;
+                let mut found = 0;
                 for writer in self.writers[window].iter().rev() {
                     if writer.node == read.writer {
                         break;
                     }
-                    if clock[writer.session as usize] > writer.position {
+                    if clock[writer.session as usize].get() > writer.position {
                         tell(*node, read.key, writer.node, read.writer);
-                        break;
+                        found += 1;
+                        if found == EDGES_PER_READ {
+                            break;
+                        }
                     }
                 }
             }
@@ -166,20 +182,46 @@ impl<'r> Round<'r> {
     }
 }
 
+/// A number in a clock. Signed, because these can be compared many at a time on every processor.
+trait Tick: Copy + Ord + Default {
+    fn new(count: u32) -> Self;
+    fn get(self) -> u32;
+}
+
+impl Tick for i16 {
+    fn new(count: u32) -> Self {
+        count as i16
+    }
+
+    fn get(self) -> u32 {
+        self as u32
+    }
+}
+
+impl Tick for i32 {
+    fn new(count: u32) -> Self {
+        count as i32
+    }
+
+    fn get(self) -> u32 {
+        self as u32
+    }
+}
+
 /// The vector clocks: for every session how many of its transactions are in the past.
-struct Clocks {
+struct Clocks<T> {
     sessions: usize,
     /// For each session the clock of its latest transaction, that one included.
-    current: Vec<u32>,
+    current: Vec<T>,
     /// The clocks of transactions that somebody is still to read from.
-    published: Vec<u32>,
+    published: Vec<T>,
     free: Vec<u32>,
     /// For each transaction its clock in `published`, and how many reads are to come.
     slots: Vec<u32>,
     awaited: Vec<u32>,
 }
 
-impl Clocks {
+impl<T: Tick> Clocks<T> {
     fn new(registers: &Registers) -> Self {
         let mut awaited = vec![0; registers.transactions()];
         for read in &registers.reads {
@@ -194,7 +236,7 @@ impl Clocks {
         }
         Clocks {
             sessions: registers.session_count,
-            current: vec![0; registers.session_count * registers.session_count],
+            current: vec![T::default(); registers.session_count * registers.session_count],
             published: Vec::new(),
             free: Vec::new(),
             slots: vec![NONE; registers.transactions()],
@@ -203,7 +245,7 @@ impl Clocks {
     }
 
     /// The clock of a transaction's past, without itself.
-    fn enter(&mut self, registers: &Registers, node: Node) -> &[u32] {
+    fn enter(&mut self, registers: &Registers, node: Node) -> &[T] {
         let width = self.sessions;
         let (session, position) = registers.places[node as usize];
         let begin = session as usize * width;
@@ -223,7 +265,7 @@ impl Clocks {
     fn merge(&mut self, registers: &Registers, from: Node, begin: usize) {
         let (other, position) = registers.places[from as usize];
         // What is in the past already brings nothing new.
-        if self.current[begin + other as usize] <= position {
+        if self.current[begin + other as usize].get() <= position {
             let slot = self.slots[from as usize] as usize * self.sessions;
             let published = &self.published[slot..slot + self.sessions];
             let current = &mut self.current[begin..begin + self.sessions];
@@ -243,13 +285,14 @@ impl Clocks {
         let width = self.sessions;
         let (session, position) = registers.places[node as usize];
         let begin = session as usize * width;
-        self.current[begin + session as usize] = position + 1;
+        self.current[begin + session as usize] = T::new(position + 1);
         if self.awaited[node as usize] > 0 {
             let slot = match self.free.pop() {
                 Some(slot) => slot,
                 None => {
                     let slot = self.published.len() / width;
-                    self.published.resize(self.published.len() + width, 0);
+                    self.published
+                        .resize(self.published.len() + width, T::default());
                     slot as u32
                 }
             };
