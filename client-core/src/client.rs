@@ -105,11 +105,10 @@ impl<P: Platform> Client<P> {
     ///
     /// After every error but [`ClientError::CommitUnknown`] it certainly did not happen.
     pub fn transact(&self, transaction: &Transaction) -> Result<Effects, ClientError> {
-        let effects = self.store(|store| store.transact(transaction, self.0.config.keys))?;
-        if !effects.writes.is_empty() {
-            self.wake_uploads();
-        }
-        Ok(effects)
+        let effects = self.store(|store| store.transact(transaction, self.0.config.keys));
+        // Even after an error: the COMMIT may have happened.
+        self.wake_uploads();
+        effects
     }
 
     /// Lets the client sync, from now until [`Client::disconnect`].

@@ -30,6 +30,7 @@ impl<P: Platform> Client<P> {
     /// Keeps a stream open while the client is to be connected; resolves when it is closed.
     pub(crate) async fn download_loop(&self) {
         while let Some(generation) = self.wanted().await {
+            let began_ms = self.0.platform.now_ms();
             let ended = match select(pin!(self.stream()), pin!(self.given_up(generation))).await {
                 Either::Left((ended, _)) => Some(ended),
                 Either::Right(_) => None,
@@ -38,8 +39,14 @@ impl<P: Platform> Client<P> {
             match ended {
                 // Disconnected or closed by the owner.
                 None => continue,
-                Some(Ok(StreamEnd::Replace)) => continue,
-                Some(Ok(StreamEnd::Close)) => {}
+                // Not in a circle, though, should the service find fault with every new token.
+                Some(Ok(StreamEnd::Replace))
+                    if self.0.platform.now_ms().saturating_sub(began_ms)
+                        >= self.0.config.retry_delay_ms =>
+                {
+                    continue;
+                }
+                Some(Ok(_)) => {}
                 Some(Err(error)) => {
                     let error = error.to_string();
                     self.log(LogLevel::Info, format!("download: {error}"));
@@ -72,8 +79,6 @@ impl<P: Platform> Client<P> {
             .in_time(to, self.send(to, request, Some(&credentials.token)))
             .await?;
         self.control("connection", "established")?;
-        // The gate may still wait for a write checkpoint that nobody has asked for.
-        self.wake_uploads();
 
         // As a stream, so that a chunk half received survives the looks at other things.
         let mut chunks = pin!(stream::unfold(Some(response.body), |body| async {

@@ -193,9 +193,13 @@ async fn read_and_write(
     let reads = postgres
         .query("SELECT k::int8, v::int8 FROM mww ORDER BY k", &[])
         .await?;
-    let reads: Result<Rows, _> = reads
+    let reads: Vec<(i64, i64)> = reads
         .iter()
-        .map(|row| u32::try_from(row.get::<_, i64>(0)).map(|key| (key, row.get(1))))
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect::<Result<_, tokio_postgres::Error>>()?;
+    let reads: Result<Rows, _> = reads
+        .into_iter()
+        .map(|(key, value)| u32::try_from(key).map(|key| (key, value)))
         .collect();
     let reads = match reads {
         Ok(reads) if reads.len() == keys as usize => reads,

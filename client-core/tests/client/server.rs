@@ -55,6 +55,7 @@ pub struct Server(Rc<World>);
 
 #[derive(Default)]
 struct World {
+    began: Cell<Option<Instant>>,
     rows: RefCell<Vec<i64>>,
     /// The bucket's operations, as they go over the wire.
     operations: RefCell<Vec<Json>>,
@@ -66,6 +67,10 @@ struct World {
     requests: RefCell<Vec<(Endpoint, HttpRequest)>>,
     uploads: RefCell<Vec<Upload>>,
     tokens: Cell<u32>,
+    /// How long a token is good for, if not for ever.
+    token_life: Cell<Option<Duration>>,
+    /// Whether every stream begins with the news that its token expires soon.
+    pessimistic: Cell<bool>,
     token_refused: Cell<u32>,
     stream: RefCell<Option<OpenStream>>,
     streams_at_once: Cell<usize>,
@@ -81,6 +86,7 @@ struct OpenStream {
 impl Server {
     pub fn new() -> Self {
         let server = Server::default();
+        server.0.began.set(Some(Instant::now()));
         *server.0.rows.borrow_mut() = vec![-1; KEYS as usize];
         for key in 0..KEYS {
             server.put(key, -1);
@@ -116,6 +122,16 @@ impl Server {
     /// Whether changes wait for [`Server::announce`].
     pub fn set_quiet(&self, quiet: bool) {
         self.0.quiet.set(quiet);
+    }
+
+    /// How long the tokens from now on are good for.
+    pub fn set_token_life(&self, life: Duration) {
+        self.0.token_life.set(Some(life));
+    }
+
+    /// Lets every stream begin with the news that its token expires soon.
+    pub fn set_pessimistic(&self) {
+        self.0.pessimistic.set(true);
     }
 
     /// Refuses all tokens handed out so far.
@@ -302,7 +318,10 @@ impl Server {
                 json!({
                     "endpoint": "http://service",
                     "token": format!("token-{}", self.0.tokens.get()),
-                    "expires_at_ms": u64::MAX,
+                    "expires_at_ms": match self.0.token_life.get() {
+                        Some(life) => self.now_ms() + life.as_millis() as u64,
+                        None => u64::MAX,
+                    },
                 })
             }
             Endpoint::Upload => {
@@ -373,6 +392,9 @@ impl Server {
         if !self.0.quiet.get() {
             self.announce();
         }
+        if self.0.pessimistic.get() {
+            self.send_line(&json!({"token_expires_in": 20}));
+        }
         ServerBody::Stream(receiver)
     }
 }
@@ -430,7 +452,12 @@ impl Platform for Server {
     }
 
     fn now_ms(&self) -> u64 {
-        0
+        self.0
+            .began
+            .get()
+            .expect("made by new")
+            .elapsed()
+            .as_millis() as u64
     }
 }
 
@@ -519,6 +546,10 @@ pub fn connection(file: &Path) -> Connection {
     let connection = Connection::open(file).unwrap();
     connection
         .pragma_update(None, "journal_mode", "wal")
+        .unwrap();
+    // The tests kill clients, not the machine.
+    connection
+        .pragma_update(None, "synchronous", "off")
         .unwrap();
     connection
 }

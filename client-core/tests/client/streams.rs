@@ -199,11 +199,49 @@ fn an_expired_token_is_replaced() {
 }
 
 #[test]
+fn a_token_that_must_have_expired_is_not_tried() {
+    story(async || {
+        let server = Server::new();
+        server.set_token_life(IDLE_DEADLINE);
+        let device = Device::new(&server);
+        let running = device.start_synced().await;
+        running.client.disconnect();
+        tokio::time::sleep(2 * IDLE_DEADLINE).await;
+        running.client.connect();
+        running
+            .when("the next stream", || server.asked(Endpoint::Stream) == 2)
+            .await;
+        let request = server.last_request(Endpoint::Stream);
+        assert!(
+            request
+                .headers
+                .contains(&("authorization", "Token token-2".to_owned()))
+        );
+        running.close().await;
+    });
+}
+
+#[test]
+fn tokens_are_not_replaced_in_a_circle() {
+    story(async || {
+        let server = Server::new();
+        server.set_pessimistic();
+        let device = Device::new(&server);
+        let running = device.start_synced().await;
+        tokio::time::sleep(20 * RETRY_DELAY).await;
+        let streams = server.asked(Endpoint::Stream);
+        assert!((10..=21).contains(&streams), "{streams} streams");
+        running.close().await;
+    });
+}
+
+#[test]
 fn a_token_is_replaced_ahead_of_time_without_a_pause() {
     story(async || {
         let server = Server::new();
         let device = Device::new(&server);
         let running = device.start_synced().await;
+        tokio::time::sleep(RETRY_DELAY).await;
         let began = Instant::now();
         server.send_line(&json!({"token_expires_in": 20}));
         running
