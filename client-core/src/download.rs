@@ -192,9 +192,11 @@ impl<P: Platform> Client<P> {
                         false => StreamEnd::Close,
                     }));
                 }
-                Instruction::CheckpointDelayedDueToLocalData {} => self.wake_uploads(),
-                // Errors are cleared with every good line; diagnostics are never asked for.
-                Instruction::DidCompleteSync {} | Instruction::HandleDiagnostics(_) => {}
+                // Errors are cleared with every good line already; the upload loop does not rest
+                // while a checkpoint waits for it; diagnostics are never asked for.
+                Instruction::DidCompleteSync {}
+                | Instruction::CheckpointDelayedDueToLocalData {}
+                | Instruction::HandleDiagnostics(_) => {}
             }
         }
         self.0.changed.notify();

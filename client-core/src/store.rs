@@ -205,22 +205,18 @@ impl Store {
         }))
     }
 
-    /// Takes an upload that the backend has committed out of the queue. The gate stays shut: only a
-    /// write checkpoint that is requested from now on covers the upload.
+    /// Takes an upload that the backend has committed out of the queue. The gate, which powersync_core
+    /// shut at the write, stays shut: only a write checkpoint that is requested from now on covers the
+    /// upload.
     pub(crate) fn complete_upload(&mut self, pending: &Pending) -> Result<(), ClientError> {
-        let sqlite = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .doing("beginning the transaction that completes an upload")?;
         // All rows of an upload follow one another, as there is one writer.
-        sqlite
+        self.connection
             .execute(
                 "DELETE FROM ps_crud WHERE id BETWEEN ?1 AND ?2",
                 (pending.first, pending.last),
             )
-            .doing("taking an upload out of the queue")?;
-        set_target(&sqlite, PENDING)?;
-        sqlite.commit().doing("completing an upload")
+            .map(|_| ())
+            .doing("taking an upload out of the queue")
     }
 
     /// Whether a write checkpoint has to be requested: everything is uploaded and the gate does not

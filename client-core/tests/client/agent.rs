@@ -144,6 +144,7 @@ fn a_life_under_the_coordinator() {
         control.find("the acknowledgement", drained).await;
         assert_eq!(server.rows()[4], (4, 2));
 
+        control.from.borrow_mut().clear();
         control.tell(ToClient::Disconnect);
         control
             .find("the disconnect", |message| match message {

@@ -199,6 +199,21 @@ fn an_expired_token_is_replaced() {
 }
 
 #[test]
+fn what_follows_the_end_of_a_token_is_ignored() {
+    story(async || {
+        let server = Server::new();
+        let device = Device::new(&server);
+        let running = device.start_synced().await;
+        server.send("{\"token_expires_in\":0}\n{\"token_expires_in\":3600}\n");
+        running
+            .until("the disconnect", |status| !status.connected)
+            .await;
+        assert_eq!(running.client.status().last_error, None);
+        running.close().await;
+    });
+}
+
+#[test]
 fn a_token_that_must_have_expired_is_not_tried() {
     story(async || {
         let server = Server::new();
