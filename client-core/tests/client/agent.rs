@@ -161,6 +161,13 @@ fn a_life_under_the_coordinator() {
                 },
             )
             .await;
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(
+            server.rows()[1],
+            (1, -1),
+            "a disconnected client uploads nothing"
+        );
+        assert!(!server.has_stream());
         control.tell(ToClient::Connect);
         control.from.borrow_mut().clear();
         control.find("the acknowledgement", drained).await;
