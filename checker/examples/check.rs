@@ -23,7 +23,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Ok(());
     }
     let model = Model::from_name(model).ok_or("no such model")?;
-    let registers = plume::read(File::open(path)?)?;
+    let registers = match model {
+        Model::CausalPerKey => plume::read_versions(File::open(path)?)?,
+        _ => plume::read(File::open(path)?)?,
+    };
     let read = begin.elapsed();
     let report = registers.check(model);
     let checked = begin.elapsed() - read;

@@ -1,5 +1,5 @@
 //! Writes a history of registers as Plume's text to the standard output:
-//! `generate TRANSACTIONS OPERATIONS SESSIONS [KEYS [SKEW [LAG [planted]]]]`. Or a history of the
+//! `generate TRANSACTIONS OPERATIONS SESSIONS [KEYS [SKEW [LAG]]] [planted] [highest-wins]`. Or a history of the
 //! workload mww as JSON lines: `generate mww TRANSACTIONS CLIENTS KEYS`.
 
 use std::io::Write;
@@ -26,9 +26,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         writeln!(out)?;
         return Ok(());
     }
+    let is_flag = |argument: &String| ["planted", "highest-wins"].contains(&argument.as_str());
+    let (flags, arguments): (Vec<String>, Vec<String>) = arguments.into_iter().partition(is_flag);
     let [transactions, operations, sessions, options @ ..] = &arguments[..] else {
         return Err(
-            "expected TRANSACTIONS OPERATIONS SESSIONS [KEYS [SKEW [LAG [planted]]]]".into(),
+            "expected TRANSACTIONS OPERATIONS SESSIONS [KEYS [SKEW [LAG]]] [planted] [highest-wins]".into(),
         );
     };
     let mut config = Config::new(
@@ -45,7 +47,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(lag) = options.get(2) {
         config.lag = lag.parse()?;
     }
-    config.planted = options.get(3).is_some();
+    config.planted = flags.iter().any(|flag| flag == "planted");
+    config.highest_wins = flags.iter().any(|flag| flag == "highest-wins");
     write_plume(&config, out)?;
     Ok(())
 }

@@ -23,6 +23,8 @@
 //! | read atomic | *t2* precedes *t3* in its session, or *t3* reads from *t2* | |
 //! | causal consistency | *t2* precedes *t3* in the transitive closure of both | |
 //!
+//! | causal consistency per key | | see below |
+//!
 //! The initial transaction commits first, so reading an initial value after a write that the
 //! condition covers is a violation in itself. What goes wrong already between one read and one write
 //! (thin-air and aborted reads, intermediate reads, and so on) violates every model; see
@@ -30,7 +32,8 @@
 //!
 //! One commit order for whole transactions is the right model for a database, and for merging whole
 //! transactions. It is too strict for rows that are merged one by one, where two concurrent
-//! transactions may each win one row: for those see [`crate::mww`].
+//! transactions may each win one row. There, when the order of the versions of a row is known, causal
+//! consistency *per key* demands that every read returns the highest version in its causal past.
 //!
 //! # Where things are
 //!
@@ -39,6 +42,8 @@
 
 mod build;
 mod causal;
+mod causal_per_key;
+mod clocks;
 mod order;
 mod read_atomic;
 mod read_committed;
@@ -64,11 +69,22 @@ pub enum Model {
     ReadCommitted,
     ReadAtomic,
     Causal,
+    /// Causal consistency where rows are merged one by one and the higher value wins.
+    CausalPerKey,
 }
 
 impl Model {
-    /// Every model, the weakest first.
-    pub const ALL: [Model; 3] = [Model::ReadCommitted, Model::ReadAtomic, Model::Causal];
+    /// Every model with one commit order for whole transactions, the weakest first.
+    pub const OF_TRANSACTIONS: [Model; 3] =
+        [Model::ReadCommitted, Model::ReadAtomic, Model::Causal];
+
+    /// Every model.
+    pub const ALL: [Model; 4] = [
+        Model::ReadCommitted,
+        Model::ReadAtomic,
+        Model::Causal,
+        Model::CausalPerKey,
+    ];
 
     /// The model's name, as on the command line and in every file.
     pub fn name(self) -> &'static str {
@@ -76,6 +92,7 @@ impl Model {
             Model::ReadCommitted => "read-committed",
             Model::ReadAtomic => "read-atomic",
             Model::Causal => "causal",
+            Model::CausalPerKey => "causal-per-key",
         }
     }
 
@@ -115,8 +132,19 @@ pub struct Registers {
     key_names: Vec<u64>,
     /// What is wrong between one read and one write.
     anomalies: report::Anomalies,
+    /// The versions that were read and written, if values are versions.
+    versions: Option<Versions>,
     /// Reads and writes that were given.
     operations: u64,
+}
+
+/// The order of what was read and written: higher versions win, and 0 is the initial one.
+#[derive(Debug)]
+struct Versions {
+    /// In parallel to [`Registers::reads`].
+    of_reads: Vec<u64>,
+    /// In parallel to [`Registers::writes`].
+    of_writes: Vec<u64>,
 }
 
 impl Registers {
@@ -135,7 +163,8 @@ impl Registers {
         self.session_count
     }
 
-    /// Checks the history against a model.
+    /// Checks the history against a model. [`Model::CausalPerKey`] needs a history whose values are
+    /// versions, and is unknown for others.
     pub fn check(&self, model: Model) -> Report {
         let mut anomalies = self.anomalies.clone();
         anomalies.retain_for(model);
@@ -143,6 +172,10 @@ impl Registers {
             Model::ReadCommitted => read_committed::cycle(self),
             Model::ReadAtomic => read_atomic::cycle(self),
             Model::Causal => causal::cycle(self),
+            Model::CausalPerKey => match &self.versions {
+                Some(versions) => causal_per_key::judge(self, versions, &mut anomalies),
+                None => return Report::unknown(model, self),
+            },
         };
         if let Some(cycle) = cycle {
             anomalies.add_cycle(self, &cycle);

@@ -14,10 +14,21 @@ use crate::registers::{Builder, Outcome, Registers};
 /// The value that every key holds at first.
 pub const INITIAL_VALUE: u64 = 0;
 
-/// Reads a history.
+/// Reads a history whose version order is unknown.
 pub fn read(reader: impl Read) -> Result<Registers, FormatError> {
+    read_into(Builder::new(Some(INITIAL_VALUE)), reader)
+}
+
+/// Reads a history in which the higher value of a key always wins.
+pub fn read_versions(reader: impl Read) -> Result<Registers, FormatError> {
+    let mut builder = Builder::new(Some(INITIAL_VALUE));
+    builder.values_are_versions();
+    read_into(builder, reader)
+}
+
+fn read_into(builder: Builder, reader: impl Read) -> Result<Registers, FormatError> {
     let mut parser = Parser {
-        builder: Builder::new(Some(INITIAL_VALUE)),
+        builder,
         last: None,
         known: HashMap::new(),
     };

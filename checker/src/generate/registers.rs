@@ -1,6 +1,7 @@
 //! Histories of registers from a simulated local-first system, as Plume's text.
 //!
-//! The server applies transactions in the order of their arrival; the last write of a key wins. A
+//! The server applies transactions in the order of their arrival; the last write of a key wins, or the
+//! highest value. A
 //! client reads what it has downloaded, which is a beginning of the server's log, and on top of it
 //! its own transactions that are not in there yet. Such a history is causally consistent, but it can
 //! not be told from the text which order the server had.
@@ -25,6 +26,8 @@ pub struct Config {
     pub skew: f64,
     /// How many transactions a client's download may lag behind the server, in the mean.
     pub lag: u64,
+    /// Whether the highest value of a key wins, row by row, and not the one that arrived last.
+    pub highest_wins: bool,
     /// Whether a session, near the end, reads the initial value of a key that it has written itself.
     pub planted: bool,
 }
@@ -40,6 +43,7 @@ impl Config {
             keys: 10_000,
             skew: 1.0,
             lag: 0,
+            highest_wins: false,
             planted: false,
         }
     }
@@ -95,7 +99,7 @@ pub fn write_plume(config: &Config, mut out: impl Write) -> io::Result<()> {
                 written.push((key, value));
                 client.wrote = Some(key);
             } else {
-                line.value = read(client, &written, &server, key);
+                line.value = read(config, client, &written, &server, key);
                 if to_plant
                     && transaction * 10 >= config.transactions * 9
                     && let Some(wrote) = client.wrote
@@ -120,7 +124,11 @@ pub fn write_plume(config: &Config, mut out: impl Write) -> io::Result<()> {
                     arrived += 1;
                     *arrival = Some(arrived);
                     for (key, value) in writes {
-                        server[*key as usize].push((arrived, *value));
+                        let versions = &mut server[*key as usize];
+                        let highest = versions.last().is_none_or(|(_, held)| held < value);
+                        if highest || !config.highest_wins {
+                            versions.push((arrived, *value));
+                        }
                     }
                 }
             }
@@ -144,18 +152,27 @@ fn choose(random: &mut Random, config: &Config) -> u64 {
     ((config.keys as f64 * uniform.powf(config.skew)) as u64).min(config.keys - 1)
 }
 
-fn read(client: &Client, written: &[(u64, u64)], server: &[Vec<(u64, u64)>], key: u64) -> u64 {
+fn read(
+    config: &Config,
+    client: &Client,
+    written: &[(u64, u64)],
+    server: &[Vec<(u64, u64)>],
+    key: u64,
+) -> u64 {
     let of_key = |(other, _): &&(u64, u64)| *other == key;
     if let Some((_, value)) = written.iter().find(of_key) {
         return *value;
     }
-    for pending in client.pending.iter().rev() {
-        if let Some((_, value)) = pending.writes.iter().find(of_key) {
-            return *value;
-        }
-    }
     let versions = &server[key as usize];
     let end = versions.partition_point(|(arrival, _)| *arrival <= client.downloaded);
-    end.checked_sub(1)
-        .map_or(INITIAL_VALUE, |last| versions[last].1)
+    let downloaded = end
+        .checked_sub(1)
+        .map_or(INITIAL_VALUE, |last| versions[last].1);
+    let mut pending = client.pending.iter().rev();
+    let own = pending.find_map(|pending| pending.writes.iter().find(of_key));
+    match own {
+        Some((_, own)) if config.highest_wins => downloaded.max(*own),
+        Some((_, own)) => *own,
+        None => downloaded,
+    }
 }

@@ -4,7 +4,7 @@
 //! but in program order within a transaction, and transactions in session order within a session.
 
 use super::report::{Anomalies, AnomalyKind, TransactionName};
-use super::{INITIAL, NONE, Node, Read, Registers};
+use super::{INITIAL, NONE, Node, Read, Registers, Versions};
 
 /// Whether a transaction took effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,7 @@ struct Transaction {
 /// Takes the operations of a history, then makes it.
 pub struct Builder {
     initial: Option<u64>,
+    keep_versions: bool,
     operations: Vec<Operation>,
     transactions: Vec<Transaction>,
     sessions: Numbers,
@@ -82,12 +83,19 @@ impl Builder {
     pub fn new(initial: Option<u64>) -> Self {
         Builder {
             initial,
+            keep_versions: false,
             operations: Vec::new(),
             transactions: Vec::new(),
             sessions: Numbers::default(),
             keys: Numbers::default(),
             error: None,
         }
+    }
+
+    /// The values are versions: of two values of a key, the higher one wins wherever they meet. Makes
+    /// the history fit for [`Model::CausalPerKey`](super::Model::CausalPerKey).
+    pub fn values_are_versions(&mut self) {
+        self.keep_versions = true;
     }
 
     /// Begins a transaction, after all others of its session. The answer stands for it.
@@ -156,6 +164,7 @@ impl Builder {
             observed: vec![false; self.transactions.len()],
             anomalies: Anomalies::default(),
             first_read: vec![(NONE, NONE); self.keys.len()],
+            versions: Vec::new(),
         };
         let mut read_starts = Vec::with_capacity(self.transactions.len() + 1);
         let mut reads = Vec::with_capacity(self.operations.len() - written.count);
@@ -170,10 +179,15 @@ impl Builder {
         let Resolver {
             observed,
             anomalies,
+            versions,
             ..
         } = resolver;
         drop(written);
-        self.assemble(&starts, read_starts, reads, &observed, anomalies)
+        let versions = self.keep_versions.then_some(Versions {
+            of_reads: versions,
+            of_writes: Vec::new(),
+        });
+        self.assemble(&starts, read_starts, reads, &observed, anomalies, versions)
     }
 
     /// Brings the operations of each transaction together.
@@ -232,6 +246,7 @@ impl Builder {
         mut reads: Vec<Read>,
         observed: &[bool],
         mut anomalies: Anomalies,
+        mut versions: Option<Versions>,
     ) -> Result<Registers, BuildError> {
         let exists = |at: usize| match self.transactions[at].outcome {
             Outcome::Committed => true,
@@ -256,6 +271,7 @@ impl Builder {
             transaction_names: Vec::with_capacity(count as usize),
             key_names: Vec::new(),
             anomalies: Anomalies::default(),
+            versions: None,
             operations: self.operations.len() as u64,
         };
         // The last transaction of each session, and how many there are.
@@ -285,6 +301,17 @@ impl Builder {
             registers.writes.extend(writes.map(|o| o.key()));
             registers.writes[begin..].sort_unstable();
             dedup_from(&mut registers.writes, begin);
+            if let Some(versions) = &mut versions {
+                let keys = &registers.writes[begin..];
+                versions.of_writes.resize(registers.writes.len(), 0);
+                let range = starts[at] as usize..starts[at + 1] as usize;
+                for operation in self.operations[range].iter().filter(|o| o.is_write()) {
+                    // The last write of a key is the one that counts.
+                    if let Ok(place) = keys.binary_search(&operation.key()) {
+                        versions.of_writes[begin + place] = version(operation.value);
+                    }
+                }
+            }
         }
         registers.read_starts.push(reads.len() as u32);
         registers.write_starts.push(registers.writes.len() as u32);
@@ -299,6 +326,7 @@ impl Builder {
         registers.reads = reads;
         registers.key_names = self.keys.names;
         registers.anomalies = anomalies;
+        registers.versions = versions;
         Ok(registers)
     }
 }
@@ -315,6 +343,11 @@ fn dedup_from(values: &mut Vec<u32>, begin: usize) {
     values.truncate(kept);
 }
 
+/// A value as a version. The initial value is version 0, before all others.
+fn version(value: u64) -> u64 {
+    value.saturating_add(1)
+}
+
 /// Resolves reads to writers.
 struct Resolver<'b> {
     builder: &'b Builder,
@@ -323,6 +356,8 @@ struct Resolver<'b> {
     anomalies: Anomalies,
     /// For each key which transaction read it last, and from whom.
     first_read: Vec<(Node, Node)>,
+    /// In parallel to the reads, if they are wanted.
+    versions: Vec<u64>,
 }
 
 impl Resolver<'_> {
@@ -391,6 +426,11 @@ impl Resolver<'_> {
                 );
             }
             reads.push(Read { key, writer });
+            if self.builder.keep_versions {
+                let initial = operation.reads_initial();
+                self.versions
+                    .push(if initial { 0 } else { version(operation.value) });
+            }
         }
     }
 

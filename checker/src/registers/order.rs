@@ -234,8 +234,9 @@ pub(super) fn shorten(
     }
 }
 
-/// The way from the missed write to the read of the initial value.
-pub(super) fn stale_initial(registers: &Registers, stale: StaleInitial) -> Cycle {
+/// The shortest way along session order and reads-from, from the write that was missed to the read
+/// that should have seen it.
+pub(super) fn way(registers: &Registers, stale: StaleInitial) -> Cycle {
     let mut came_from = vec![NONE; registers.transactions()];
     let mut queue = std::collections::VecDeque::from([stale.reader]);
     while let Some(node) = queue.pop_front() {

@@ -8,7 +8,7 @@
 //! precede it. For every transaction that *t3* reads from, intersect what it writes with what *t3*
 //! reads, at the cost of the smaller of the two.
 
-use super::order::{Constraint, Cycle, Derived, StaleInitial, arrange, shorten, stale_initial};
+use super::order::{Constraint, Cycle, Derived, StaleInitial, arrange, shorten, way};
 use super::{INITIAL, NONE, Node, Registers};
 
 /// Why there is no commit order, if there is none.
@@ -27,7 +27,7 @@ pub(super) fn cycle(registers: &Registers) -> Option<Cycle> {
         }
     });
     if let Some(stale) = stale {
-        return Some(stale_initial(registers, stale));
+        return Some(way(registers, stale));
     }
     let rough = arrange(registers, &edges, registers.nodes()).err()?;
     Some(shorten(registers, &edges, &rough, |edge| {

@@ -9,7 +9,7 @@
 //! the earliest one that is not *t2* itself: the later ones follow from it, because reading *x* from
 //! one and later from another derives the edge between those two (AWDIT, PLDI 2025).
 
-use super::order::{Constraint, Cycle, Derived, StaleInitial, arrange, shorten, stale_initial};
+use super::order::{Constraint, Cycle, Derived, StaleInitial, arrange, shorten, way};
 use super::{INITIAL, NONE, Node, Registers};
 
 /// Why there is no commit order, if there is none.
@@ -28,7 +28,7 @@ pub(super) fn cycle(registers: &Registers) -> Option<Cycle> {
         }
     });
     if let Some(stale) = stale {
-        return Some(stale_initial(registers, stale));
+        return Some(way(registers, stale));
     }
     let rough = arrange(registers, &edges, registers.nodes()).err()?;
     Some(shorten(registers, &edges, &rough, |edge| {

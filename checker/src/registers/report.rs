@@ -44,6 +44,19 @@ pub enum AnomalyKind {
     NonRepeatableRead,
     /// Transactions must commit before one another in a circle: no commit order exists.
     CommitOrderCycle,
+    /// Missing: a write of the reader's own session.
+    ReadYourWrites,
+    /// Missing: what the reader's session had read before.
+    MonotonicReads,
+    /// Missing: another write of a transaction that the reader read from.
+    FracturedRead,
+    /// Missing: an earlier write of a session that the reader read from.
+    MonotonicWrites,
+    /// Missing: what a transaction that the reader read from, or one before it in its session, had
+    /// read.
+    WritesFollowReads,
+    /// Missing: something further back in the causal past.
+    CausalityViolation,
 }
 
 impl AnomalyKind {
@@ -60,6 +73,18 @@ impl AnomalyKind {
                 "although it had read another transaction's value before (a non-repeatable read)"
             }
             AnomalyKind::CommitOrderCycle => "in a cycle",
+            AnomalyKind::ReadYourWrites => "its own session had overwritten that",
+            AnomalyKind::MonotonicReads => "its session had read a later version before",
+            AnomalyKind::FracturedRead => {
+                "it also reads from the transaction that overwrote that (a fractured read)"
+            }
+            AnomalyKind::MonotonicWrites => {
+                "it also reads a later write of the session that overwrote that"
+            }
+            AnomalyKind::WritesFollowReads => {
+                "it also reads from a session that had read a later version before"
+            }
+            AnomalyKind::CausalityViolation => "that was overwritten in its causal past",
         }
     }
 }
@@ -114,6 +139,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// Nothing can be said.
+    pub(super) fn unknown(model: Model, registers: &Registers) -> Self {
+        Report {
+            judgement: Judgement::Unknown,
+            ..Report::new(model, registers, Anomalies::default())
+        }
+    }
+
     pub(super) fn new(model: Model, registers: &Registers, anomalies: Anomalies) -> Self {
         let violations = anomalies.counts.iter().map(|(_, count)| count).sum();
         Report {
@@ -194,6 +227,36 @@ impl Anomalies {
     pub fn sort(&mut self) {
         self.counts.sort();
         self.examples.sort_by_key(|anomaly| anomaly.kind);
+    }
+
+    /// A read that misses a version in its causal past, and the way to it.
+    pub fn add_stale(
+        &mut self,
+        kind: AnomalyKind,
+        registers: &Registers,
+        (reader, key, writer): (Node, u32, Node),
+        missed: Node,
+        way: impl FnOnce() -> Cycle,
+    ) {
+        self.add(kind, || {
+            let name = |node: Node| registers.transaction_names[node as usize];
+            let read = match writer {
+                super::INITIAL => "its initial value".to_owned(),
+                writer => format!("what {} wrote", name(writer)),
+            };
+            let mut anomaly = explain(registers, &way());
+            anomaly.kind = kind;
+            anomaly.summary = format!(
+                "{} read of key {} {read}, but {}. Missed is the write of {}. {}",
+                capital(name(reader)),
+                registers.key_names[key as usize],
+                kind.phrase(),
+                name(missed),
+                anomaly.summary,
+            );
+            anomaly.summary.truncate(anomaly.summary.trim_end().len());
+            anomaly
+        });
     }
 
     pub fn add_cycle(&mut self, registers: &Registers, cycle: &Cycle) {
