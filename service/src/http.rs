@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
@@ -159,9 +160,12 @@ async fn probe(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn write_checkpoint2(
     State(shared): State<Arc<Shared>>,
-    Query(query): Query<HashMap<String, String>>,
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
+    let Query(query) = query.map_err(|error| InvalidRequest {
+        problems: vec![error.body_text()],
+    })?;
     let claims = authorize(&shared, &headers)?;
     let client = client_key(&claims.user, query.get("client_id").map(String::as_str));
     let request = |lsn: Lsn| lock(&shared.write_checkpoints).request(client.clone(), lsn);

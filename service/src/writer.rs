@@ -66,7 +66,8 @@ fn run<S: Storage>(
     while events.blocking_recv_many(&mut chunk, MAX_CHUNK) > 0 {
         // All transactions that have arrived by now become durable together; the beginning of a
         // transaction whose end is still to come waits for it.
-        let last = chunk.iter().rposition(SourceEvent::ends_transaction);
+        let last_commit = chunk.iter().rposition(SourceEvent::is_commit);
+        let last = chunk.len() - 1;
         for (index, event) in chunk.drain(..).enumerate() {
             refused &= event != SourceEvent::Connected;
             if refused {
@@ -80,7 +81,7 @@ fn run<S: Storage>(
                     let _ = refuse.try_send(reason);
                 }
             }
-            if Some(index) == last
+            if (Some(index) == last_commit || index == last)
                 && !refused
                 && let Some(checkpoint) = replicator.commit()?
             {

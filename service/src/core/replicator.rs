@@ -36,8 +36,9 @@ pub enum SnapshotNeeded {
 
 /// Turns the source's events into operations in the storage.
 ///
-/// The caller hands in events and, at an event that [ends a transaction][SourceEvent::ends_transaction],
-/// may call [`Replicator::commit`]; calling it less often makes fewer, larger checkpoints. After a
+/// The caller hands in events and may call [`Replicator::commit`] at any time, best after a
+/// [commit of the source][SourceEvent::is_commit]; calling it less often makes fewer, larger
+/// checkpoints. After a
 /// crash the same transactions may be handed in again: those that a committed checkpoint contains are
 /// ignored, and the others get the same operation ids as before.
 #[derive(Debug)]

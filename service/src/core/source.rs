@@ -124,11 +124,11 @@ pub enum SourceEvent {
 }
 
 impl SourceEvent {
-    /// Whether the state after this event is one that clients may see.
-    pub fn ends_transaction(&self) -> bool {
+    /// Whether this makes changes visible.
+    pub fn is_commit(&self) -> bool {
         matches!(
             self,
-            SourceEvent::Commit { .. } | SourceEvent::Position(_) | SourceEvent::SnapshotEnd { .. }
+            SourceEvent::Commit { .. } | SourceEvent::SnapshotEnd { .. }
         )
     }
 }

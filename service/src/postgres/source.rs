@@ -14,6 +14,9 @@ use crate::error::{SourceError, describe};
 pub const SESSION_SETTINGS: &str = "-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres -c bytea_output=hex \
                                     -c extra_float_digits=1 -c synchronous_commit=local";
 
+/// How long the server may take to accept a connection.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
 /// Which part of which database is synced.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -51,9 +54,7 @@ impl Source {
             Some(options) => format!("{options} {SESSION_SETTINGS}"),
             None => SESSION_SETTINGS.into(),
         };
-        database
-            .options(options)
-            .connect_timeout(Duration::from_secs(5));
+        database.options(options).connect_timeout(CONNECT_DEADLINE);
         let tables = tables
             .iter()
             .map(|table| match table.split_once('.') {
@@ -93,7 +94,12 @@ impl Source {
 
     /// Opens an ordinary connection.
     pub async fn connect(&self) -> Result<Client, SourceError> {
-        let (client, connection) = self.database.connect(NoTls).await.map_err(|error| {
+        let connecting = tokio::time::timeout(CONNECT_DEADLINE, self.database.connect(NoTls));
+        let connected = connecting.await.map_err(|_| SourceError::Unreachable {
+            at: self.at(),
+            problem: format!("no answer within {CONNECT_DEADLINE:?}"),
+        })?;
+        let (client, connection) = connected.map_err(|error| {
             let problem = describe(&error);
             match error.code() {
                 // Starting up, stopping, too many connections: all pass.

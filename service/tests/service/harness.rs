@@ -40,9 +40,13 @@ async fn shared_cluster() -> Arc<Cluster> {
         return cluster;
     }
     let cluster = Arc::new(
-        Cluster::start(Options::default())
-            .await
-            .expect("PostgreSQL starts"),
+        Cluster::start(Options {
+            // Every test leaves a slot behind.
+            settings: vec![("max_replication_slots".into(), "500".into())],
+            ..Options::default()
+        })
+        .await
+        .expect("PostgreSQL starts"),
     );
     *shared = Arc::downgrade(&cluster);
     cluster
@@ -301,6 +305,8 @@ impl Client {
 pub struct Lines {
     body: std::pin::Pin<Box<dyn futures_util::Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>,
     buffer: Vec<u8>,
+    /// How much of the buffer holds no line feed.
+    searched: usize,
 }
 
 impl Lines {
@@ -316,16 +322,20 @@ impl Lines {
         Lines {
             body: Box::pin(response.bytes_stream()),
             buffer: Vec::new(),
+            searched: 0,
         }
     }
 
     /// The next line; none when the stream has ended, in whatever way.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
-            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+            let unseen = &self.buffer[self.searched..];
+            if let Some(end) = unseen.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=self.searched + end).collect();
+                self.searched = 0;
                 return Some(serde_json::from_slice(&line).expect("JSON"));
             }
+            self.searched = self.buffer.len();
             self.buffer.extend(self.body.next().await?.ok()?);
         }
     }

@@ -3,6 +3,7 @@
 mod harness;
 mod life;
 mod load;
+mod powersync_core;
 mod requests;
 #[path = "../simulated_client/mod.rs"]
 mod simulated_client;

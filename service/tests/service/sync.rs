@@ -185,13 +185,13 @@ async fn a_slow_client_does_not_hold_up_others() {
     fixture
         .execute(
             "CREATE TABLE wide (id int PRIMARY KEY, t text);
-                  INSERT INTO wide SELECT n, repeat('x', 10000) FROM generate_series(1, 3000) n",
+                  INSERT INTO wide SELECT n, repeat('x', 10000) FROM generate_series(1, 1500) n",
         )
         .await;
     let mut config = fixture.config.clone();
     config.tables.push("wide".into());
     let service = crate::harness::Service::start(config).await;
-    let mut slow: Vec<Client> = (0..8)
+    let mut slow: Vec<Client> = (0..5)
         .map(|n| Client::new("slow", &n.to_string()))
         .collect();
     for client in &mut slow {
@@ -201,13 +201,13 @@ async fn a_slow_client_does_not_hold_up_others() {
     let mut quick = Client::new("user", "quick");
     quick.connect(&fixture.http, &service.url).await;
     quick
-        .sync_until("all rows", |books| books.rows("wide").len() == 3000)
+        .sync_until("all rows", |books| books.rows("wide").len() == 1500)
         .await;
     fixture.execute("UPDATE mww SET v = 5").await;
     quick.sync_with(&fixture).await;
     // The slow ones were not forgotten either.
     slow[0]
-        .sync_until("all rows", |books| books.rows("wide").len() == 3000)
+        .sync_until("all rows", |books| books.rows("wide").len() == 1500)
         .await;
     slow[0].sync_with(&fixture).await;
 }
