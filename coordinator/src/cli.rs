@@ -77,8 +77,9 @@ pub struct RunArgs {
     /// control: squall must find the torn transactions).
     #[arg(long, value_enum, default_value_t = UploaderArg::Transaction)]
     pub uploader: UploaderArg,
-    /// Rows of the upload queue in one batch; fewer than --writes tears every full transaction.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    /// Rows of the upload queue in one batch; fewer than --writes tears every full transaction, and
+    /// one row a batch keeps it torn for the longest time.
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub batch_size: u32,
     /// How long every client may take to recover after the faults have ended.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]

@@ -33,6 +33,9 @@ const STREAM_IDLE_DEADLINE: Duration = Duration::from_secs(45);
 /// The service makes its first snapshot before it listens.
 const SERVICE_START_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long the service may take to answer one request at the start.
+const GREETING_DEADLINE: Duration = Duration::from_secs(10);
+
 /// Which sync service clients are pointed at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceChoice {
@@ -126,6 +129,7 @@ impl Environment {
 
         let signer = Signer::new(secret)
             .map_err(|error| Failure::Usage(format!("--service-key: {error}")))?;
+        greet(&service_address, &signer).await?;
         let backend = Backend::start(&database_url, Arc::new(signer)).await?;
         let mut places = BTreeMap::new();
         for client in &options.clients {
@@ -269,6 +273,38 @@ impl Environment {
 
 fn service_log(folder: &Path) -> PathBuf {
     folder.join("logs").join("service.log")
+}
+
+/// Asks the service for something that only a good token gets: whatever is wrong with its address or
+/// its key is better told now than by every client.
+async fn greet(service_address: &str, signer: &Signer) -> Result<(), Failure> {
+    let unreachable = |error: reqwest::Error| {
+        Failure::Unavailable(format!(
+            "the sync service at {service_address} does not answer ({error}); check --service-url and that it runs"
+        ))
+    };
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(GREETING_DEADLINE)
+        .build()
+        .map_err(unreachable)?;
+    let (token, _) = signer.token("squall");
+    let answer = client
+        .get(format!(
+            "http://{service_address}/write-checkpoint2.json?client_id=squall"
+        ))
+        .header("Authorization", format!("Token {token}"))
+        .send()
+        .await
+        .map_err(unreachable)?;
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(());
+    }
+    let text = answer.text().await.unwrap_or_default();
+    Err(Failure::Unavailable(format!(
+        "the sync service at {service_address} refuses squall's token ({status}: {text}); check --service-key, --service-kid and --service-audience"
+    )))
 }
 
 /// Starts `squall serve` and waits until it says where it listens.

@@ -211,6 +211,15 @@ fn write_lane(
             from as f64 / 1e6,
             to as f64 / 1e6
         )?;
+        // About six units a letter.
+        if x(to) - x(from) > 6.0 * fault.len() as f64 {
+            writeln!(
+                page,
+                "<text class=\"fault-name\" x=\"{:.1}\" y=\"{:.1}\">{fault}</text>",
+                x(from) + 3.0,
+                top + 33.0
+            )?;
+        }
     }
     for ending in [Ending::Ok, Ending::Fail, Ending::Info] {
         let mut path = String::new();

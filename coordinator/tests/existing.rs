@@ -1,0 +1,129 @@
+//! Runs against a PostgreSQL and a sync service that are already there, as a user would point squall
+//! at a real PowerSync service.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use squall_throwaway_postgres::{Cluster, Options};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio_postgres::NoTls;
+
+const KEY: &str = "c3F1YWxsLWlzLWEtdGVzdC1zdWl0ZS1mb3Itc3luYw";
+
+async fn run(database_url: &str, folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_squall"))
+        .args([
+            "run",
+            "--fleet",
+            "native=2,postgres=1",
+            "--faults",
+            "none",
+            "--time",
+            "3s",
+        ])
+        .args(["--database-url", database_url, "--output"])
+        .arg(folder.join("runs"))
+        .args(arguments)
+        .output()
+        .await
+        .unwrap()
+}
+
+fn assert_ok(output: &Output) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{text}\n{errors}");
+}
+
+async fn count(database_url: &str, query: &str) -> i64 {
+    let (client, connection) = tokio_postgres::connect(database_url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.query_one(query, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_and_a_service_that_are_already_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(Options::default()).await.unwrap();
+    let url = cluster.url();
+
+    // The embedded service on a database of someone else's leaves no replication slot behind, and
+    // the next run starts from the beginning whatever the last one left in the table.
+    for _ in 0..2 {
+        assert_ok(&run(&url, folder.path(), &[]).await);
+    }
+    let slots = count(&url, "SELECT count(*) FROM pg_replication_slots").await;
+    assert_eq!(slots, 0);
+
+    // A service that squall did not start, and that still has the last run's rows.
+    let mut service = Command::new(env!("CARGO_BIN_EXE_squall"))
+        .args([
+            "serve",
+            "--kid",
+            "a-kid",
+            "--audience",
+            "an-audience",
+            "--storage",
+        ])
+        .arg(folder.path().join("storage.sqlite"))
+        .env("SQUALL_DATABASE_URL", &url)
+        .env("SQUALL_SERVICE_KEY", KEY)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(service.stdout.take().unwrap()).lines();
+    let line = lines.next_line().await.unwrap().unwrap();
+    let address = line.strip_prefix("listening on ").unwrap();
+    let service_url = format!("http://{address}");
+    let mut remote = vec!["--service-url", &service_url, "--service-key", KEY];
+    remote.extend([
+        "--service-kid",
+        "a-kid",
+        "--service-audience",
+        "an-audience",
+    ]);
+    assert_ok(&run(&url, folder.path(), &remote).await);
+
+    // A token that the service does not take: that is told before anything is tried.
+    remote[3] = "d3Jvbmctd3Jvbmctd3Jvbmctd3Jvbmctd3Jvbmctd3I";
+    let refused = run(&url, folder.path(), &remote).await;
+    let errors = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(69), "{errors}");
+    assert!(errors.contains("--service-key"), "{errors}");
+
+    service.kill().await.unwrap();
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_that_cannot_be_used_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        settings: vec![("wal_level".to_owned(), "replica".to_owned())],
+        ..Options::default()
+    };
+    let mut cluster = Cluster::start(options).await.unwrap();
+    let refused = run(&cluster.url(), folder.path(), &[]).await;
+    assert_eq!(refused.status.code(), Some(69));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("wal_level"));
+    cluster.stop().await;
+
+    let mut cluster = Cluster::start(Options::default()).await.unwrap();
+    let url = cluster.url();
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+        .batch_execute(
+            "CREATE TABLE mww (id text PRIMARY KEY, k integer NOT NULL UNIQUE, v bigint NOT NULL);
+             INSERT INTO mww VALUES ('precious', 0, 42)",
+        )
+        .await
+        .unwrap();
+    let refused = run(&url, folder.path(), &[]).await;
+    assert_eq!(refused.status.code(), Some(69));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("squall did not write"));
+    assert_eq!(count(&url, "SELECT count(*) FROM mww").await, 1);
+    cluster.stop().await;
+}
