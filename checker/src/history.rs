@@ -1,4 +1,4 @@
-//! Reading a history from its JSON lines.
+//! Reading a history from its JSON lines, and writing it.
 //!
 //! The format is defined in [`squall_protocol::history`]. Lines are read one at a time, so that
 //! memory holds the history but not its text. Whoever writes a history appends to it, and may be
@@ -6,7 +6,7 @@
 //! as a [`Cut`], and the verdict says that the history is not whole. Any other malformed line is an
 //! error with its place.
 
-use std::io::BufRead;
+use std::io::{self, BufRead, Write};
 
 use serde::Deserialize;
 use squall_protocol::history::{HISTORY_VERSION, Header, Record};
@@ -103,6 +103,17 @@ pub fn read_history(mut reader: impl BufRead) -> Result<History, HistoryError> {
         records,
         cut,
     })
+}
+
+/// Writes a history as JSON lines. A cut is not repeated: the lines that were read are written.
+pub fn write_history(history: &History, mut out: impl Write) -> io::Result<()> {
+    serde_json::to_writer(&mut out, &history.header)?;
+    writeln!(out)?;
+    for record in &history.records {
+        serde_json::to_writer(&mut out, record)?;
+        writeln!(out)?;
+    }
+    Ok(())
 }
 
 fn read_header(line: &[u8]) -> Result<Header, HistoryError> {

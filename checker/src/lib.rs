@@ -1,8 +1,12 @@
 //! Decides whether a recorded history kept its promises: a history in, a verdict out.
 //!
-//! Three steps: [`read_history`] turns lines into a [`History`], [`check`] turns that into a
-//! [`Verdict`], and [`render`] turns the verdict into text for a person. What is judged, and by
-//! which definitions, is written at the top of the module of each workload: see [`mww`].
+//! For squall's own histories there are three steps: [`read_history`] turns lines into a [`History`],
+//! [`check`] turns that into a [`Verdict`], and [`render`] turns the verdict into text for a person.
+//! What is judged, and by which definitions, is written at the top of the module of each workload: see
+//! [`mww`].
+//!
+//! Histories of other tools are read by [`formats`] and judged by the models of [`registers`].
+//! [`generate`] makes histories to try both on, and [`bench`] measures how long they take.
 //!
 //! The checker knows the history and nothing else: no clocks, no randomness, and the same history
 //! always gives the same verdict. Malformed bytes give a [`HistoryError`]; a history that
@@ -13,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
 mod evidence;
 pub mod formats;
 pub mod generate;
@@ -21,7 +26,7 @@ pub mod mww;
 pub mod registers;
 mod render;
 
-pub use history::{Cut, History, HistoryError, read_history};
+pub use history::{Cut, History, HistoryError, read_history, write_history};
 pub use render::render;
 pub use squall_protocol::verdict::Verdict;
 

@@ -4,17 +4,13 @@ mod support;
 
 use proptest::prelude::*;
 use squall_checker::generate::mww::{Config, generate};
-use squall_checker::{Cut, History, HistoryError, check, read_history, render};
+use squall_checker::{Cut, History, HistoryError, check, read_history, render, write_history};
 use squall_protocol::verdict::Judgement;
 
 /// A history as a coordinator writes it.
 fn lines(history: &History) -> Vec<u8> {
-    let mut text = serde_json::to_vec(&history.header).unwrap();
-    for record in &history.records {
-        text.push(b'\n');
-        serde_json::to_writer(&mut text, record).unwrap();
-    }
-    text.push(b'\n');
+    let mut text = Vec::new();
+    write_history(history, &mut text).unwrap();
     text
 }
 
