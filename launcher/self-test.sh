@@ -7,8 +7,8 @@
 storms=(
     "storm over the whole fleet|0|^verdict: ok|run --seed 1 --time 10s"
     "storm that repeats its plan|0|^verdict: ok|run --seed 1 --time 10s"
-    "no faults, everything succeeds|0|^operations: [1-9].* ok, 0 failed, 0 unknown|run --seed 2 --time 10s --faults none --fleet native=5,postgres=1 --rate 100"
-    "tabs reload, close and go offline|0|^verdict: ok|run --seed 3 --time 20s --fleet wasm=2 --faults tab.reload,tab.close,tab.offline"
+    "no faults and everything succeeds|0|^operations: [1-9].* ok, 0 failed, 0 unknown|run --seed 2 --time 10s --faults none --fleet native=5,postgres=1 --rate 100"
+    "tabs reload and close and go offline|0|^verdict: ok|run --seed 3 --time 20s --fleet wasm=2 --faults tab.reload,tab.close,tab.offline"
     "torn transactions are found|1|^atomic-visibility +VIOLATION|run --seed 4 --time 10s --uploader batch --faults none --fleet native=4"
 )
 
@@ -93,8 +93,17 @@ record() {
         printf 'ok, %d s\n' "$took" >&2
     else
         printf 'FAILED, %d s\n' "$took" >&2
-        tail -n 40 "$log" | sed 's/^/    /' >&2
+        excerpt "$log" | sed 's/^/    /' >&2
         say "all of it is in $log"
+    fi
+}
+
+# What a reader wants to see of a failed step's log: what failed tests said, else its end.
+excerpt() {
+    if grep -q '^failures:$' "$1"; then
+        sed -n '/^failures:$/,/^test result: /p' "$1" | head -n 80
+    else
+        tail -n 40 "$1"
     fi
 }
 
