@@ -212,9 +212,11 @@ impl Environment {
             match &self.service {
                 Some(service) => {
                     let status = service.exited().await;
+                    let log = service_log(&self.options.folder);
+                    let last = last_line(&log).unwrap_or_else(|| "nothing".to_owned());
                     format!(
-                        "the sync service ended on its own ({status}); see {}",
-                        service_log(&self.options.folder).display()
+                        "the sync service ended on its own ({status}); the last it said in {} is: {last}",
+                        log.display()
                     )
                 }
                 None => std::future::pending().await,
@@ -269,6 +271,11 @@ impl Environment {
             );
         }
     }
+}
+
+fn last_line(log: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(log).ok()?;
+    Some(text.lines().last()?.to_owned())
 }
 
 fn service_log(folder: &Path) -> PathBuf {
@@ -346,8 +353,7 @@ async fn start_service(
         _ => None,
     };
     let Some(address) = address else {
-        let said = std::fs::read_to_string(&log).unwrap_or_default();
-        let last = said.lines().last().unwrap_or("it said nothing");
+        let last = last_line(&log).unwrap_or_else(|| "it said nothing".to_owned());
         return Err(Failure::unavailable(
             starting,
             format!("{last} (all of it is in {})", log.display()),
