@@ -130,6 +130,7 @@ pub struct Registers {
     /// How transactions, sessions and keys were called.
     transaction_names: Vec<TransactionName>,
     key_names: Vec<u64>,
+    key_labels: report::KeyLabels,
     /// What is wrong between one read and one write.
     anomalies: report::Anomalies,
     /// The versions that were read and written, if values are versions.
@@ -181,6 +182,11 @@ impl Registers {
             anomalies.add_cycle(self, &cycle);
         }
         Report::new(model, self, anomalies)
+    }
+
+    /// How a key is called in explanations.
+    fn key_text(&self, key: u32) -> String {
+        self.key_labels.of(self.key_names[key as usize])
     }
 
     pub(crate) fn reads(&self, node: Node) -> &[Read] {

@@ -66,6 +66,15 @@ impl<'t> Cursor<'t> {
         self.text.get(self.at).copied()
     }
 
+    pub fn peek_second(&self) -> Option<u8> {
+        self.text.get(self.at + 1).copied()
+    }
+
+    /// The text from here on.
+    pub fn rest(&self) -> &'t [u8] {
+        &self.text[self.at..]
+    }
+
     pub fn next(&mut self) -> Option<u8> {
         let byte = self.peek();
         self.at += usize::from(byte.is_some());

@@ -3,7 +3,7 @@
 //! Linear in the number of operations. Operations may come in any interleaving of the transactions,
 //! but in program order within a transaction, and transactions in session order within a session.
 
-use super::report::{Anomalies, AnomalyKind, TransactionName};
+use super::report::{Anomalies, AnomalyKind, KeyLabels, TransactionName};
 use super::{INITIAL, NONE, Node, Read, Registers, Versions};
 
 /// Whether a transaction took effect.
@@ -74,6 +74,7 @@ pub struct Builder {
     transactions: Vec<Transaction>,
     sessions: Numbers,
     keys: Numbers,
+    key_labels: KeyLabels,
     error: Option<BuildError>,
 }
 
@@ -88,6 +89,7 @@ impl Builder {
             transactions: Vec::new(),
             sessions: Numbers::default(),
             keys: Numbers::default(),
+            key_labels: KeyLabels::default(),
             error: None,
         }
     }
@@ -96,6 +98,11 @@ impl Builder {
     /// the history fit for [`Model::CausalPerKey`](super::Model::CausalPerKey).
     pub fn values_are_versions(&mut self) {
         self.keep_versions = true;
+    }
+
+    /// How a key is called in explanations, if not by its number.
+    pub fn name_key(&mut self, key: u64, name: String) {
+        self.key_labels.0.insert(key, name);
     }
 
     /// Begins a transaction, after all others of its session. The answer stands for it.
@@ -270,6 +277,7 @@ impl Builder {
             key_count: self.keys.len(),
             transaction_names: Vec::with_capacity(count as usize),
             key_names: Vec::new(),
+            key_labels: self.key_labels,
             anomalies: Anomalies::default(),
             versions: None,
             operations: self.operations.len() as u64,
@@ -446,7 +454,11 @@ impl Resolver<'_> {
         self.anomalies.add_read(
             kind,
             names[transaction as usize].name,
-            self.builder.keys.names[operation.key() as usize],
+            || {
+                self.builder
+                    .key_labels
+                    .of(self.builder.keys.names[operation.key() as usize])
+            },
             value,
             writer
                 .filter(|writer| *writer < NONE)

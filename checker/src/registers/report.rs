@@ -167,6 +167,19 @@ impl Report {
     }
 }
 
+/// Names of keys that have one beside their number.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KeyLabels(pub std::collections::HashMap<u64, String>);
+
+impl KeyLabels {
+    pub fn of(&self, key: u64) -> String {
+        match self.0.get(&key) {
+            Some(name) => name.clone(),
+            None => key.to_string(),
+        }
+    }
+}
+
 /// Anomalies in the making.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Anomalies {
@@ -193,11 +206,12 @@ impl Anomalies {
         &mut self,
         kind: AnomalyKind,
         reader: TransactionName,
-        key: u64,
+        key: impl FnOnce() -> String,
         value: Option<u64>,
         writer: Option<TransactionName>,
     ) {
         self.add(kind, || {
+            let key = key();
             let value = value.map_or("its initial value".to_owned(), |v| format!("the value {v}"));
             let by = match writer {
                 Some(writer) if writer != reader => format!(" It was written by {writer}."),
@@ -249,7 +263,7 @@ impl Anomalies {
             anomaly.summary = format!(
                 "{} read of key {} {read}, but {}. Missed is the write of {}. {}",
                 capital(name(reader)),
-                registers.key_names[key as usize],
+                registers.key_text(key),
                 kind.phrase(),
                 name(missed),
                 anomaly.summary,
@@ -273,6 +287,7 @@ fn capital(name: TransactionName) -> String {
 fn explain(registers: &Registers, cycle: &Cycle) -> Anomaly {
     let name = |node: Node| registers.transaction_names[node as usize];
     let key = |key: u32| registers.key_names[key as usize];
+    let text = |key: u32| registers.key_text(key);
     let mut sentences = Vec::new();
     let mut edges = Vec::new();
     let mut transactions = Vec::new();
@@ -292,7 +307,11 @@ fn explain(registers: &Registers, cycle: &Cycle) -> Anomaly {
                 (EdgeKind::SessionOrder, None, None)
             }
             Constraint::ReadsFrom(at) => {
-                sentences.push(format!("{} read key {} from {from}.", capital(to), key(at)));
+                sentences.push(format!(
+                    "{} read key {} from {from}.",
+                    capital(to),
+                    text(at)
+                ));
                 (EdgeKind::ReadsFrom, Some(key(at)), None)
             }
             Constraint::Overwritten { key: at, reader } => {
@@ -301,7 +320,7 @@ fn explain(registers: &Registers, cycle: &Cycle) -> Anomaly {
                     "{} must see {from}, but read key {}, which both write, from {to}; so the \
                      former commits before the latter.",
                     capital(name(reader)),
-                    key(at),
+                    text(at),
                 ));
                 (EdgeKind::Overwritten, Some(key(at)), Some(name(reader)))
             }
@@ -321,7 +340,7 @@ fn explain(registers: &Registers, cycle: &Cycle) -> Anomaly {
             "{} must see {}, which writes key {}, but read the key's initial value.",
             capital(name(stale.reader)),
             name(stale.missed),
-            key(stale.key),
+            text(stale.key),
         ));
     }
     Anomaly {
