@@ -155,14 +155,7 @@ fn map(cursor: &mut Cursor, depth: u32) -> Result<Value, FormatError> {
         }
         let key = value(cursor, depth)?;
         skip(cursor, depth)?;
-        if cursor.peek() == Some(b':')
-            && matches!(
-                cursor.peek_second(),
-                Some(b' ' | b'"' | b'[' | b'{' | b'-' | b'0'..=b'9')
-            )
-        {
-            cursor.next();
-        } else if cursor.peek() == Some(b':') && is_json_word(cursor) {
+        if cursor.peek() == Some(b':') && is_separator(cursor) {
             cursor.next();
         }
         skip(cursor, depth)?;
@@ -170,12 +163,15 @@ fn map(cursor: &mut Cursor, depth: u32) -> Result<Value, FormatError> {
     }
 }
 
-/// Whether `:null`, `:true` or `:false` follows: in JSON a separator and a value. As keywords they do
-/// not occur in histories.
-fn is_json_word(cursor: &Cursor) -> bool {
-    [&b":null"[..], b":true", b":false"]
-        .iter()
-        .any(|word| cursor.rest().starts_with(word))
+/// Whether the colon that comes next is JSON's separator, and not the beginning of a keyword. The
+/// keywords `:null`, `:true` and `:false` do not occur in histories.
+fn is_separator(cursor: &Cursor) -> bool {
+    let value = &cursor.rest()[1..];
+    let words = [&b"null"[..], b"true", b"false"];
+    matches!(
+        value.first(),
+        Some(b' ' | b'"' | b'[' | b'{' | b'-' | b'0'..=b'9')
+    ) || words.iter().any(|word| value.starts_with(word))
 }
 
 fn string(cursor: &mut Cursor) -> Result<Value, FormatError> {
