@@ -10,6 +10,7 @@ use squall_protocol::plan::{ClientKind, PlanOptions, Uploader, Workload};
 
 use crate::environment::ServiceChoice;
 use crate::exit::Failure;
+use crate::matrix::Shard;
 use crate::plan::Fleet;
 use crate::token::Secret;
 
@@ -31,6 +32,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Judge a history again: a run folder, such as runs/latest, or a history file.
     Check(CheckArgs),
+    /// Run many storms, one after another: the product of lists of options.
+    Matrix(MatrixArgs),
     /// Start everything with two browser clients to play with by hand.
     Demo(DemoArgs),
     /// Look for everything that squall needs, and try it.
@@ -130,6 +133,22 @@ pub struct CheckArgs {
     /// Print the verdict as JSON, as in verdict.json.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MatrixArgs {
+    /// A TOML file whose table [run] has lists of options of `squall run`; see matrices/.
+    pub file: PathBuf,
+    /// Run only one share of the runs, such as 2/8 for the second of eight.
+    #[arg(long, value_name = "N/M")]
+    pub shard: Option<Shard>,
+    /// The folder for results and run folders. A matrix that is started again on the same folder
+    /// goes on where it was cut.
+    #[arg(long, value_name = "FOLDER", default_value = "runs/matrix")]
+    pub output: PathBuf,
+    /// Print the command lines of the runs and do nothing.
+    #[arg(long)]
+    pub list: bool,
 }
 
 #[derive(Debug, Args)]

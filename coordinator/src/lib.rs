@@ -16,6 +16,7 @@ pub mod exit;
 pub mod fleet;
 pub mod interruption;
 pub mod link;
+pub mod matrix;
 pub mod nemesis;
 pub mod pages;
 pub mod plan;
@@ -94,6 +95,7 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
             }
             Ok(check::exit(&verdict))
         }
+        Command::Matrix(args) => matrix::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Doctor => Ok(if doctor::run().await {
             Exit::Ok

@@ -15,6 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::fleet::Fleet;
 use crate::interruption;
 use crate::nemesis::Active;
+use crate::plan::can_suffer;
 use crate::progress::Progress;
 use crate::recorder::Recorder;
 use crate::storm;
@@ -46,6 +47,10 @@ pub async fn run(options: RunOptions) -> Result<Exit, Failure> {
         .map_err(|error| Failure::unavailable("cannot write the run folder", error))?;
     println!("run folder {}", folder.display());
 
+    let idle = faults_without_victim(plan);
+    if !idle.is_empty() {
+        println!("no client of this fleet can suffer {}", idle.join(", "));
+    }
     let recorder = Recorder::create(&folder.join(check::HISTORY), &header(plan))
         .map_err(|error| Failure::unavailable("cannot write the history", error))?;
     recorder.record(Event::Phase(Phase::Start));
@@ -118,6 +123,20 @@ async fn stand(
         environment.stop().await;
     }
     outcome
+}
+
+/// The faults that were asked for and that no client of the fleet can suffer.
+fn faults_without_victim(plan: &Plan) -> Vec<&'static str> {
+    let has_victim = |kind| {
+        plan.clients
+            .iter()
+            .any(|client| can_suffer(client.kind, kind))
+    };
+    let asked_for = plan.options.faults.iter();
+    asked_for
+        .filter(|&&kind| !has_victim(kind))
+        .map(|kind| kind.name())
+        .collect()
 }
 
 fn header(plan: &Plan) -> Header {

@@ -329,14 +329,15 @@ fn word(judgement: Judgement) -> &'static str {
 }
 
 /// Text as HTML.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
 }
 
-const STYLE: &str = "
+/// How squall's pages look.
+pub const STYLE: &str = "
 :root { color-scheme: light dark; --ink: light-dark(#1c2733, #e3e9ef); --dim: light-dark(#5a6875, #93a1af);
   --ground: light-dark(#ffffff, #12181e); --line: light-dark(#d8dfe6, #2c3742);
   --good: light-dark(#1a7f4b, #4cc38a); --bad: light-dark(#c22f2f, #ff7b72); --doubt: light-dark(#a06800, #e3b341);
@@ -350,7 +351,7 @@ th, td { padding: .3rem .8rem .3rem 0; text-align: left; border-bottom: 1px soli
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 .details td { color: var(--dim); } .details ul { margin: .2rem 0 .4rem 1.2rem; padding: 0; color: var(--ink); }
 .judgement { font-weight: 600; } .judgement.ok { color: var(--good); }
-.judgement.violation { color: var(--bad); } .judgement.unknown { color: var(--doubt); }
+.judgement.violation, .judgement.not, .judgement.failed { color: var(--bad); } .judgement.unknown { color: var(--doubt); }
 .scroll { overflow-x: auto; } svg { width: 100%; min-width: 50rem; }
 .swatch { display: inline-block; width: .8em; height: .8em; margin: 0 .2em 0 1em; border-radius: 2px; }
 .phase.even { fill: var(--line); opacity: .35; } .phase.odd { fill: var(--line); opacity: .15; }
