@@ -22,6 +22,7 @@
 //! | read committed | *t3* had read from *t2* before | |
 //! | read atomic | *t2* precedes *t3* in its session, or *t3* reads from *t2* | |
 //! | causal consistency | *t2* precedes *t3* in the transitive closure of both | |
+//! | prefix consistency, snapshot isolation, serializability | see `search` | |
 //!
 //! | causal consistency per key | | see below |
 //!
@@ -48,6 +49,7 @@ mod order;
 mod read_atomic;
 mod read_committed;
 mod report;
+mod search;
 
 pub use build::{BuildError, Builder, Outcome};
 pub use report::{Anomaly, AnomalyKind, Edge, EdgeKind, Report, TransactionName};
@@ -71,19 +73,32 @@ pub enum Model {
     Causal,
     /// Causal consistency where rows are merged one by one and the higher value wins.
     CausalPerKey,
+    /// Every transaction reads from a beginning of the commit order.
+    Prefix,
+    SnapshotIsolation,
+    Serializable,
 }
 
 impl Model {
     /// Every model with one commit order for whole transactions, the weakest first.
-    pub const OF_TRANSACTIONS: [Model; 3] =
-        [Model::ReadCommitted, Model::ReadAtomic, Model::Causal];
+    pub const OF_TRANSACTIONS: [Model; 6] = [
+        Model::ReadCommitted,
+        Model::ReadAtomic,
+        Model::Causal,
+        Model::Prefix,
+        Model::SnapshotIsolation,
+        Model::Serializable,
+    ];
 
     /// Every model.
-    pub const ALL: [Model; 4] = [
+    pub const ALL: [Model; 7] = [
         Model::ReadCommitted,
         Model::ReadAtomic,
         Model::Causal,
         Model::CausalPerKey,
+        Model::Prefix,
+        Model::SnapshotIsolation,
+        Model::Serializable,
     ];
 
     /// The model's name, as on the command line and in every file.
@@ -93,6 +108,9 @@ impl Model {
             Model::ReadAtomic => "read-atomic",
             Model::Causal => "causal",
             Model::CausalPerKey => "causal-per-key",
+            Model::Prefix => "prefix",
+            Model::SnapshotIsolation => "snapshot-isolation",
+            Model::Serializable => "serializable",
         }
     }
 
@@ -175,8 +193,34 @@ impl Registers {
             Model::Causal => causal::cycle(self),
             Model::CausalPerKey => match &self.versions {
                 Some(versions) => causal_per_key::judge(self, versions, &mut anomalies),
-                None => return Report::unknown(model, self),
+                None => {
+                    let why = "the order of the versions is not known";
+                    return Report::unknown(model, self, why.to_owned());
+                }
             },
+            Model::Prefix | Model::SnapshotIsolation | Model::Serializable => {
+                // What is wrong already between one read and one write needs no search.
+                if !anomalies.is_empty() {
+                    return Report::new(model, self, anomalies);
+                }
+                let isolation = match model {
+                    Model::Prefix => search::Isolation::Prefix,
+                    Model::SnapshotIsolation => search::Isolation::Snapshot,
+                    _ => search::Isolation::Serializable,
+                };
+                match search::search(self, isolation) {
+                    search::Found::Order => None,
+                    search::Found::Cycle(cycle) => Some(cycle),
+                    search::Found::Nothing { states } => {
+                        anomalies.add_no_order(states);
+                        None
+                    }
+                    search::Found::GaveUp { states } => {
+                        let why = format!("the search was given up after {states} states");
+                        return Report::unknown(model, self, why);
+                    }
+                }
+            }
         };
         if let Some(cycle) = cycle {
             anomalies.add_cycle(self, &cycle);

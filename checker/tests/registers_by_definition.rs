@@ -152,7 +152,7 @@ fn holds(history: &[Transaction], model: Model, by: By) -> bool {
                     .iter()
                     .any(|read| read.0 == *t3 && read.3 == *t2 && read.1 < *place),
                 Model::ReadAtomic => direct(*t2, *t3),
-                Model::Causal | Model::CausalPerKey => past[*t3][*t2],
+                _ => past[*t3][*t2],
             };
             if sees && *t1 == INITIAL {
                 return false;
@@ -165,7 +165,30 @@ fn holds(history: &[Transaction], model: Model, by: By) -> bool {
     match by {
         By::Permutation => permutations(&nodes, &mut |order| {
             let rank = |t: usize| order.iter().position(|other| *other == t);
-            pairs.iter().all(|(a, b)| rank(*a) < rank(*b))
+            let demanded = pairs.iter().all(|(a, b)| rank(*a) < rank(*b));
+            if !demanded || model <= Model::CausalPerKey {
+                return demanded;
+            }
+            // What depends on the order itself.
+            let before_or_is = |a: usize, b: usize| a == b || rank(a) < rank(b);
+            let shares = |a: usize, b: usize| (0..3).any(|key| writes(a, key) && writes(b, key));
+            reads.iter().all(|(t3, _, key, t1)| {
+                let others = nodes.iter().filter(|t2| **t2 != *t1 && **t2 != *t3);
+                others.filter(|t2| writes(**t2, *key)).all(|t2| {
+                    let prefix = nodes
+                        .iter()
+                        .any(|t4| before_or_is(*t2, *t4) && direct(*t4, *t3));
+                    let conflict = nodes.iter().any(|t4| {
+                        before_or_is(*t2, *t4) && rank(*t4) < rank(*t3) && shares(*t4, *t3)
+                    });
+                    let sees = match model {
+                        Model::Prefix => prefix,
+                        Model::SnapshotIsolation => prefix || conflict,
+                        _ => rank(*t2) < rank(*t3),
+                    };
+                    !sees || (*t1 != INITIAL && rank(*t2) < rank(*t1))
+                })
+            })
         }),
         By::Saturation => {
             // Take away what has no predecessor until nothing is left.
@@ -296,6 +319,9 @@ fn history(bytes: &[u8], most_transactions: usize) -> Vec<Transaction> {
 fn agree(history: &[Transaction], by: By) -> Result<(), TestCaseError> {
     let registers = build(history);
     for model in Model::ALL {
+        if matches!(by, By::Saturation) && model > Model::CausalPerKey {
+            continue;
+        }
         let report = registers.check(model);
         let committed = history.iter().any(|t| t.outcome == Outcome::Committed);
         let expected = match holds(history, model, by) {
@@ -304,6 +330,10 @@ fn agree(history: &[Transaction], by: By) -> Result<(), TestCaseError> {
             true => Judgement::Unknown,
         };
         prop_assert_eq!(report.judgement, expected, "{:?} {:#?}", model, report);
+        prop_assert_eq!(
+            report.judgement == Judgement::Unknown,
+            report.note.is_some()
+        );
         prop_assert_eq!(
             report.judgement == Judgement::Violation,
             !report.anomalies.is_empty()
@@ -546,7 +576,7 @@ proptest! {
 #[test]
 fn random_histories_are_neither_all_good_nor_all_bad() {
     let mut random = squall_checker::generate::Random::new(1);
-    let mut good = [0; 3];
+    let mut good = [0; 6];
     let mut passes_weaker_only = 0;
     for _ in 0..2_000 {
         let bytes: Vec<u8> = (0..80).map(|_| random.below(256) as u8).collect();
@@ -564,4 +594,57 @@ fn random_histories_are_neither_all_good_nor_all_bad() {
         "{good:?}"
     );
     assert!(passes_weaker_only > 5, "{passes_weaker_only}");
+}
+
+/// The strongest model that a history satisfies, of those with one commit order.
+fn strongest(text: &str) -> Option<Model> {
+    let history = plume::read(text.as_bytes()).unwrap();
+    let satisfied = |model: &&Model| history.check(**model).judgement == Judgement::Ok;
+    Model::OF_TRANSACTIONS.iter().rev().find(satisfied).copied()
+}
+
+#[test]
+fn the_well_known_anomalies_separate_the_models() {
+    let one_after_the_other = "w(1,1,0,0)\nr(1,1,1,1)\nw(1,2,1,1)\nr(1,2,2,2)\n";
+    assert_eq!(strongest(one_after_the_other), Some(Model::Serializable));
+    // Each reads what the other overwrites.
+    let write_skew = "r(1,0,0,0)\nw(2,1,0,0)\nr(2,0,1,1)\nw(1,1,1,1)\n";
+    assert_eq!(strongest(write_skew), Some(Model::SnapshotIsolation));
+    // Both increment the same row.
+    let lost_update = "r(1,0,0,0)\nw(1,1,0,0)\nr(1,0,1,1)\nw(1,2,1,1)\n";
+    assert_eq!(strongest(lost_update), Some(Model::Prefix));
+    // Two readers see two writes in different orders.
+    let long_fork = "w(1,1,0,0)\nw(2,1,1,1)\nr(1,1,2,2)\nr(2,0,2,2)\nr(1,0,3,3)\nr(2,1,3,3)\n";
+    assert_eq!(strongest(long_fork), Some(Model::Causal));
+    // A third session does not see what the second had seen.
+    let causality = "w(1,1,0,0)\nr(1,1,1,1)\nw(2,1,1,1)\nr(2,1,2,2)\nr(1,0,2,2)\n";
+    assert_eq!(strongest(causality), Some(Model::ReadAtomic));
+    let fractured = "w(1,1,0,0)\nw(2,1,0,0)\nr(1,1,1,1)\nr(2,0,1,1)\n";
+    assert_eq!(strongest(fractured), None);
+    // In the other order it is only later that more is seen.
+    let fractured = "w(1,1,0,0)\nw(2,1,0,0)\nr(2,0,1,1)\nr(1,1,1,1)\n";
+    assert_eq!(strongest(fractured), Some(Model::ReadCommitted));
+    let aborted = "w(1,1,0,-1)\nr(1,1,1,1)\n";
+    assert_eq!(strongest(aborted), None);
+}
+
+#[test]
+fn a_search_without_end_gives_up() {
+    // Every session increments its own row in every transaction, so that all interleavings are
+    // possible; and at the end there is a write skew.
+    let mut text = String::new();
+    for session in 0..12 {
+        for place in 0..30 {
+            let (row, number) = (10 + session, session * 100 + place);
+            text += &format!("r({row},{place},{session},{number})\n");
+            text += &format!("w({row},{},{session},{number})\n", place + 1);
+        }
+    }
+    text += "r(1,0,0,5000)\nw(2,1,0,5000)\nr(2,0,1,5001)\nw(1,1,1,5001)\n";
+    let history = plume::read(text.as_bytes()).unwrap();
+    let report = history.check(Model::SnapshotIsolation);
+    assert_eq!(report.judgement, Judgement::Ok);
+    let report = history.check(Model::Serializable);
+    assert_eq!(report.judgement, Judgement::Unknown);
+    assert!(report.note.unwrap().contains("given up"));
 }

@@ -33,11 +33,16 @@ use super::{INITIAL, NONE, Node, Registers};
 
 /// Why there is no commit order, if there is none.
 pub(super) fn cycle(registers: &Registers) -> Option<Cycle> {
+    arrange_all(registers).err()
+}
+
+/// A commit order, and the derived edges that were needed to find it; or why there is none.
+pub(super) fn arrange_all(registers: &Registers) -> Result<(Vec<Node>, Vec<Derived>), Cycle> {
     let mut edges: Vec<Derived> = Vec::new();
     let mut order: Vec<Node> = match arrange(registers, &edges, registers.nodes()) {
         Ok(order) => order,
         Err(rough) => {
-            return Some(shorten(registers, &edges, &rough, |_| {
+            return Err(shorten(registers, &edges, &rough, |_| {
                 unreachable!("nothing is derived yet")
             }));
         }
@@ -64,15 +69,15 @@ pub(super) fn cycle(registers: &Registers) -> Option<Cycle> {
             Round::<i32>::new(registers, &order).run(tell);
         }
         if let Some(stale) = stale {
-            return Some(way(registers, stale));
+            return Err(way(registers, stale));
         }
         if edges.len() == known {
-            return None;
+            return Ok((order, edges));
         }
         order = match arrange(registers, &edges, order.iter().copied()) {
             Ok(order) => order,
             Err(rough) => {
-                return Some(shorten(registers, &edges, &rough, |edge| {
+                return Err(shorten(registers, &edges, &rough, |edge| {
                     reason(registers, edge)
                 }));
             }

@@ -75,7 +75,7 @@ impl Incoming {
         Incoming { starts, from }
     }
 
-    fn of(&self, node: Node) -> &[Node] {
+    pub fn of(&self, node: Node) -> &[Node] {
         let at = node as usize;
         &self.from[self.starts[at] as usize..self.starts[at + 1] as usize]
     }

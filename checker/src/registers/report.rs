@@ -44,6 +44,8 @@ pub enum AnomalyKind {
     NonRepeatableRead,
     /// Transactions must commit before one another in a circle: no commit order exists.
     CommitOrderCycle,
+    /// No commit order exists, as trying all of them has shown.
+    NoCommitOrder,
     /// Missing: a write of the reader's own session.
     ReadYourWrites,
     /// Missing: what the reader's session had read before.
@@ -73,6 +75,7 @@ impl AnomalyKind {
                 "although it had read another transaction's value before (a non-repeatable read)"
             }
             AnomalyKind::CommitOrderCycle => "in a cycle",
+            AnomalyKind::NoCommitOrder => "in no order",
             AnomalyKind::ReadYourWrites => "its own session had overwritten that",
             AnomalyKind::MonotonicReads => "its session had read a later version before",
             AnomalyKind::FracturedRead => {
@@ -136,13 +139,16 @@ pub struct Report {
     pub violations: u64,
     /// The first few of each kind.
     pub anomalies: Vec<Anomaly>,
+    /// Why nothing can be concluded, if the judgement is `unknown`.
+    pub note: Option<String>,
 }
 
 impl Report {
     /// Nothing can be said.
-    pub(super) fn unknown(model: Model, registers: &Registers) -> Self {
+    pub(super) fn unknown(model: Model, registers: &Registers, why: String) -> Self {
         Report {
             judgement: Judgement::Unknown,
+            note: Some(why),
             ..Report::new(model, registers, Anomalies::default())
         }
     }
@@ -163,6 +169,8 @@ impl Report {
             sessions: registers.sessions() as u64,
             violations,
             anomalies: anomalies.examples,
+            note: (violations == 0 && registers.transactions() == 0)
+                .then(|| "no transaction committed".to_owned()),
         }
     }
 }
@@ -270,6 +278,22 @@ impl Anomalies {
             );
             anomaly.summary.truncate(anomaly.summary.trim_end().len());
             anomaly
+        });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    pub fn add_no_order(&mut self, states: usize) {
+        self.add(AnomalyKind::NoCommitOrder, || Anomaly {
+            kind: AnomalyKind::NoCommitOrder,
+            summary: format!(
+                "The transactions can not have been committed in any order: all were tried, in \
+                 {states} states."
+            ),
+            transactions: Vec::new(),
+            cycle: Vec::new(),
         });
     }
 
