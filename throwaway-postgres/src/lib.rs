@@ -4,14 +4,15 @@
 //! What is deliberately not here: pools, schemas, users. A cluster is a URL.
 //!
 //! The server is our direct child. If we are killed the kernel kills it too, and PostgreSQL's own
-//! processes end by themselves when they lose their parent; a temporary folder is then left behind.
+//! processes end by themselves when they lose their parent; a temporary folder that is then left
+//! behind is removed by the next cluster that is started.
 
 mod error;
 mod host;
 mod process;
+mod temporary;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 pub use error::Error;
 use host::User;
 use process::Process;
+use temporary::Temporary;
 
 /// How a cluster shall be. [`Options::default`] is a fast one in a temporary folder.
 #[derive(Clone, Debug)]
@@ -61,7 +63,7 @@ pub struct Cluster {
     server: Server,
     folder: PathBuf,
     port: u16,
-    _temporary: Option<tempfile::TempDir>,
+    _temporary: Option<Temporary>,
 }
 
 impl Cluster {
@@ -184,7 +186,7 @@ fn url(port: u16) -> String {
 fn make_folder(
     wanted: Option<&Path>,
     user: Option<User>,
-) -> Result<(PathBuf, Option<tempfile::TempDir>), Error> {
+) -> Result<(PathBuf, Option<Temporary>), Error> {
     let reachable = |folder: &Path| user.is_none_or(|user| host::can_traverse(user, folder));
     let own = |folder: &Path| match user {
         Some(user) => {
@@ -218,15 +220,11 @@ fn make_folder(
     let parent = Some(std::env::temp_dir())
         .filter(|folder| reachable(folder))
         .unwrap_or_else(|| PathBuf::from("/tmp"));
-    let temporary = tempfile::Builder::new()
-        .prefix("squall-postgres-")
-        .permissions(fs::Permissions::from_mode(0o700))
-        .tempdir_in(&parent)
-        .map_err(|source| Error::File {
-            what: "make a temporary folder in",
-            path: parent,
-            source,
-        })?;
+    let temporary = Temporary::make(&parent).map_err(|source| Error::File {
+        what: "make a temporary folder in",
+        path: parent,
+        source,
+    })?;
     own(temporary.path())?;
     Ok((temporary.path().to_owned(), Some(temporary)))
 }
