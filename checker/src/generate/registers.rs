@@ -148,7 +148,7 @@ pub fn write_plume(config: &Config, mut out: impl Write) -> io::Result<()> {
 }
 
 fn choose(random: &mut Random, config: &Config) -> u64 {
-    let uniform = random.below(1 << 53) as f64 / (1_u64 << 53) as f64;
+    let uniform = (random.number() >> 11) as f64 / (1_u64 << 53) as f64;
     ((config.keys as f64 * uniform.powf(config.skew)) as u64).min(config.keys - 1)
 }
 
