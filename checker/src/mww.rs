@@ -68,6 +68,7 @@
 //! guarantees that look through another session, O(R) for all others; memory O(R).
 
 mod atomic_visibility;
+mod explain;
 mod floor;
 mod index;
 mod monotonic_writes;

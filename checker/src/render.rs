@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use squall_protocol::verdict::{Judgement, PropertyVerdict, Verdict};
+use squall_protocol::verdict::{Edge, EdgeKind, Judgement, PropertyVerdict, Step, Verdict};
 
 /// The verdict as plain text: a table of the properties, then the reasons and the examples.
 ///
@@ -80,6 +80,9 @@ fn write_details(out: &mut String, property: &PropertyVerdict) -> fmt::Result {
     )?;
     for example in &property.examples {
         writeln!(out, "- {}", example.summary)?;
+        if let Some(path) = path(&example.evidence) {
+            writeln!(out, "  {path}")?;
+        }
     }
     let shown = property.examples.len() as u64;
     if property.violations > shown && shown > 0 {
@@ -89,6 +92,33 @@ fn write_details(out: &mut String, property: &PropertyVerdict) -> fmt::Result {
         writeln!(out, "  note: {note}")?;
     }
     Ok(())
+}
+
+/// The evidence in one line: the operations, with the edges between them in brackets. `a:1` is
+/// operation 1 of the client `a`. None if there is no evidence but the read itself.
+pub fn path(evidence: &[Edge]) -> Option<String> {
+    let mut text = step(&evidence.first()?.from);
+    for edge in evidence {
+        let kind = match edge.kind {
+            EdgeKind::SessionOrder => "session-order",
+            EdgeKind::ReadsFrom => "reads-from",
+            EdgeKind::ReadsOlderVersion => "reads-older-version",
+        };
+        let row = match (edge.key, edge.value) {
+            (Some(key), Some(value)) => format!(" k{key} = {value}"),
+            (Some(key), None) => format!(" no k{key}"),
+            _ => String::new(),
+        };
+        text += &format!(" -[{kind}{row}]-> {}", step(&edge.to));
+    }
+    Some(text)
+}
+
+fn step(step: &Step) -> String {
+    match step.operation {
+        Some(operation) => format!("{}:{operation}", step.client),
+        None => format!("{}:final-read", step.client),
+    }
 }
 
 fn word(judgement: Judgement) -> &'static str {

@@ -2,15 +2,19 @@
 
 mod support;
 
-use squall_checker::render;
+use squall_checker::{path, render};
+use squall_protocol::history::Phase;
 use squall_protocol::plan::ClientKind;
 use squall_protocol::verdict::Property;
 use support::{Story, of};
 
-/// The explanations of a property, one per line.
+/// The explanations of a property: what is said, and the evidence.
 fn explain(story: &Story, property: Property) -> String {
-    let found = of(&story.verdict(), property);
-    let lines: Vec<String> = found.examples.into_iter().map(|e| e.summary).collect();
+    let mut lines = Vec::new();
+    for example in of(&story.verdict(), property).examples {
+        lines.push(example.summary);
+        lines.extend(path(&example.evidence));
+    }
     lines.join("\n")
 }
 
@@ -30,7 +34,10 @@ fn read_your_writes() {
     let mut story = fleet();
     story.write("wasm-2", &[-1, -1, -1], 57, &[1]);
     story.read("wasm-2", &[-1, -1, -1]);
-    insta::assert_snapshot!(explain(&story, Property::ReadYourWrites), @"wasm-2 read k1 = -1 in operation 2, but had itself written k1 = 57 in operation 1.");
+    insta::assert_snapshot!(explain(&story, Property::ReadYourWrites), @r"
+    wasm-2 wrote k1 = 57 in operation 1. Later, in operation 2, it read the older k1 = -1 (its initial value): it does not see its own write.
+    wasm-2:1 -[session-order]-> wasm-2:2 -[reads-older-version k1 = -1]-> wasm-2:1
+    ");
 }
 
 #[test]
@@ -39,7 +46,10 @@ fn monotonic_reads() {
     story.write("native-1", &[-1, -1, -1], 57, &[1]);
     story.read("wasm-2", &[-1, 57, -1]);
     story.read("wasm-2", &[-1, -1, -1]);
-    insta::assert_snapshot!(explain(&story, Property::MonotonicReads), @"wasm-2 read k1 = -1 in operation 3, but had read k1 = 57 before, in operation 2 (written by native-1 in operation 1).");
+    insta::assert_snapshot!(explain(&story, Property::MonotonicReads), @r"
+    wasm-2 read k1 = 57 in operation 2 (written by native-1 in operation 1). Later, in operation 3, it read the older k1 = -1 (its initial value): it has gone back in time.
+    native-1:1 -[reads-from k1 = 57]-> wasm-2:2 -[session-order]-> wasm-2:3 -[reads-older-version k1 = -1]-> native-1:1
+    ");
 }
 
 #[test]
@@ -48,7 +58,10 @@ fn monotonic_writes() {
     story.write("native-1", &[-1, -1, -1], 57, &[1]);
     story.write("native-1", &[-1, 57, -1], 90, &[2]);
     story.read("wasm-2", &[-1, -1, 90]);
-    insta::assert_snapshot!(explain(&story, Property::MonotonicWrites), @"wasm-2 read k2 = 90 in operation 3, which native-1 wrote in operation 2. Before that, native-1 had written k1 = 57 in operation 1, yet the same read has k1 = -1.");
+    insta::assert_snapshot!(explain(&story, Property::MonotonicWrites), @r"
+    native-1 wrote k1 = 57 in operation 1 and later k2 = 90 in operation 2. wasm-2 sees the later of the two without the earlier: in operation 3 it read k2 = 90, but still k1 = -1 (its initial value).
+    native-1:1 -[session-order]-> native-1:2 -[reads-from k2 = 90]-> wasm-2:3 -[reads-older-version k1 = -1]-> native-1:1
+    ");
 }
 
 #[test]
@@ -57,7 +70,10 @@ fn writes_follow_reads() {
     story.write("postgres-1", &[-1, -1, -1], 57, &[1]);
     story.write("native-1", &[-1, 57, -1], 90, &[2]);
     story.read("wasm-2", &[-1, -1, 90]);
-    insta::assert_snapshot!(explain(&story, Property::WritesFollowReads), @"wasm-2 read k2 = 90 in operation 3, which native-1 wrote in operation 2. In that operation, native-1 had read k1 = 57 (written by postgres-1 in operation 1), yet the same read has k1 = -1.");
+    insta::assert_snapshot!(explain(&story, Property::WritesFollowReads), @r"
+    native-1 read k1 = 57 (written by postgres-1 in operation 1) and wrote k2 = 90 in the same transaction, operation 2. wasm-2 sees that write without what was read before it: in operation 3 it read k2 = 90, but still k1 = -1 (its initial value).
+    postgres-1:1 -[reads-from k1 = 57]-> native-1:2 -[reads-from k2 = 90]-> wasm-2:3 -[reads-older-version k1 = -1]-> postgres-1:1
+    ");
 }
 
 #[test]
@@ -67,8 +83,10 @@ fn atomic_visibility() {
     story.read("wasm-2", &[57, -1, 57]);
     story.postgres(&[-1, 57, 57]);
     insta::assert_snapshot!(explain(&story, Property::AtomicVisibility), @r"
-    wasm-2 read k0 = 57 in operation 2, which native-1 wrote in operation 1 together with k1 = 57; yet the same read has k1 = -1.
-    PostgreSQL read k1 = 57 in its final read, which native-1 wrote in operation 1 together with k0 = 57; yet the same read has k0 = -1.
+    native-1 wrote k0 = 57 and k1 = 57 in one transaction, operation 1. wasm-2 sees only a part of it, a fractured read: in operation 2 it read k0 = 57, but still k1 = -1 (its initial value).
+    native-1:1 -[reads-from k0 = 57]-> wasm-2:2 -[reads-older-version k1 = -1]-> native-1:1
+    native-1 wrote k1 = 57 and k0 = 57 in one transaction, operation 1. PostgreSQL sees only a part of it, a fractured read: in its final read it read k1 = 57, but still k0 = -1 (its initial value).
+    native-1:1 -[reads-from k1 = 57]-> PostgreSQL:final-read -[reads-older-version k0 = -1]-> native-1:1
     ");
 }
 
@@ -79,10 +97,132 @@ fn no_thin_air_read() {
     story.fail("native-1", failed);
     story.read("wasm-2", &[57, 99]);
     insta::assert_snapshot!(explain(&story, Property::NoThinAirRead), @r"
-    wasm-2 read k0 = 57 in operation 2, a value of operation 1 of native-1, which failed: an aborted read (G1a).
-    wasm-2 read k1 = 99 in operation 2, a value that nobody ever wrote.
-    wasm-2 did not find k2 in operation 2, although rows are there from the beginning and none is ever deleted.
+    wasm-2 read k0 = 57 in operation 2. It is a value of operation 1 of native-1, which failed and must be invisible (an aborted read, G1a).
+    native-1:1 -[reads-from k0 = 57]-> wasm-2:2
+    wasm-2 read k1 = 99 in operation 2. Nobody had ever written that value.
+    wasm-2 did not find k2 in operation 2. Rows are there from the beginning, and none is ever deleted.
     ");
+}
+
+#[test]
+fn writes_follow_reads_through_an_earlier_operation() {
+    let mut story = fleet();
+    story.write("postgres-1", &[-1, -1, -1], 57, &[1]);
+    story.read("native-1", &[-1, 57, -1]);
+    // It has gone back itself, so the evidence is its earlier read.
+    story.write("native-1", &[-1, -1, -1], 90, &[2]);
+    story.read("wasm-2", &[-1, -1, 90]);
+    insta::assert_snapshot!(explain(&story, Property::WritesFollowReads), @r"
+    native-1 read k1 = 57 in operation 2 (written by postgres-1 in operation 1) and later wrote k2 = 90 in operation 3. wasm-2 sees that write without what was read before it: in operation 4 it read k2 = 90, but still k1 = -1 (its initial value).
+    postgres-1:1 -[reads-from k1 = 57]-> native-1:2 -[session-order]-> native-1:3 -[reads-from k2 = 90]-> wasm-2:4 -[reads-older-version k1 = -1]-> postgres-1:1
+    ");
+}
+
+#[test]
+fn a_row_that_vanished() {
+    let mut story = fleet();
+    story.write("wasm-2", &[-1, -1, -1], 57, &[1]);
+    let operation = story.invoke("wasm-2", -1, &[]);
+    story.ok("wasm-2", operation, vec![(0, -1), (2, -1)], Vec::new());
+    insta::assert_snapshot!(explain(&story, Property::ReadYourWrites), @r"
+    wasm-2 wrote k1 = 57 in operation 1. Later, in operation 2, it found no row k1: it does not see its own write.
+    wasm-2:1 -[session-order]-> wasm-2:2 -[reads-older-version no k1]-> wasm-2:1
+    ");
+}
+
+#[test]
+fn a_value_from_the_future() {
+    let mut story = fleet();
+    story.read("wasm-2", &[-1, 57, -1]);
+    story.write("native-1", &[-1, -1, -1], 57, &[1]);
+    insta::assert_snapshot!(explain(&story, Property::NoThinAirRead), @r"
+    wasm-2 read k1 = 57 in operation 1. It is a value of operation 2 of native-1, which was invoked only after this read had ended.
+    native-1:2 -[reads-from k1 = 57]-> wasm-2:1
+    ");
+}
+
+#[test]
+fn a_lost_write_and_a_diverged_replica() {
+    let mut story = Story::new(2);
+    story.write("a", &[-1, -1], 1, &[0]);
+    let lost = story.invoke("b", 5, &[1]);
+    story.info("b", lost);
+    story.phase(Phase::Heal);
+    story.phase(Phase::Probe);
+    story.write("a", &[1, -1], 10, &[0]);
+    for client in ["a", "b"] {
+        story.read(client, &[10, -1]);
+        story.status(client, 0, true);
+    }
+    story.phase(Phase::FinalRead);
+    story.final_read("a", &[10, 5]);
+    story.final_read("b", &[1, 5]);
+    story.postgres(&[10, -1]);
+    insta::assert_snapshot!(explain(&story, Property::StrongConvergence), @r"
+    a wrote k0 = 10 in operation 3, which was acknowledged and uploaded. b's final read has k0 = 1: the write was lost.
+    b:final-read -[reads-older-version k0 = 1]-> a:3
+    a's final read has k1 = 5 (written by b in operation 2). PostgreSQL's final read has k1 = -1 (its initial value): the two have not become the same.
+    b:2 -[reads-from k1 = 5]-> a:final-read -[reads-older-version k1 = -1]-> b:2
+    ");
+}
+
+#[test]
+fn a_database_that_was_lost() {
+    let mut story = fleet();
+    story.start("wasm-1", 1, "5f0c");
+    story.start("wasm-1", 2, "a1b2");
+    insta::assert_snapshot!(explain(&story, Property::StorageIntact), @"wasm-1 lost its database: it was 5f0c, and after a restart it is a1b2.");
+}
+
+#[test]
+fn evidence_is_readable_json() {
+    let mut story = fleet();
+    story.write("native-1", &[-1, -1, -1], 57, &[1]);
+    story.write("native-1", &[-1, 57, -1], 90, &[2]);
+    story.read("wasm-2", &[-1, -1, 90]);
+    let found = of(&story.verdict(), Property::MonotonicWrites);
+    let json = serde_json::to_string_pretty(&found.examples[0].evidence).unwrap();
+    insta::assert_snapshot!(json, @r#"
+    [
+      {
+        "from": {
+          "client": "native-1",
+          "operation": 1
+        },
+        "to": {
+          "client": "native-1",
+          "operation": 2
+        },
+        "kind": "session-order"
+      },
+      {
+        "from": {
+          "client": "native-1",
+          "operation": 2
+        },
+        "to": {
+          "client": "wasm-2",
+          "operation": 3
+        },
+        "kind": "reads-from",
+        "key": 2,
+        "value": 90
+      },
+      {
+        "from": {
+          "client": "wasm-2",
+          "operation": 3
+        },
+        "to": {
+          "client": "native-1",
+          "operation": 1
+        },
+        "kind": "reads-older-version",
+        "key": 1,
+        "value": -1
+      }
+    ]
+    "#);
 }
 
 #[test]
@@ -120,11 +260,16 @@ fn a_whole_verdict() {
       note: never put to the test: nothing in the history could have broken it
 
     atomic-visibility: VIOLATION
-    - wasm-2 read k0 = 57 in operation 2, which native-1 wrote in operation 1 together with k1 = 57; yet the same read has k1 = -1.
-    - wasm-2 read k0 = 57 in operation 3, which native-1 wrote in operation 1 together with k1 = 57; yet the same read has k1 = -1.
-    - wasm-2 read k0 = 57 in operation 4, which native-1 wrote in operation 1 together with k1 = 57; yet the same read has k1 = -1.
-    - wasm-2 read k0 = 57 in operation 5, which native-1 wrote in operation 1 together with k1 = 57; yet the same read has k1 = -1.
-    - wasm-2 read k0 = 57 in operation 6, which native-1 wrote in operation 1 together with k1 = 57; yet the same read has k1 = -1.
+    - native-1 wrote k0 = 57 and k1 = 57 in one transaction, operation 1. wasm-2 sees only a part of it, a fractured read: in operation 2 it read k0 = 57, but still k1 = -1 (its initial value).
+      native-1:1 -[reads-from k0 = 57]-> wasm-2:2 -[reads-older-version k1 = -1]-> native-1:1
+    - native-1 wrote k0 = 57 and k1 = 57 in one transaction, operation 1. wasm-2 sees only a part of it, a fractured read: in operation 3 it read k0 = 57, but still k1 = -1 (its initial value).
+      native-1:1 -[reads-from k0 = 57]-> wasm-2:3 -[reads-older-version k1 = -1]-> native-1:1
+    - native-1 wrote k0 = 57 and k1 = 57 in one transaction, operation 1. wasm-2 sees only a part of it, a fractured read: in operation 4 it read k0 = 57, but still k1 = -1 (its initial value).
+      native-1:1 -[reads-from k0 = 57]-> wasm-2:4 -[reads-older-version k1 = -1]-> native-1:1
+    - native-1 wrote k0 = 57 and k1 = 57 in one transaction, operation 1. wasm-2 sees only a part of it, a fractured read: in operation 5 it read k0 = 57, but still k1 = -1 (its initial value).
+      native-1:1 -[reads-from k0 = 57]-> wasm-2:5 -[reads-older-version k1 = -1]-> native-1:1
+    - native-1 wrote k0 = 57 and k1 = 57 in one transaction, operation 1. wasm-2 sees only a part of it, a fractured read: in operation 6 it read k0 = 57, but still k1 = -1 (its initial value).
+      native-1:1 -[reads-from k0 = 57]-> wasm-2:6 -[reads-older-version k1 = -1]-> native-1:1
     - and so on: 7 in all
 
     strong-convergence: unknown
@@ -147,7 +292,6 @@ fn a_whole_verdict() {
 
 #[test]
 fn convergence_and_recovery() {
-    use squall_protocol::history::Phase;
     let mut story = Story::new(2);
     story.write("a", &[-1, -1], 1, &[0]);
     story.phase(Phase::Heal);
@@ -184,7 +328,8 @@ fn convergence_and_recovery() {
     recovered-in-time     VIOLATION              4           2
 
     monotonic-writes: VIOLATION
-    - PostgreSQL read k1 = 10 in its final read, which a wrote in operation 2. Before that, a had written k0 = 1 in operation 1, yet the same read has k0 = -1.
+    - a wrote k0 = 1 in operation 1 and later k1 = 10 in operation 2. PostgreSQL sees the later of the two without the earlier: in its final read it read k1 = 10, but still k0 = -1 (its initial value).
+      a:1 -[session-order]-> a:2 -[reads-from k1 = 10]-> PostgreSQL:final-read -[reads-older-version k0 = -1]-> a:1
 
     writes-follow-reads: unknown
       note: never put to the test: nothing in the history could have broken it
@@ -193,7 +338,8 @@ fn convergence_and_recovery() {
       note: never put to the test: nothing in the history could have broken it
 
     strong-convergence: VIOLATION
-    - PostgreSQL's final read has k0 = -1, but a wrote k0 = 1 in operation 1, which was acknowledged and uploaded.
+    - a wrote k0 = 1 in operation 1, which was acknowledged and uploaded. PostgreSQL's final read has k0 = -1 (its initial value): the write was lost.
+      PostgreSQL:final-read -[reads-older-version k0 = -1]-> a:1
       note: the final read of c is missing; b is left out, since it did not recover
 
     storage-intact: unknown

@@ -40,7 +40,7 @@ fn a_session_loses_its_own_write() {
     let verdict = story.assert_violates(&[Property::ReadYourWrites]);
     let found = of(&verdict, Property::ReadYourWrites);
     assert_eq!((found.exercised, found.violations), (1, 1));
-    assert_eq!(found.examples[0].operations, [2, 1]);
+    assert_eq!(found.examples[0].operations, [1, 2]);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_session_reads_backwards() {
     let verdict = story.assert_violates(&[Property::MonotonicReads]);
     assert_eq!(
         of(&verdict, Property::MonotonicReads).examples[0].operations,
-        [4, 3, 2]
+        [2, 3, 4]
     );
 }
 
@@ -89,7 +89,7 @@ fn a_transaction_is_torn() {
     let verdict = story.assert_violates(&[Property::AtomicVisibility]);
     assert_eq!(
         of(&verdict, Property::AtomicVisibility).examples[0].operations,
-        [2, 1]
+        [1, 2]
     );
 }
 
@@ -126,7 +126,7 @@ fn a_sessions_writes_are_seen_out_of_order() {
     let verdict = story.assert_violates(&[Property::MonotonicWrites]);
     assert_eq!(
         of(&verdict, Property::MonotonicWrites).examples[0].operations,
-        [3, 2, 1]
+        [1, 2, 3]
     );
 }
 
@@ -166,7 +166,7 @@ fn a_write_is_seen_without_what_its_session_had_read() {
     let verdict = story.assert_violates(&[Property::WritesFollowReads]);
     assert_eq!(
         of(&verdict, Property::WritesFollowReads).examples[0].operations,
-        [3, 2, 1]
+        [1, 2, 3]
     );
 }
 
@@ -187,11 +187,11 @@ fn values_from_nowhere() {
     story.write("a", &[-1, -1], 2, &[0]);
     story.assert_violates(&[]);
     for (values, why) in [
-        (&[77, -1][..], "nobody ever wrote"),
+        (&[77, -1][..], "Nobody had ever written"),
         (&[-1, 2], "not to this row"),
-        (&[1, -1], "aborted read (G1a)"),
+        (&[1, -1], "an aborted read, G1a"),
         (&[5, -1], "invoked only after"),
-        (&[-1, -1, -1], "a row that does not exist"),
+        (&[-1, -1, -1], "no such row"),
         (&[-1], "did not find k1 in operation"),
     ] {
         let mut story = story.clone();

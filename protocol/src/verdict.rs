@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::transaction::{Key, Value};
+
 /// The version of the verdict's format.
-pub const VERDICT_VERSION: u32 = 1;
+pub const VERDICT_VERSION: u32 = 2;
 
 /// The three values of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +98,46 @@ pub struct Violation {
     pub summary: String,
     /// The operations involved, in the order of the explanation.
     pub operations: Vec<u64>,
+    /// The shortest way found from the write that had to be visible to the read that lacks it, and
+    /// the edge back that closes the circle. Empty where no other operation is the evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Edge>,
+}
+
+/// Something that was done: an operation, or a final read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Step {
+    /// The client; `PostgreSQL` for its own final read.
+    pub client: String,
+    /// The operation's number; none for a final read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<u64>,
+}
+
+/// Why `from` comes before `to`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edge {
+    pub from: Step,
+    pub to: Step,
+    pub kind: EdgeKind,
+    /// The row, and what was read from it; neither for session order, no value for a missing row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+}
+
+/// The kinds of edges, as in Adya's dependency graphs (Weak Consistency, 1999).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EdgeKind {
+    /// Both were done on one database, the one before the other.
+    SessionOrder,
+    /// `to` read what `from` wrote (wr).
+    ReadsFrom,
+    /// `from` read an older version of a row than the one that `to` wrote, and so comes before it
+    /// (rw, an anti-dependency).
+    ReadsOlderVersion,
 }
 
 /// The verdict on one property.

@@ -12,6 +12,7 @@
 use squall_protocol::transaction::Key;
 use squall_protocol::verdict::{Property, Violation};
 
+use super::explain::{Shown, Stale};
 use super::index::{Index, OperationIndex, Read, Source};
 use super::words;
 use crate::evidence::Findings;
@@ -72,15 +73,15 @@ fn fractured(
     (key, other): (Key, Option<i64>),
 ) -> Violation {
     let value = index.operations[writer as usize].transaction.value;
-    Violation {
-        summary: format!(
-            "{}, which {} wrote in {} together with {}; yet the same read {}.",
-            words::saw(index, read, shown, Some(value)),
-            words::client(index, writer),
-            words::operation(index, writer),
-            words::row(key, value),
-            words::has(key, other),
-        ),
-        operations: words::numbers(index, [read.operation, Some(writer)]),
-    }
+    let stale = Stale {
+        reader: words::reader(index, read),
+        key,
+        value: other,
+        floor: value,
+    };
+    stale.atomic_visibility(Shown {
+        writer: words::step(index, writer),
+        key: shown,
+        value,
+    })
 }

@@ -2,7 +2,9 @@
 
 use squall_protocol::transaction::{Key, Value};
 
+use super::explain::Stale;
 use super::index::{Index, Read, Source};
+use super::words;
 use crate::evidence::Findings;
 
 /// For each row the lowest value that a read may return, with the evidence for it.
@@ -20,6 +22,18 @@ pub(super) struct Below<E> {
     /// What should have been read at least, and why.
     pub floor: Value,
     pub evidence: E,
+}
+
+impl<E> Below<E> {
+    /// The same for an explanation.
+    pub fn stale(&self, index: &Index, read: &Read) -> Stale {
+        Stale {
+            reader: words::reader(index, read),
+            key: self.key,
+            value: self.value,
+            floor: self.floor,
+        }
+    }
 }
 
 impl<E: Copy> Floor<E> {

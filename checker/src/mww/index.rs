@@ -10,6 +10,7 @@ use squall_protocol::history::{Event, Header, Phase, Record};
 use squall_protocol::plan::ClientKind;
 use squall_protocol::transaction::{INITIAL_VALUE, Key, Transaction, Value};
 
+use super::explain::Impossible;
 use crate::history::History;
 
 /// An index into [`Index::operations`]. Operations are numbered in the order of their invocation, so
@@ -124,18 +125,6 @@ pub(super) enum Source {
     Nowhere,
     /// Several operations claim it, against the rules: it proves nothing.
     Ambiguous,
-}
-
-/// Why a value can not have been in its row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Impossible {
-    NoSuchRow,
-    NeverWritten,
-    OtherKeys(OperationIndex),
-    NotWritten(OperationIndex),
-    Aborted(OperationIndex),
-    OwnLaterWrite(OperationIndex),
-    FromTheFuture(OperationIndex),
 }
 
 /// A client whose database became another one.
@@ -505,7 +494,12 @@ impl<'h> Index<'h> {
     }
 
     /// Who wrote a value that was read, or why nobody can have.
-    pub fn trace(&self, read: &Read, key: Key, value: Value) -> Result<Source, Impossible> {
+    pub fn trace(
+        &self,
+        read: &Read,
+        key: Key,
+        value: Value,
+    ) -> Result<Source, Impossible<OperationIndex>> {
         if key >= self.header.keys {
             return Err(Impossible::NoSuchRow);
         }

@@ -6,7 +6,7 @@
 //! a transaction's writes are added, compare with it every read for which the transaction is the
 //! latest of its session.
 
-use squall_protocol::verdict::{Property, Violation};
+use squall_protocol::verdict::Property;
 
 use super::floor::Floor;
 use super::index::{Index, OperationIndex, Outcome};
@@ -22,19 +22,10 @@ pub(super) fn judge(index: &Index, shown: &Shown) -> Findings {
             for read in shown.reads(*operation) {
                 let read = &index.reads[read];
                 written.compare(index, read, &mut findings, |findings, below| {
-                    findings.violate(read.completed, || Violation {
-                        summary: format!(
-                            "{}. Before that, {} had written {} in {}, yet the same read {}.",
-                            words::shows(index, read, *operation),
-                            words::client(index, *operation),
-                            words::row(below.key, below.floor),
-                            words::operation(index, below.evidence),
-                            words::has(below.key, below.value),
-                        ),
-                        operations: words::numbers(
-                            index,
-                            [read.operation, Some(*operation), Some(below.evidence)],
-                        ),
+                    findings.violate(read.completed, || {
+                        let writer = words::step(index, below.evidence);
+                        let shown = words::shown(index, read, *operation);
+                        below.stale(index, read).monotonic_writes(shown, writer)
                     });
                 });
             }

@@ -8,7 +8,8 @@
 
 use squall_protocol::verdict::{Property, Violation};
 
-use super::index::{Impossible, Index, Read, Source};
+use super::explain;
+use super::index::{Index, Read, Source};
 use super::words;
 use crate::evidence::Findings;
 
@@ -23,14 +24,8 @@ pub(super) fn judge(index: &Index) -> Findings {
             }
             if let Err(why) = index.trace(read, *key, *value) {
                 findings.violate(read.completed, || {
-                    let (reason, writer) = words::impossible(index, why);
-                    Violation {
-                        summary: format!(
-                            "{}, {reason}.",
-                            words::saw(index, read, *key, Some(*value))
-                        ),
-                        operations: words::numbers(index, [read.operation, writer]),
-                    }
+                    let why = why.map(|writer| words::step(index, writer));
+                    explain::thin_air(words::reader(index, read), *key, *value, why)
                 });
             }
         }
@@ -44,15 +39,8 @@ pub(super) fn judge(index: &Index) -> Findings {
             });
         }
         if repeated > 0 {
-            findings.violate_times(repeated, read.completed, || Violation {
-                summary: format!(
-                    "{} read {} more {} than there are keys in {}: a key was there twice.",
-                    words::reader(index, read),
-                    repeated,
-                    if repeated == 1 { "row" } else { "rows" },
-                    words::place(index, read),
-                ),
-                operations: words::numbers(index, [read.operation]),
+            findings.violate_times(repeated, read.completed, || {
+                explain::repeated_rows(words::reader(index, read), repeated)
             });
         }
     }
@@ -63,32 +51,5 @@ fn missing_rows(index: &Index, read: &Read, missing: u64) -> Violation {
     let first = (0..index.header.keys)
         .find(|key| read.lacks(*key))
         .unwrap_or(0);
-    let others = match missing - 1 {
-        0 => String::new(),
-        1 => " and 1 other row".to_owned(),
-        n => format!(" and {n} other rows"),
-    };
-    Violation {
-        summary: format!(
-            "{} did not find k{first}{others} in {}, although rows are there from the beginning and \
-             none is ever deleted.",
-            words::reader(index, read),
-            words::place(index, read),
-        ),
-        operations: words::numbers(index, [read.operation]),
-    }
-}
-
-impl Impossible {
-    /// The operation that would have written the value.
-    pub fn writer(self) -> Option<super::index::OperationIndex> {
-        match self {
-            Impossible::NoSuchRow | Impossible::NeverWritten => None,
-            Impossible::OtherKeys(writer)
-            | Impossible::NotWritten(writer)
-            | Impossible::Aborted(writer)
-            | Impossible::OwnLaterWrite(writer)
-            | Impossible::FromTheFuture(writer) => Some(writer),
-        }
-    }
+    explain::missing_rows(words::reader(index, read), first, missing)
 }

@@ -15,6 +15,7 @@ use squall_protocol::control::ClientStatus;
 use squall_protocol::history::Event;
 use squall_protocol::verdict::{Property, Violation};
 
+use super::explain;
 use super::floor::Floor;
 use super::index::{Index, OperationIndex, Outcome};
 use super::words;
@@ -226,14 +227,20 @@ fn first_missing(index: &Index, read: usize, probes: &Floor<OperationIndex>) -> 
     });
     match first {
         Some(below) => (
-            format!(
-                "{} wrote {} in {}, but at last, in {}, it {}",
-                words::client(index, below.evidence),
-                words::row(below.key, below.floor),
-                words::operation(index, below.evidence),
-                words::place(index, read),
-                words::has(below.key, below.value).replacen("has", "had", 1),
-            ),
+            {
+                let writer = words::step(index, below.evidence);
+                format!(
+                    "{} wrote {} in {}, but at last, in {}, it had {}",
+                    writer.client,
+                    explain::row(below.key, below.floor),
+                    explain::place(&writer),
+                    explain::place(&words::reader(index, read)),
+                    match below.value {
+                        Some(value) => explain::row(below.key, value),
+                        None => format!("no row k{}", below.key),
+                    },
+                )
+            },
             words::numbers(index, [Some(below.evidence), read.operation]),
         ),
         None => ("its last read is not whole".to_owned(), Vec::new()),
@@ -265,6 +272,7 @@ impl Allowance {
                     seconds(self.until - self.from)
                 ),
                 operations: Vec::new(),
+                evidence: Vec::new(),
             });
         }
     }
@@ -282,6 +290,7 @@ impl Allowance {
             findings.violate(index.records.len(), || Violation {
                 summary: format!("{}.", what()),
                 operations,
+                evidence: Vec::new(),
             });
         } else {
             findings.doubt(what());

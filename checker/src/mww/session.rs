@@ -9,7 +9,7 @@
 //! Algorithm: go through each session in its order, and keep both floors. Once a session has fallen
 //! below a floor the floor stays, and every later read below it is counted too.
 
-use squall_protocol::verdict::{Property, Violation};
+use squall_protocol::verdict::Property;
 
 use super::floor::Floor;
 use super::index::{Index, OperationIndex, Outcome, Read, Source};
@@ -27,33 +27,17 @@ pub(super) fn judge(index: &Index) -> (Findings, Findings) {
         for read_index in &session.reads {
             let read = &index.reads[*read_index];
             written.compare(index, read, &mut read_your_writes, |findings, below| {
-                findings.violate(read.completed, || Violation {
-                    summary: format!(
-                        "{}, but had itself written {} in {}.",
-                        words::saw(index, read, below.key, below.value),
-                        words::row(below.key, below.floor),
-                        words::operation(index, below.evidence),
-                    ),
-                    operations: words::numbers(index, [read.operation, Some(below.evidence)]),
+                findings.violate(read.completed, || {
+                    let writer = words::step(index, below.evidence);
+                    below.stale(index, read).read_your_writes(writer)
                 });
             });
             seen.compare(index, read, &mut monotonic_reads, |findings, below| {
                 findings.violate(read.completed, || {
                     let earlier = &index.reads[below.evidence];
                     let writer = words::writer(index, earlier, below.key, below.floor);
-                    Violation {
-                        summary: format!(
-                            "{}, but had read {} before, in {}{}.",
-                            words::saw(index, read, below.key, below.value),
-                            words::row(below.key, below.floor),
-                            words::place(index, earlier),
-                            words::written_by(index, writer),
-                        ),
-                        operations: words::numbers(
-                            index,
-                            [read.operation, earlier.operation, writer],
-                        ),
-                    }
+                    let earlier = words::reader(index, earlier);
+                    below.stale(index, read).monotonic_reads(earlier, writer)
                 });
             });
             remember(index, read, *read_index, &mut seen);

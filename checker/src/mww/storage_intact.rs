@@ -2,8 +2,9 @@
 //! same database as at the beginning.
 
 use squall_protocol::history::Event;
-use squall_protocol::verdict::{Property, Violation};
+use squall_protocol::verdict::Property;
 
+use super::explain;
 use super::index::Index;
 use crate::evidence::Findings;
 
@@ -15,12 +16,8 @@ pub(super) fn judge(index: &Index) -> Findings {
     }
     for lost in &index.lost_databases {
         findings.exercise(1);
-        findings.violate(lost.record, || Violation {
-            summary: format!(
-                "{} lost its database: it was {}, and after a restart it is {}.",
-                index.clients[lost.client].name, lost.before, lost.after
-            ),
-            operations: Vec::new(),
+        findings.violate(lost.record, || {
+            explain::lost_database(index.clients[lost.client].name, lost.before, lost.after)
         });
     }
     let mut checked: std::collections::BTreeSet<&str> = std::collections::BTreeSet::new();
@@ -28,18 +25,8 @@ pub(super) fn judge(index: &Index) -> Findings {
         if let Event::Integrity { client, report } = &record.event {
             checked.insert(client);
             findings.exercise(1);
-            if !matches!(report.as_slice(), [only] if only == "ok") {
-                findings.violate(place, || Violation {
-                    summary: format!(
-                        "{client}'s database fails SQLite's integrity check: {}",
-                        if report.is_empty() {
-                            "there was no answer".to_owned()
-                        } else {
-                            report.join("; ")
-                        }
-                    ),
-                    operations: Vec::new(),
-                });
+            if let Some(violation) = explain::broken_database(client, report) {
+                findings.violate(place, || violation);
             }
         }
     }

@@ -9,8 +9,9 @@
 //! write whose answer was lost may be there or not, but if it is anywhere it must be everywhere.
 
 use squall_protocol::transaction::{Key, Value};
-use squall_protocol::verdict::{Property, Violation};
+use squall_protocol::verdict::Property;
 
+use super::explain::Stale;
 use super::floor::Floor;
 use super::index::{Index, OperationIndex, Outcome};
 use super::recovery::Recovery;
@@ -64,34 +65,21 @@ pub(super) fn judge(index: &Index, recovery: &Recovery) -> Findings {
             let written = acknowledged.get(key).filter(|(floor, _)| below(*floor));
             let elsewhere = held.get(key).filter(|(floor, _)| below(*floor));
             findings.exercise(1);
+            let stale = |floor| Stale {
+                reader: words::reader(index, read),
+                key,
+                value,
+                floor,
+            };
             if let Some((floor, writer)) = written {
-                findings.violate(read.completed, || Violation {
-                    summary: format!(
-                        "{}'s final read {}, but {} wrote {} in {}, which was acknowledged and \
-                         uploaded.",
-                        words::reader(index, read),
-                        words::has(key, value),
-                        words::client(index, writer),
-                        words::row(key, floor),
-                        words::operation(index, writer),
-                    ),
-                    operations: words::numbers(index, [Some(writer)]),
+                findings.violate(read.completed, || {
+                    stale(floor).lost_write(words::step(index, writer))
                 });
             } else if let Some((floor, other)) = elsewhere {
                 findings.violate(read.completed, || {
                     let other = &index.reads[other];
                     let writer = words::writer(index, other, key, floor);
-                    Violation {
-                        summary: format!(
-                            "{}'s final read {}, but {}'s has {}{}.",
-                            words::reader(index, read),
-                            words::has(key, value),
-                            words::reader(index, other),
-                            words::row(key, floor),
-                            words::written_by(index, writer),
-                        ),
-                        operations: words::numbers(index, [writer]),
-                    }
+                    stale(floor).diverged(words::reader(index, other), writer)
                 });
             }
         }

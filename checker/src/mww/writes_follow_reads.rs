@@ -5,10 +5,10 @@
 //! Algorithm: as for monotonic writes, with the floor of what the session has read. An operation
 //! whose answer was lost has not told what it read, so only its predecessors count.
 
-use squall_protocol::verdict::{Property, Violation};
+use squall_protocol::verdict::Property;
 
-use super::floor::Floor;
-use super::index::{Index, Outcome};
+use super::floor::{Below, Floor};
+use super::index::{Index, OperationIndex, Outcome, Read};
 use super::session::remember;
 use super::shown::Shown;
 use super::words;
@@ -26,27 +26,12 @@ pub(super) fn judge(index: &Index, shown: &Shown) -> Findings {
                 let read = &index.reads[read];
                 seen.compare(index, read, &mut findings, |findings, below| {
                     findings.violate(read.completed, || {
-                        let earlier = &index.reads[below.evidence];
+                        let earlier = nearest(index, *operation, &below);
                         let writer = words::writer(index, earlier, below.key, below.floor);
-                        let when = if earlier.operation == Some(*operation) {
-                            "In that operation".to_owned()
-                        } else {
-                            format!("Before that, in {}", words::place(index, earlier))
-                        };
-                        Violation {
-                            summary: format!(
-                                "{}. {when}, {} had read {}{}, yet the same read {}.",
-                                words::shows(index, read, *operation),
-                                words::client(index, *operation),
-                                words::row(below.key, below.floor),
-                                words::written_by(index, writer),
-                                words::has(below.key, below.value),
-                            ),
-                            operations: words::numbers(
-                                index,
-                                [read.operation, Some(*operation), earlier.operation, writer],
-                            ),
-                        }
+                        let earlier = words::reader(index, earlier);
+                        let shown = words::shown(index, read, *operation);
+                        let stale = below.stale(index, read);
+                        stale.writes_follow_reads(shown, earlier, writer)
                     });
                 });
             }
@@ -54,4 +39,20 @@ pub(super) fn judge(index: &Index, shown: &Shown) -> Findings {
         seen.clear();
     }
     findings
+}
+
+/// The read that is the evidence: the shown operation's own if it returned the value, which makes the
+/// path shorter, and otherwise the first that did.
+fn nearest<'i, 'h>(
+    index: &'i Index<'h>,
+    shown: OperationIndex,
+    below: &Below<usize>,
+) -> &'i Read<'h> {
+    if let Outcome::Ok { read, .. } = index.operations[shown as usize].outcome {
+        let read = &index.reads[read];
+        if read.rows.contains(&(below.key, below.floor)) {
+            return read;
+        }
+    }
+    &index.reads[below.evidence]
 }

@@ -96,7 +96,11 @@ fn write_details(page: &mut String, property: &PropertyVerdict) -> std::fmt::Res
     if !property.examples.is_empty() {
         page.push_str("<ul>");
         for example in &property.examples {
-            write!(page, "<li>{}</li>", escape(&example.summary))?;
+            write!(page, "<li>{}", escape(&example.summary))?;
+            if let Some(path) = squall_checker::path(&example.evidence) {
+                write!(page, "<br><code>{}</code>", escape(&path))?;
+            }
+            page.push_str("</li>");
         }
         page.push_str("</ul>");
     }
@@ -350,6 +354,7 @@ table { border-collapse: collapse; min-width: 34rem; }
 th, td { padding: .3rem .8rem .3rem 0; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 .details td { color: var(--dim); } .details ul { margin: .2rem 0 .4rem 1.2rem; padding: 0; color: var(--ink); }
+.details code { color: var(--dim); font-size: .85em; overflow-wrap: anywhere; }
 .judgement { font-weight: 600; } .judgement.ok { color: var(--good); }
 .judgement.violation, .judgement.not, .judgement.failed { color: var(--bad); } .judgement.unknown { color: var(--doubt); }
 .scroll { overflow-x: auto; } svg { width: 100%; min-width: 50rem; }
