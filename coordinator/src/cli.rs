@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use squall_protocol::fault::FaultKind;
 use squall_protocol::plan::{ClientKind, PlanOptions, Uploader, Workload};
 
+use crate::bench::Case;
 use crate::environment::ServiceChoice;
 use crate::exit::Failure;
 use crate::matrix::Shard;
@@ -34,6 +35,9 @@ pub enum Command {
     Check(CheckArgs),
     /// Run many storms, one after another: the product of lists of options.
     Matrix(MatrixArgs),
+    /// Measure squall itself.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Start everything with two browser clients to play with by hand.
     Demo(DemoArgs),
     /// Look for everything that squall needs, and try it.
@@ -149,6 +153,49 @@ pub struct MatrixArgs {
     /// Print the command lines of the runs and do nothing.
     #[arg(long)]
     pub list: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Time and memory of the checker on generated histories, and of another checker on the same.
+    Checker(BenchCheckerArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchCheckerArgs {
+    /// Histories: transactions x operations x sessions, with `known:` before it if the version order
+    /// is known; or `mww:` and a number of transactions.
+    #[arg(
+        value_name = "CASE",
+        default_values = [
+            "100000x8x10", "100000x8x100", "100000x20x100", "100000x8x1000", "1000000x8x10",
+            "1000000x8x100", "known:1000000x8x10", "known:1000000x8x100", "mww:10000",
+        ]
+    )]
+    pub cases: Vec<Case>,
+    /// The seed of the generated histories.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Plant one violation near the end of each history.
+    #[arg(long)]
+    pub planted: bool,
+    /// How often each is measured; the median counts.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+    /// The program of another checker that reads Plume's text.
+    #[arg(long, value_name = "PROGRAM")]
+    pub against: Option<PathBuf>,
+    /// Its arguments; {file} stands for the history.
+    #[arg(
+        long,
+        value_name = "ARGUMENTS",
+        default_value = "check -i causal {file}",
+        requires = "against"
+    )]
+    pub against_arguments: String,
+    /// Keep the histories in this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub keep: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

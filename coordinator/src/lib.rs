@@ -5,6 +5,7 @@
 //! client or the service. See `ARCHITECTURE.md` at the root.
 
 pub mod backend;
+pub mod bench;
 pub mod browser;
 pub mod check;
 pub mod cli;
@@ -35,7 +36,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, ClientArgs, Command, ProcessKind, RunArgs, ServeArgs};
+use crate::cli::{BenchCommand, Cli, ClientArgs, Command, ProcessKind, RunArgs, ServeArgs};
 use crate::exit::{Exit, Failure};
 use crate::run::RunOptions;
 
@@ -95,6 +96,7 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
             }
             Ok(check::exit(&verdict))
         }
+        Command::Bench(BenchCommand::Checker(args)) => bench::checker(&args),
         Command::Matrix(args) => matrix::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Doctor => Ok(if doctor::run().await {

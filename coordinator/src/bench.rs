@@ -1,0 +1,302 @@
+//! `squall bench checker`: how long the checker takes and how much memory, on histories of several
+//! sizes, each check in a process of its own; and the same for another checker's binary, on the same
+//! files in the same run.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use squall_checker::generate::{mww, registers};
+
+use crate::cli::BenchCheckerArgs;
+use crate::exit::{Exit, Failure};
+
+/// What a row of the table checks.
+#[derive(Clone, Debug)]
+pub enum Case {
+    /// Causal consistency of registers whose version order is unknown.
+    UnknownOrder(Size),
+    /// Causal consistency of registers where the higher value wins, all session guarantees at once.
+    KnownOrder(Size),
+    /// A history of the workload `mww` in squall's own format: 10 clients, 100 keys, transactions
+    /// that read all keys.
+    Mww { transactions: u64 },
+}
+
+/// Transactions × operations per transaction × sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    transactions: u64,
+    operations: u32,
+    sessions: u32,
+}
+
+impl FromStr for Case {
+    type Err = String;
+
+    /// `100000x8x10`, `known:100000x8x10` or `mww:10000`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let problem =
+            || format!("`{text}` is not like 100000x8x10, known:100000x8x10 or mww:10000");
+        let count = |text: &str| {
+            text.parse::<u64>()
+                .ok()
+                .filter(|n| (1..=100_000_000).contains(n))
+        };
+        let size = |text: &str| {
+            let parts: Vec<u64> = text.split('x').map(count).collect::<Option<_>>()?;
+            let [transactions, operations, sessions] = parts[..] else {
+                return None;
+            };
+            Some(Size {
+                transactions,
+                operations: operations.try_into().ok()?,
+                sessions: sessions.try_into().ok()?,
+            })
+        };
+        let case = match text.split_once(':') {
+            None => size(text).map(Case::UnknownOrder),
+            Some(("known", rest)) => size(rest).map(Case::KnownOrder),
+            Some(("mww", rest)) => count(rest).map(|transactions| Case::Mww { transactions }),
+            Some(_) => None,
+        };
+        case.ok_or_else(problem)
+    }
+}
+
+impl std::fmt::Display for Case {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Case::UnknownOrder(size) => write!(out, "{size}"),
+            Case::KnownOrder(size) => write!(out, "known:{size}"),
+            Case::Mww { transactions } => write!(out, "mww:{transactions}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            out,
+            "{}x{}x{}",
+            self.transactions, self.operations, self.sessions
+        )
+    }
+}
+
+impl Case {
+    /// Writes the history to a file.
+    fn generate(&self, seed: u64, planted: bool, file: &Path) -> io::Result<()> {
+        let mut out = BufWriter::new(File::create(file)?);
+        match *self {
+            Case::UnknownOrder(size) | Case::KnownOrder(size) => {
+                let config = registers::Config {
+                    seed,
+                    planted,
+                    highest_wins: matches!(self, Case::KnownOrder(_)),
+                    ..registers::Config::new(size.transactions, size.operations, size.sessions)
+                };
+                registers::write_plume(&config, &mut out)?;
+            }
+            Case::Mww { transactions } => {
+                let config = mww::Config {
+                    bug: planted.then_some(mww::Bug::ALL[0]),
+                    ..mww::Config::new(seed, transactions)
+                };
+                let history = mww::generate(&config);
+                serde_json::to_writer(&mut out, &history.header)?;
+                out.write_all(b"\n")?;
+                for record in &history.records {
+                    serde_json::to_writer(&mut out, record)?;
+                    out.write_all(b"\n")?;
+                }
+            }
+        }
+        out.flush()
+    }
+
+    /// The arguments of `squall` that check the file.
+    fn arguments(&self, file: &Path) -> Vec<String> {
+        let mut arguments = vec!["check".to_owned(), file.display().to_string()];
+        match self {
+            Case::UnknownOrder(_) => arguments.extend(words("--format plume --model causal")),
+            Case::KnownOrder(_) => arguments.extend(words("--format plume --model causal-per-key")),
+            Case::Mww { .. } => {}
+        }
+        arguments
+    }
+
+    /// Reads and writes in the history.
+    fn operations(&self) -> u64 {
+        match self {
+            Case::UnknownOrder(size) | Case::KnownOrder(size) => {
+                size.transactions * u64::from(size.operations)
+            }
+            // 100 rows read and 4 written by each.
+            Case::Mww { transactions } => transactions * 104,
+        }
+    }
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split_whitespace().map(str::to_owned)
+}
+
+/// What a process took.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    wall: Duration,
+    /// The most memory that it held at once.
+    peak_bytes: u64,
+    status: ExitStatus,
+}
+
+/// Runs the benchmark and prints its table.
+///
+/// # Errors
+///
+/// When histories cannot be written or the other checker cannot be started.
+pub fn checker(args: &BenchCheckerArgs) -> Result<Exit, Failure> {
+    let cannot = |error| Failure::unavailable("cannot run the benchmark", error);
+    let folder = tempfile::tempdir().map_err(cannot)?;
+    let own = std::env::current_exe().map_err(cannot)?;
+    println!(
+        "{:>18}  {:>11}  {:>8}  {:>9}  {:>12}  {:>6}{}",
+        "history",
+        "operations",
+        "wall s",
+        "peak MB",
+        "operations/s",
+        "exit",
+        if args.against.is_some() {
+            "   other: wall s  peak MB  exit   ratios: wall, memory"
+        } else {
+            ""
+        }
+    );
+    for case in &args.cases {
+        let file = folder.path().join("history");
+        case.generate(args.seed, args.planted, &file)
+            .map_err(cannot)?;
+        let cost = median(args.runs, || measure(&own, &case.arguments(&file))).map_err(cannot)?;
+        let mut line = format!(
+            "{:>18}  {:>11}  {:>8.3}  {:>9.1}  {:>12.0}  {:>6}",
+            case.to_string(),
+            case.operations(),
+            cost.wall.as_secs_f64(),
+            cost.peak_bytes as f64 / 1e6,
+            case.operations() as f64 / cost.wall.as_secs_f64(),
+            code(cost.status),
+        );
+        if let Some(other) = &args.against {
+            let cost_of_other = match case {
+                // Nobody else reads our format.
+                Case::Mww { .. } => None,
+                _ => {
+                    let arguments: Vec<String> = words(&args.against_arguments)
+                        .map(|word| word.replace("{file}", &file.display().to_string()))
+                        .collect();
+                    let measured = median(args.runs, || measure(other, &arguments));
+                    Some(measured.map_err(|error| {
+                        Failure::unavailable(format!("cannot run {}", other.display()), error)
+                    })?)
+                }
+            };
+            if let Some(theirs) = cost_of_other {
+                // Writing to a string cannot fail.
+                let _ = write!(
+                    line,
+                    "   {:>13.3}  {:>7.1}  {:>4}   {:>5.1}x, {:.1}x",
+                    theirs.wall.as_secs_f64(),
+                    theirs.peak_bytes as f64 / 1e6,
+                    code(theirs.status),
+                    theirs.wall.as_secs_f64() / cost.wall.as_secs_f64(),
+                    theirs.peak_bytes as f64 / cost.peak_bytes as f64,
+                );
+            }
+        }
+        println!("{line}");
+        if let Some(keep) = &args.keep {
+            fs::create_dir_all(keep).map_err(cannot)?;
+            fs::copy(&file, keep.join(case.to_string().replace(':', "-"))).map_err(cannot)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn code(status: ExitStatus) -> String {
+    match status.code() {
+        Some(code) => code.to_string(),
+        None => format!("sig {}", status.signal().unwrap_or_default()),
+    }
+}
+
+/// The run with the median time.
+fn median(runs: u32, mut run: impl FnMut() -> io::Result<Cost>) -> io::Result<Cost> {
+    let mut costs: Vec<Cost> = (0..runs).map(|_| run()).collect::<Result<_, _>>()?;
+    costs.sort_by_key(|cost| cost.wall);
+    Ok(costs[costs.len() / 2])
+}
+
+/// Runs a program to its end, with its output thrown away.
+fn measure(program: &PathBuf, arguments: &[String]) -> io::Result<Cost> {
+    let began = Instant::now();
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let pid = child.id() as libc::pid_t;
+    let mut status = 0;
+    // SAFETY: an all-zero rusage is a valid one; it is plain numbers.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `pid` is a child of ours that nobody else waits for, and both pointers are to locals.
+    while unsafe { libc::wait4(pid, &mut status, 0, &mut usage) } < 0 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    Ok(Cost {
+        wall: began.elapsed(),
+        // Linux counts it in KiB.
+        peak_bytes: usage.ru_maxrss as u64 * 1024,
+        status: ExitStatus::from_raw(status),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_are_read_as_they_are_written() {
+        for text in ["100000x8x10", "known:5x4x3", "mww:10"] {
+            assert_eq!(text.parse::<Case>().unwrap().to_string(), text);
+        }
+        for bad in ["", "8", "1x2", "0x1x1", "unknown:1x1x1", "mww:x", "1x2x3x4"] {
+            assert!(bad.parse::<Case>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_takes_memory_is_seen_to() {
+        let arguments = |bytes: &str| {
+            [
+                "-c".to_owned(),
+                format!(
+                    "head -c {bytes} /dev/zero | tail -c 1 > /dev/null; x=$(head -c {bytes} /dev/zero | tr '\\0' x); exit 3"
+                ),
+            ]
+        };
+        let cost = measure(&"/bin/bash".into(), &arguments("30000000")).unwrap();
+        assert_eq!(cost.status.code(), Some(3));
+        assert!(cost.peak_bytes > 30_000_000, "{}", cost.peak_bytes);
+    }
+}
