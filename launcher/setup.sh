@@ -237,11 +237,13 @@ need_wasm_bindgen() {
 # Within the repository, so that the pinned toolchain is taken; without its target folder. Its own
 # lock file first; a registry mirror may not have all that it names, hence the second try. It runs
 # for a second at a time, so that it builds fast matters more than that it is fast.
-install_wasm_bindgen() {
-    local install=(env -C "$root" -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=1
-        cargo install wasm-bindgen-cli --version "$1" --root "$(wasm_bindgen_root)")
+install_wasm_bindgen() (
+    cd "$root" || return
+    unset CARGO_TARGET_DIR
+    export CARGO_PROFILE_RELEASE_OPT_LEVEL=1
+    install=(cargo install wasm-bindgen-cli --version "$1" --root "$(wasm_bindgen_root)")
     "${install[@]}" --locked || "${install[@]}"
-}
+)
 
 # ---- building ---------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ use std::ffi::CString;
 use std::fmt::Write as _;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
@@ -224,19 +224,7 @@ fn explain(error: &BrowserError) -> String {
 
 /// The pages and the WebAssembly module that `./squall` builds.
 fn bundle() -> Finding {
-    let folder = std::env::var_os("SQUALL_BUNDLE")
-        .map(PathBuf::from)
-        .or_else(|| {
-            Some(
-                std::env::current_exe()
-                    .ok()?
-                    .parent()?
-                    .parent()?
-                    .join("bundle"),
-            )
-        })
-        .unwrap_or_default();
-    let module = folder.join("pkg/client_wasm_bg.wasm");
+    let module = crate::pages::bundle().join("pkg/client_wasm_bg.wasm");
     match std::fs::metadata(&module) {
         Ok(data) => Ok(format!("{} ({} kB)", module.display(), data.len() / 1000)),
         Err(error) => Err(format!(
