@@ -35,6 +35,6 @@ use squall_protocol::plan::Workload;
 /// Judges a history by the properties of its workload.
 pub fn check(history: &History) -> Verdict {
     match history.header.workload {
-        Workload::Mww => mww::check(history),
+        Workload::Mww | Workload::Ledger => mww::check(history),
     }
 }

@@ -12,6 +12,7 @@ use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt};
 use rusqlite::Connection;
 use squall_protocol::control::{ClientConfig, FromClient, LogLevel, ToClient};
+use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::transaction::{Outcome, Transaction};
 
 use crate::client::Client;
@@ -112,9 +113,10 @@ async fn obey<P: Platform>(
             ToClient::Transaction {
                 operation,
                 transaction,
+                seen,
             } => outgoing(FromClient::Completed {
                 operation,
-                outcome: outcome(client, &transaction),
+                outcome: outcome(client, &transaction, &seen),
             }),
             ToClient::Connect => client.connect(),
             ToClient::Disconnect => client.disconnect(),
@@ -133,8 +135,12 @@ async fn obey<P: Platform>(
     AgentEnd::Disconnected
 }
 
-fn outcome<P: Platform>(client: &Client<P>, transaction: &Transaction) -> Outcome {
-    match client.transact(transaction) {
+fn outcome<P: Platform>(
+    client: &Client<P>,
+    transaction: &Transaction,
+    seen: &LedgerSeen,
+) -> Outcome {
+    match client.transact_after(transaction, seen) {
         Ok(effects) => Outcome::Ok(effects),
         Err(error @ ClientError::CommitUnknown(_)) => Outcome::Info(error.to_string()),
         Err(error) => Outcome::Fail(error.to_string()),

@@ -7,6 +7,7 @@ use futures_util::future::join;
 use rusqlite::Connection;
 use squall_protocol::backend::Credentials;
 use squall_protocol::control::{ClientConfig, ClientStatus, LogLevel};
+use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::transaction::{Effects, Transaction};
 
 use crate::error::ClientError;
@@ -105,7 +106,18 @@ impl<P: Platform> Client<P> {
     ///
     /// After every error but [`ClientError::CommitUnknown`] it certainly did not happen.
     pub fn transact(&self, transaction: &Transaction) -> Result<Effects, ClientError> {
-        let effects = self.store(|store| store.transact(transaction, self.0.config.keys));
+        self.transact_after(transaction, &LedgerSeen::new())
+    }
+
+    /// As [`Client::transact`], for someone who holds those rows of the ledger already.
+    pub fn transact_after(
+        &self,
+        transaction: &Transaction,
+        seen: &LedgerSeen,
+    ) -> Result<Effects, ClientError> {
+        let config = &self.0.config;
+        let effects =
+            self.store(|store| store.transact(transaction, config.keys, &config.client, seen));
         // Even after an error: the COMMIT may have happened.
         self.wake_uploads();
         effects

@@ -5,8 +5,10 @@
 
 use rusqlite::{Connection, OptionalExtension, ToSql, TransactionBehavior};
 use squall_protocol::backend::CrudEntry;
+use squall_protocol::ledger::{ClientLedger, LedgerEffects, LedgerRead, LedgerRow, LedgerSeen};
 use squall_protocol::plan::{Uploader, Workload};
 use squall_protocol::transaction::{Effects, Key, Rows, Transaction, Value};
+use squall_workloads::{ledger, mww};
 
 use crate::error::{ClientError, Doing};
 use crate::instruction::Instruction;
@@ -21,6 +23,7 @@ const PENDING: i64 = i64::MAX;
 /// An open database.
 pub(crate) struct Store {
     connection: Connection,
+    workload: Workload,
     /// The identity that powersync_core gave the database.
     session: String,
     new_session: bool,
@@ -67,7 +70,7 @@ impl Store {
         sqlite
             .query_row(
                 "SELECT powersync_replace_schema(?1)",
-                [schema(workload)],
+                [squall_workloads::client_schema(workload).to_string()],
                 |_| Ok(()),
             )
             .doing("making the workload's tables")?;
@@ -77,6 +80,7 @@ impl Store {
         sqlite.commit().doing("preparing the database")?;
         Ok(Store {
             connection,
+            workload,
             session,
             new_session,
         })
@@ -90,11 +94,13 @@ impl Store {
         self.new_session
     }
 
-    /// Does a transaction of the workload `mww`.
+    /// Does a transaction of the workload, for the client of that name.
     pub(crate) fn transact(
         &mut self,
         transaction: &Transaction,
         keys: u32,
+        client: &str,
+        seen: &LedgerSeen,
     ) -> Result<Effects, ClientError> {
         if let Some(&key) = transaction.keys.iter().find(|key| **key >= keys) {
             return Err(ClientError::UnknownKey { key, keys });
@@ -104,7 +110,7 @@ impl Store {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .doing("beginning the transaction")?;
         let rows: Vec<(String, Key, Value)> = sqlite
-            .prepare("SELECT id, k, v FROM mww ORDER BY k")
+            .prepare(mww::READ)
             .and_then(|mut statement| {
                 statement
                     .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
@@ -117,22 +123,46 @@ impl Store {
                 keys,
             });
         }
+        let ledger_reads = match self.workload {
+            Workload::Mww => None,
+            Workload::Ledger => Some(read_ledger(&sqlite, seen).doing("reading the ledger")?),
+        };
         let mut writes = Rows::new();
         for (id, key, value) in &rows {
             if transaction.keys.contains(key) && *value < transaction.value {
                 sqlite
-                    .prepare("UPDATE mww SET v = ?1 WHERE id = ?2")
+                    .prepare(mww::WRITE)
                     .and_then(|mut statement| statement.execute((transaction.value, id)))
                     .doing("writing a row")?;
                 writes.push((*key, transaction.value));
             }
         }
+        let ledger = match ledger_reads {
+            None => None,
+            Some(reads) if transaction.is_read_only() => Some(LedgerEffects { reads, seq: None }),
+            Some(reads) => {
+                let seq = ledger::next_seq(&reads, client);
+                let id = transaction.value.to_string();
+                sqlite
+                    .prepare(ledger::INSERT)
+                    .and_then(|mut statement| {
+                        statement.execute((id, client, seq, ledger::writes_column(&writes)))
+                    })
+                    .doing("writing to the ledger")?;
+                let seq = Some(seq);
+                Some(LedgerEffects { reads, seq })
+            }
+        };
         sqlite.commit().map_err(ClientError::CommitUnknown)?;
         let reads = rows
             .into_iter()
             .map(|(_, key, value)| (key, value))
             .collect();
-        Ok(Effects { reads, writes })
+        Ok(Effects {
+            reads,
+            writes,
+            ledger,
+        })
     }
 
     /// Calls `powersync_control` in a transaction of its own. If that fails, neither the database
@@ -286,15 +316,35 @@ impl Store {
     }
 }
 
-/// The tables of a workload, in the form that `powersync_replace_schema` takes.
-fn schema(workload: Workload) -> String {
-    let tables = match workload {
-        Workload::Mww => serde_json::json!([{
-            "name": "mww",
-            "columns": [{"name": "k", "type": "INTEGER"}, {"name": "v", "type": "INTEGER"}],
-        }]),
-    };
-    serde_json::json!({ "tables": tables }).to_string()
+/// The ledger's totals, and the rows that have not been seen.
+fn read_ledger(sqlite: &Connection, seen: &LedgerSeen) -> rusqlite::Result<LedgerRead> {
+    let mut totals: LedgerRead = sqlite
+        .prepare_cached(ledger::READ_TOTALS)?
+        .query_map([], |row| {
+            Ok(ClientLedger {
+                client: row.get(0)?,
+                count: row.get(1)?,
+                highest: row.get(2)?,
+                rows: Vec::new(),
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    let mut rows = sqlite.prepare_cached(ledger::READ_ROWS)?;
+    for of in &mut totals {
+        if let Some(above) = ledger::unread_above(of, seen) {
+            of.rows = rows
+                .query_map((&of.client, above), |row| {
+                    Ok(LedgerRow {
+                        seq: row.get(0)?,
+                        id: row.get(1)?,
+                        writes: row.get(2)?,
+                        copies: row.get(3)?,
+                    })
+                })?
+                .collect::<Result<_, _>>()?;
+        }
+    }
+    Ok(totals)
 }
 
 /// Puts powersync_core into this connection. Its own way in is SQLite's list of automatic

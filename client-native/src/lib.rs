@@ -11,6 +11,7 @@
 mod control;
 mod database;
 mod http;
+pub mod ledger;
 mod postgres;
 
 use std::path::PathBuf;

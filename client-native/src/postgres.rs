@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use squall_protocol::control::{ClientConfig, FromClient, LogLevel, ToClient};
+use squall_protocol::ledger::{LedgerEffects, LedgerSeen};
+use squall_protocol::plan::Workload;
 use squall_protocol::transaction::{Effects, Outcome, Rows, Transaction};
+use squall_workloads::mww;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, NoTls};
 
-use crate::{Error, control};
+use crate::{Error, control, ledger};
 
 /// The pause before the first retry of a transaction; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -79,10 +82,11 @@ pub async fn run_postgres(options: PostgresOptions) -> Result<(), Error> {
                     ToClient::Transaction {
                         operation,
                         transaction,
+                        seen,
                     },
                     Some(session),
                 ) => {
-                    let outcome = session.transact(&transaction).await;
+                    let outcome = session.transact(&transaction, &seen).await;
                     tell(FromClient::Completed { operation, outcome });
                 }
                 (ToClient::Stop, _) => return Ok(()),
@@ -121,6 +125,13 @@ impl Session {
                 .map_err(|error| failed(text(&error)))?;
             // Its error, if any, is told to whoever uses the client.
             tokio::spawn(connection);
+            if self.config.workload == Workload::Ledger {
+                let alone = ledger::wait_until_alone(&client, &self.config.client);
+                timeout_at(deadline, alone)
+                    .await
+                    .map_err(|_| failed("an earlier connection does not end".to_owned()))?
+                    .map_err(|error| failed(text(&error)))?;
+            }
             self.client = Some(client);
         }
         Ok(self.client.as_mut().expect("it has just been made"))
@@ -128,7 +139,7 @@ impl Session {
 
     /// Does a transaction, again and again while PostgreSQL can not serialize it, until the deadline
     /// of a request.
-    async fn transact(&mut self, transaction: &Transaction) -> Outcome {
+    async fn transact(&mut self, transaction: &Transaction, seen: &LedgerSeen) -> Outcome {
         let keys = self.config.keys;
         if let Some(key) = transaction.keys.iter().find(|key| **key >= keys) {
             return Outcome::Fail(format!("there is no key {key} among {keys}"));
@@ -136,7 +147,7 @@ impl Session {
         let deadline = self.deadline();
         let mut pause = FIRST_PAUSE;
         loop {
-            let reason = match self.attempt(transaction, deadline).await {
+            let reason = match self.attempt(transaction, seen, deadline).await {
                 Attempt::Committed(effects) => return Outcome::Ok(effects),
                 Attempt::Failed(reason) => return Outcome::Fail(reason),
                 Attempt::Unknown(reason) => return Outcome::Info(reason),
@@ -150,8 +161,13 @@ impl Session {
         }
     }
 
-    async fn attempt(&mut self, transaction: &Transaction, deadline: Instant) -> Attempt {
-        let keys = self.config.keys;
+    async fn attempt(
+        &mut self,
+        transaction: &Transaction,
+        seen: &LedgerSeen,
+        deadline: Instant,
+    ) -> Attempt {
+        let config = self.config.clone();
         let client = match self.client(deadline).await {
             Ok(client) => client,
             Err(reason) => return Attempt::Retry(reason),
@@ -159,7 +175,7 @@ impl Session {
         let committing = Cell::new(false);
         let attempt = timeout_at(
             deadline,
-            read_and_write(client, transaction, keys, &committing),
+            read_and_write(client, transaction, seen, &config, &committing),
         );
         match attempt.await {
             Ok(Ok(Ok(effects))) => Attempt::Committed(effects),
@@ -181,18 +197,17 @@ impl Session {
 async fn read_and_write(
     client: &mut Client,
     transaction: &Transaction,
-    keys: u32,
+    seen: &LedgerSeen,
+    config: &ClientConfig,
     committing: &Cell<bool>,
 ) -> Result<Result<Effects, String>, tokio_postgres::Error> {
+    let keys = config.keys;
     let postgres = client
         .build_transaction()
         .isolation_level(IsolationLevel::RepeatableRead)
         .start()
         .await?;
-    // The casts make this independent of the integer types that the table was made with.
-    let reads = postgres
-        .query("SELECT k::int8, v::int8 FROM mww ORDER BY k", &[])
-        .await?;
+    let reads = postgres.query(mww::READ_POSTGRES, &[]).await?;
     let reads: Vec<(i64, i64)> = reads
         .iter()
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
@@ -211,21 +226,36 @@ async fn read_and_write(
         }
         Err(_) => return Ok(Err("the table holds a key that is out of range".to_owned())),
     };
+    let ledger_reads = match config.workload {
+        Workload::Mww => None,
+        Workload::Ledger => Some(ledger::read(&postgres, seen, ledger::Order::Seq).await?),
+    };
     let mut writes = Rows::new();
     for (key, value) in &reads {
         if transaction.keys.contains(key) && *value < transaction.value {
             postgres
-                .execute(
-                    "UPDATE mww SET v = GREATEST(v, $1::int8) WHERE k = $2::int8",
-                    &[&transaction.value, &i64::from(*key)],
-                )
+                .execute(mww::WRITE_POSTGRES, &[&transaction.value, &i64::from(*key)])
                 .await?;
             writes.push((*key, transaction.value));
         }
     }
+    let ledger = match ledger_reads {
+        None => None,
+        Some(reads) if transaction.is_read_only() => Some(LedgerEffects { reads, seq: None }),
+        Some(reads) => {
+            let seq =
+                ledger::insert(&postgres, &config.client, transaction, &writes, &reads).await?;
+            let seq = Some(seq);
+            Some(LedgerEffects { reads, seq })
+        }
+    };
     committing.set(true);
     postgres.commit().await?;
-    Ok(Ok(Effects { reads, writes }))
+    Ok(Ok(Effects {
+        reads,
+        writes,
+        ledger,
+    }))
 }
 
 /// What an error means for the transaction.

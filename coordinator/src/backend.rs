@@ -14,11 +14,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use deadpool_postgres::{Manager, Pool};
 use serde::Deserialize;
-use squall_protocol::backend::{
-    BackendError, Credentials, CrudEntry, CrudOp, CrudValue, Upload, UploadAnswer,
-};
+use squall_protocol::backend::{BackendError, Credentials, CrudValue, Upload, UploadAnswer};
+use squall_workloads::{Definition, Merge};
 use tokio::net::TcpListener;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, NoTls};
 use tower_http::cors::CorsLayer;
 
@@ -40,6 +40,7 @@ pub struct Backend {
 
 #[derive(Clone)]
 struct Shared {
+    workload: &'static Definition,
     pool: Pool,
     signer: Arc<Signer>,
     /// The address of the sync service for each client: it leads through the client's proxy.
@@ -47,12 +48,17 @@ struct Shared {
 }
 
 impl Backend {
-    /// Starts the backend on a free port of the loopback interface.
+    /// Starts the backend on that port of the loopback interface; 0 means a free one.
     ///
     /// # Errors
     ///
     /// When the database's address makes no sense or no port can be had.
-    pub async fn start(database_url: &str, signer: Arc<Signer>) -> Result<Backend, Failure> {
+    pub async fn start(
+        database_url: &str,
+        workload: &'static Definition,
+        signer: Arc<Signer>,
+        port: u16,
+    ) -> Result<Backend, Failure> {
         let starting = "cannot start the backend";
         let config: tokio_postgres::Config = database_url
             .parse()
@@ -63,11 +69,12 @@ impl Backend {
             .map_err(|error| Failure::unavailable(starting, error))?;
         let endpoints = Arc::default();
         let shared = Shared {
+            workload,
             pool,
             signer,
             endpoints: Arc::clone(&endpoints),
         };
-        let listener = TcpListener::bind(("127.0.0.1", 0))
+        let listener = TcpListener::bind(("127.0.0.1", port))
             .await
             .map_err(|error| Failure::unavailable(starting, error))?;
         let address = listener
@@ -140,7 +147,7 @@ async fn upload(
     let statements: Vec<Merge> = upload
         .crud
         .iter()
-        .map(merge)
+        .map(shared.workload.merge)
         .collect::<Result<_, String>>()
         .map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))?;
 
@@ -162,27 +169,6 @@ async fn upload(
         StatusCode::SERVICE_UNAVAILABLE,
         format!("PostgreSQL found the upload in conflict with others {ATTEMPTS} times; try later"),
     ))
-}
-
-/// A row of the queue as the workload's merge rule has it.
-struct Merge {
-    id: String,
-    value: i64,
-}
-
-/// The merge rule of `mww`: rows are only changed, and the greatest value wins.
-fn merge(entry: &CrudEntry) -> Result<Merge, String> {
-    let complaint = |what: &str| format!("row {} of table {}: {what}", entry.id, entry.table);
-    if entry.table != "mww" || entry.op != CrudOp::Patch {
-        return Err(complaint("the workload mww only changes rows of mww"));
-    }
-    match entry.data.as_ref().and_then(|data| data.get("v")) {
-        Some(CrudValue::Integer(value)) => Ok(Merge {
-            id: entry.id.clone(),
-            value: *value,
-        }),
-        _ => Err(complaint("v must be an integer")),
-    }
 }
 
 enum ApplyError {
@@ -225,16 +211,27 @@ async fn apply(pool: &Pool, upload: &Upload, merges: &[Merge]) -> Result<bool, A
     if new == 0 {
         return Ok(true);
     }
-    let update = transaction
-        .prepare_cached("UPDATE mww SET v = GREATEST(v, $2) WHERE id = $1")
-        .await?;
-    for Merge { id, value } in merges {
-        if transaction.execute(&update, &[id, value]).await? != 1 {
-            return Err(ApplyError::Refused(format!("there is no row {id} in mww")));
+    for (merge, entry) in merges.iter().zip(&upload.crud) {
+        let statement = transaction.prepare_cached(merge.sql).await?;
+        let parameters: Vec<_> = merge.parameters.iter().map(parameter).collect();
+        if transaction.execute(&statement, &parameters).await? != 1 {
+            return Err(ApplyError::Refused(format!(
+                "there is no row {} in {}",
+                entry.id, entry.table
+            )));
         }
     }
     transaction.commit().await?;
     Ok(false)
+}
+
+fn parameter(value: &CrudValue) -> &(dyn ToSql + Sync) {
+    match value {
+        CrudValue::Null => &None::<String>,
+        CrudValue::Integer(integer) => integer,
+        CrudValue::Real(real) => real,
+        CrudValue::Text(text) => text,
+    }
 }
 
 /// An answer that is not 200.

@@ -9,7 +9,7 @@ use squall_protocol::fault::FaultKind;
 use squall_protocol::plan::{ClientKind, PlanOptions, Uploader, Workload};
 
 use crate::bench::Case;
-use crate::environment::ServiceChoice;
+use crate::environment::{BackendChoice, ServiceChoice};
 use crate::exit::Failure;
 use crate::matrix::Shard;
 use crate::plan::Fleet;
@@ -58,6 +58,10 @@ pub struct RunArgs {
     /// How long the storm lasts, such as 30s or 2m.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub time: Duration,
+    /// What clients do: mww (maximum write wins), or ledger, which also keeps a book of every
+    /// transaction and so sees every loss.
+    #[arg(long, value_enum, default_value_t = WorkloadArg::Mww)]
+    pub workload: WorkloadArg,
     /// How many clients of which kind; the kinds are native, wasm and postgres.
     #[arg(
         long,
@@ -113,6 +117,13 @@ pub struct SystemArgs {
     /// A real PowerSync service that replicates from --database-url, instead of the embedded one.
     #[arg(long, value_name = "URL", requires_all = ["database_url", "service_key"])]
     pub service_url: Option<String>,
+    /// A backend of your own that clients upload to, instead of squall's. It serves the API of
+    /// docs/workloads.md, and passes requests for credentials on to squall's (see --backend-port).
+    #[arg(long, value_name = "URL")]
+    pub backend_url: Option<String>,
+    /// The port of squall's own backend; without it a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub backend_port: u16,
     /// The service's HS256 key in base64url.
     #[arg(
         long,
@@ -320,6 +331,22 @@ impl FromStr for FleetArg {
     }
 }
 
+/// The workload on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WorkloadArg {
+    Mww,
+    Ledger,
+}
+
+impl From<WorkloadArg> for Workload {
+    fn from(argument: WorkloadArg) -> Self {
+        match argument {
+            WorkloadArg::Mww => Workload::Mww,
+            WorkloadArg::Ledger => Workload::Ledger,
+        }
+    }
+}
+
 /// `all`, `none`, or a list of faults.
 #[derive(Clone, Debug)]
 pub struct FaultsArg(pub Vec<FaultKind>);
@@ -388,7 +415,7 @@ impl RunArgs {
             return usage("--fault-interval: must be at least 100ms".to_owned());
         }
         Ok(PlanOptions {
-            workload: Workload::Mww,
+            workload: self.workload.into(),
             keys: self.keys,
             writes_per_transaction: self.writes,
             rate: self.rate,
@@ -416,20 +443,7 @@ impl SystemArgs {
         let (Some(url), Some(key)) = (&self.service_url, &self.service_key) else {
             return Ok(ServiceChoice::Embedded);
         };
-        let address = url
-            .strip_prefix("http://")
-            .map(|rest| rest.trim_end_matches('/'))
-            .filter(|rest| !rest.is_empty() && !rest.contains('/'))
-            .ok_or_else(|| {
-                Failure::Usage(format!(
-                    "--service-url {url}: must be http://HOST:PORT; the fault proxies work on plain TCP, so https and paths are not possible"
-                ))
-            })?;
-        let address = if address.contains(':') {
-            address.to_owned()
-        } else {
-            format!("{address}:80")
-        };
+        let address = proxied_address("--service-url", url)?;
         Ok(ServiceChoice::Remote {
             address,
             secret: Secret {
@@ -439,6 +453,41 @@ impl SystemArgs {
             },
         })
     }
+}
+
+impl SystemArgs {
+    /// Which backend clients upload to.
+    ///
+    /// # Errors
+    ///
+    /// When its address is not one that the fault proxies can stand in front of.
+    pub fn backend(&self) -> Result<BackendChoice, Failure> {
+        let address = self.backend_url.as_deref();
+        Ok(BackendChoice {
+            port: self.backend_port,
+            address: address
+                .map(|url| proxied_address("--backend-url", url))
+                .transpose()?,
+        })
+    }
+}
+
+/// The `host:port` of an address that the fault proxies are to stand in front of.
+fn proxied_address(option: &str, url: &str) -> Result<String, Failure> {
+    let address = url
+        .strip_prefix("http://")
+        .map(|rest| rest.trim_end_matches('/'))
+        .filter(|rest| !rest.is_empty() && !rest.contains('/'))
+        .ok_or_else(|| {
+            Failure::Usage(format!(
+                "{option} {url}: must be http://HOST:PORT; the fault proxies work on plain TCP, so https and paths are not possible"
+            ))
+        })?;
+    Ok(if address.contains(':') {
+        address.to_owned()
+    } else {
+        format!("{address}:80")
+    })
 }
 
 #[cfg(test)]

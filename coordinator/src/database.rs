@@ -1,8 +1,11 @@
 //! The workload's tables in the source database: how they are made, seeded and read.
 
+use squall_client_native::ledger::{self, Order};
+use squall_protocol::ledger::{LedgerRead, LedgerSeen};
 use squall_protocol::plan::Workload;
 use squall_protocol::transaction::{INITIAL_VALUE, Rows};
-use tokio_postgres::{Client, NoTls};
+use squall_workloads::{definition, mww};
+use tokio_postgres::{Client, GenericClient, IsolationLevel, NoTls};
 
 use crate::exit::Failure;
 
@@ -18,9 +21,8 @@ const UPLOADS_TABLE: &str = "CREATE TABLE IF NOT EXISTS squall_uploads (
 
 /// The tables of a workload that are synced to clients.
 pub fn tables(workload: Workload) -> Vec<String> {
-    match workload {
-        Workload::Mww => vec!["mww".to_owned()],
-    }
+    let tables = definition(workload).tables.iter();
+    tables.map(|table| table.name.to_owned()).collect()
 }
 
 /// Opens a connection; it ends when the client is dropped.
@@ -94,56 +96,89 @@ pub async fn prepare(url: &str, workload: Workload, keys: u32) -> Result<(), Fai
             without_password(url)
         )));
     }
-    let Workload::Mww = workload;
-    client
-        .batch_execute("CREATE TABLE IF NOT EXISTS mww (id text PRIMARY KEY, k integer NOT NULL UNIQUE, v bigint NOT NULL)")
-        .await
-        .map_err(failed)?;
-    let row = client
-        .query_one(
-            "SELECT obj_description('mww'::regclass, 'pg_class'), EXISTS (SELECT FROM mww)",
-            &[],
-        )
-        .await
-        .map_err(failed)?;
-    let (comment, filled): (Option<String>, bool) = (row.get(0), row.get(1));
-    if filled && comment.as_deref() != Some(TABLE_COMMENT) {
-        return Err(Failure::Unavailable(format!(
-            "the database {} already has a table mww with rows in it that squall did not write; empty it or use another database",
-            without_password(url)
-        )));
+    for table in definition(workload).tables {
+        let name = table.name;
+        client.batch_execute(table.postgres).await.map_err(failed)?;
+        let row = client
+            .query_one(
+                &format!(
+                    "SELECT obj_description('{name}'::regclass, 'pg_class'), EXISTS (SELECT FROM {name})"
+                ),
+                &[],
+            )
+            .await
+            .map_err(failed)?;
+        let (comment, filled): (Option<String>, bool) = (row.get(0), row.get(1));
+        if filled && comment.as_deref() != Some(TABLE_COMMENT) {
+            return Err(Failure::Unavailable(format!(
+                "the database {} already has a table {name} with rows in it that squall did not write; empty it or use another database",
+                without_password(url)
+            )));
+        }
     }
     let transaction = client.transaction().await.map_err(failed)?;
     transaction
-        .batch_execute(&format!(
-            "COMMENT ON TABLE mww IS '{TABLE_COMMENT}'; {UPLOADS_TABLE}; DELETE FROM mww;"
-        ))
+        .batch_execute(UPLOADS_TABLE)
         .await
         .map_err(failed)?;
+    for table in definition(workload).tables {
+        let name = table.name;
+        transaction
+            .batch_execute(&format!(
+                "COMMENT ON TABLE {name} IS '{TABLE_COMMENT}'; DELETE FROM {name};"
+            ))
+            .await
+            .map_err(failed)?;
+    }
     transaction
-        .execute(
-            "INSERT INTO mww (id, k, v) SELECT k::text, k, $2 FROM generate_series(0, $1::bigint - 1) AS k",
-            &[&i64::from(keys), &INITIAL_VALUE],
-        )
+        .execute(mww::SEED_POSTGRES, &[&i64::from(keys), &INITIAL_VALUE])
         .await
         .map_err(failed)?;
     transaction.commit().await.map_err(failed)
 }
 
-/// Every row, in key order.
+/// Every row of `mww`, in key order.
 ///
 /// # Errors
 ///
 /// PostgreSQL's own, as text.
-pub async fn read_all(client: &Client) -> Result<Rows, String> {
+pub async fn read_all(client: &impl GenericClient) -> Result<Rows, String> {
     let rows = client
-        .query("SELECT k, v FROM mww ORDER BY k", &[])
+        .query(mww::READ_POSTGRES, &[])
         .await
         .map_err(|error| describe(&error))?;
+    let rows = rows.iter();
     Ok(rows
-        .iter()
-        .map(|row| (row.get::<_, i32>(0) as u32, row.get(1)))
+        .map(|row| (row.get::<_, i64>(0) as u32, row.get(1)))
         .collect())
+}
+
+/// Every row of `mww` in key order, and at the same time the whole ledger in the order of insertion,
+/// if the workload has one.
+///
+/// # Errors
+///
+/// PostgreSQL's own, as text.
+pub async fn final_read(
+    client: &mut Client,
+    workload: Workload,
+) -> Result<(Rows, Option<LedgerRead>), String> {
+    let transaction = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .start()
+        .await
+        .map_err(|error| describe(&error))?;
+    let rows = read_all(&transaction).await?;
+    let ledger = match workload {
+        Workload::Mww => None,
+        Workload::Ledger => Some(
+            ledger::read(&transaction, &LedgerSeen::new(), Order::Insertion)
+                .await
+                .map_err(|error| describe(&error))?,
+        ),
+    };
+    Ok((rows, ledger))
 }
 
 #[cfg(test)]

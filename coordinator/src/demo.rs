@@ -23,7 +23,7 @@ use tower_http::services::ServeDir;
 use crate::check;
 use crate::cli::DemoArgs;
 use crate::database;
-use crate::environment::{Environment, EnvironmentOptions, ServiceChoice};
+use crate::environment::{BackendChoice, Environment, EnvironmentOptions, ServiceChoice};
 use crate::exit::{Exit, Failure};
 use crate::fleet::Fleet;
 use crate::interruption;
@@ -70,6 +70,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         clients: clients.clone(),
         database_url: None,
         service: ServiceChoice::Embedded,
+        backend: BackendChoice::default(),
         folder,
     };
     eprintln!("starting PostgreSQL, the sync service and a native client");

@@ -49,6 +49,16 @@ pub enum ServiceChoice {
     },
 }
 
+/// Which backend clients upload to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackendChoice {
+    /// The port of our own backend; 0 means a free one. It always runs: it hands out credentials.
+    pub port: u16,
+    /// `host:port` of what clients are led to instead of our own. It speaks the same API
+    /// ([`squall_protocol::backend`]) and asks our own for credentials.
+    pub address: Option<String>,
+}
+
 /// What the environment is made for.
 #[derive(Clone, Debug)]
 pub struct EnvironmentOptions {
@@ -59,6 +69,7 @@ pub struct EnvironmentOptions {
     /// A PostgreSQL that is already there; otherwise a throw-away one is started.
     pub database_url: Option<String>,
     pub service: ServiceChoice,
+    pub backend: BackendChoice,
     /// Where the files of this run go.
     pub folder: PathBuf,
 }
@@ -130,14 +141,24 @@ impl Environment {
         let signer = Signer::new(secret)
             .map_err(|error| Failure::Usage(format!("--service-key: {error}")))?;
         greet(&service_address, &signer).await?;
-        let backend = Backend::start(&database_url, Arc::new(signer)).await?;
+        let backend = Backend::start(
+            &database_url,
+            squall_workloads::definition(options.workload),
+            Arc::new(signer),
+            options.backend.port,
+        )
+        .await?;
+        let backend_address = options.backend.address.clone();
+        let backend_address = backend_address.unwrap_or_else(|| backend.address());
         let mut places = BTreeMap::new();
         for client in &options.clients {
             let no_port = |error| Failure::unavailable("cannot start a fault proxy", error);
             let place_service = Proxy::start(service_address.clone())
                 .await
                 .map_err(no_port)?;
-            let place_backend = Proxy::start(backend.address()).await.map_err(no_port)?;
+            let place_backend = Proxy::start(backend_address.clone())
+                .await
+                .map_err(no_port)?;
             backend.admit(&client.name, place_service.url());
             let config = ClientConfig {
                 client: client.name.clone(),

@@ -133,6 +133,7 @@ fn run_options(args: &RunArgs) -> Result<RunOptions, Failure> {
         headed: args.headed,
         database_url: args.system.database_url.clone(),
         service: args.system.service()?,
+        backend: args.system.backend()?,
         again,
     })
 }

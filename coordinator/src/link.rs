@@ -11,6 +11,7 @@ use axum::extract::ws::{Message, WebSocket};
 use futures_util::{SinkExt, StreamExt};
 use squall_protocol::control::{ClientConfig, ClientStatus, FromClient, LogLevel, ToClient};
 use squall_protocol::history::Event;
+use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::transaction::{Effects, Outcome, Transaction};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -36,6 +37,10 @@ struct State {
     connection: Option<Connection>,
     status: Option<ClientStatus>,
     fatal: Option<String>,
+    /// The identity of the client's database.
+    session: Option<String>,
+    /// The ledger's rows that the history holds as read from that database.
+    seen: LedgerSeen,
     /// Why the next end of a connection is no surprise.
     expected_end: Option<&'static str>,
 }
@@ -45,6 +50,18 @@ struct Connection {
     ready: bool,
     pending: Option<(u64, oneshot::Sender<Outcome>)>,
     integrity: Option<oneshot::Sender<Vec<String>>>,
+}
+
+impl State {
+    /// Remembers what the history is about to hold.
+    fn see(&mut self, effects: &Effects) {
+        for of in effects.ledger.iter().flat_map(|ledger| &ledger.reads) {
+            if let Some(highest) = of.rows.iter().map(|row| row.seq).max() {
+                let seen = self.seen.entry(of.client.clone()).or_insert(highest);
+                *seen = highest.max(*seen);
+            }
+        }
+    }
 }
 
 impl Link {
@@ -124,11 +141,13 @@ impl Link {
         });
         match self.transact(operation, transaction).await {
             Outcome::Ok(effects) => {
+                self.lock().see(&effects);
                 self.recorder.record(Event::Ok {
                     client,
                     operation,
                     reads: effects.reads.clone(),
                     writes: effects.writes.clone(),
+                    ledger: effects.ledger.clone(),
                 });
                 Some(effects)
             }
@@ -151,6 +170,12 @@ impl Link {
         }
     }
 
+    /// Reads every row, and all of the ledger, as an operation of the history.
+    pub async fn read_everything(&self) -> Option<Effects> {
+        self.lock().seen.clear();
+        self.operate(Transaction::read_all()).await
+    }
+
     /// Reads every row without leaving a trace in the history.
     pub async fn peek(&self) -> Option<Effects> {
         let operation = self.recorder.new_operation();
@@ -164,6 +189,7 @@ impl Link {
     pub async fn transact(&self, operation: u64, transaction: Transaction) -> Outcome {
         let answer = {
             let mut state = self.lock();
+            let seen = state.seen.clone();
             let Some(connection) = state.connection.as_mut().filter(|c| c.ready) else {
                 return Outcome::Fail("the client is down".to_owned());
             };
@@ -175,6 +201,7 @@ impl Link {
             let _ = connection.to_client.send(ToClient::Transaction {
                 operation,
                 transaction,
+                seen,
             });
             answer
         };
@@ -258,6 +285,11 @@ impl Link {
                 });
             }
             FromClient::Ready { session, .. } => {
+                if state.session.as_ref() != Some(&session) {
+                    // Another database: nothing of it has been read.
+                    state.session = Some(session.clone());
+                    state.seen.clear();
+                }
                 let current = state.connection.as_mut();
                 if let Some(connection) = current.filter(|c| c.to_client.same_channel(to_client)) {
                     connection.ready = true;

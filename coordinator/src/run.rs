@@ -10,7 +10,7 @@ use squall_protocol::plan::Plan;
 use tokio_util::sync::CancellationToken;
 
 use crate::check;
-use crate::environment::{Environment, EnvironmentOptions, ServiceChoice};
+use crate::environment::{BackendChoice, Environment, EnvironmentOptions, ServiceChoice};
 use crate::exit::{Exit, Failure};
 use crate::fleet::Fleet;
 use crate::interruption;
@@ -30,6 +30,7 @@ pub struct RunOptions {
     pub headed: bool,
     pub database_url: Option<String>,
     pub service: ServiceChoice,
+    pub backend: BackendChoice,
     /// The command line that repeats the run.
     pub again: String,
 }
@@ -82,6 +83,7 @@ async fn stand(
         clients: plan.clients.clone(),
         database_url: options.database_url.clone(),
         service: options.service.clone(),
+        backend: options.backend.clone(),
         folder: folder.to_owned(),
     };
     eprintln!("starting PostgreSQL and the sync service");
@@ -156,7 +158,7 @@ fn header(plan: &Plan) -> Header {
 fn make_folder(output: &Path, plan: &Plan) -> std::io::Result<PathBuf> {
     let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let time = time.replace(':', "-");
-    let base = format!("{time}-mww-{}", plan.seed);
+    let base = format!("{time}-{}-{}", plan.options.workload.name(), plan.seed);
     std::fs::create_dir_all(output)?;
     // Two runs of one seed may begin in the same second.
     let mut name = base.clone();

@@ -63,7 +63,7 @@ pub async fn rage(
 
     recorder.record(Event::Phase(Phase::FinalRead));
     progress.phase("final reads");
-    final_reads(environment, fleet, recorder).await;
+    final_reads(plan, environment, fleet, recorder).await;
     recorder.record(Event::Phase(Phase::Complete));
     Ok(())
 }
@@ -97,10 +97,9 @@ async fn first_sync(fleet: &Fleet) -> Result<(), Failure> {
 }
 
 fn is_seeded(effects: Effects) -> bool {
-    effects
-        .reads
-        .iter()
-        .all(|&(_, value)| value == INITIAL_VALUE)
+    let mut rows = effects.reads.iter();
+    rows.all(|&(_, value)| value == INITIAL_VALUE)
+        && effects.ledger.is_none_or(|ledger| ledger.reads.is_empty())
 }
 
 /// Operations and faults by the plan. Returns when all faults have ended and no operation is open.
@@ -207,31 +206,43 @@ fn sees(rows: &Rows, expected: &Rows) -> bool {
 }
 
 /// Everyone's last read, PostgreSQL's rows, and the state of the database files.
-async fn final_reads(environment: &Environment, fleet: &Fleet, recorder: &Recorder) {
+async fn final_reads(plan: &Plan, environment: &Environment, fleet: &Fleet, recorder: &Recorder) {
     let reads = fleet.clients.iter().map(|client| async move {
-        let read = client.link.operate(Transaction::read_all()).await;
+        let read = client.link.read_everything().await;
         let error = read
             .is_none()
             .then(|| "the last read did not succeed".to_owned());
+        let (rows, ledger) = match read {
+            Some(effects) => (
+                Some(effects.reads),
+                effects.ledger.map(|ledger| ledger.reads),
+            ),
+            None => (None, None),
+        };
         recorder.record(Event::FinalRead {
             client: client.name().to_owned(),
-            rows: read.map(|effects| effects.reads),
+            rows,
+            ledger,
             error,
         });
     });
     futures_util::future::join_all(reads).await;
 
     let read = async {
-        let database = database::connect(environment.database_url())
+        let mut database = database::connect(environment.database_url())
             .await
             .map_err(|error| error.to_string())?;
-        database::read_all(&database).await
+        database::final_read(&mut database, plan.options.workload).await
     };
-    let (rows, error) = match read.await {
-        Ok(rows) => (Some(rows), None),
-        Err(error) => (None, Some(error)),
+    let (rows, ledger, error) = match read.await {
+        Ok((rows, ledger)) => (Some(rows), ledger, None),
+        Err(error) => (None, None, Some(error)),
     };
-    recorder.record(Event::FinalReadPostgres { rows, error });
+    recorder.record(Event::FinalReadPostgres {
+        rows,
+        ledger,
+        error,
+    });
 
     let checks = fleet
         .clients

@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::LedgerSeen;
 use crate::plan::{Uploader, Workload};
 use crate::transaction::{Outcome, Transaction};
 
@@ -40,6 +41,9 @@ pub enum ToClient {
     Transaction {
         operation: u64,
         transaction: Transaction,
+        /// The ledger's rows that need not be read again.
+        #[serde(default, skip_serializing_if = "LedgerSeen::is_empty")]
+        seen: LedgerSeen,
     },
     /// Connect to the service (a client does so by itself after `Configure`).
     Connect,

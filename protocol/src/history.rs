@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::ClientStatus;
 use crate::fault::Fault;
+use crate::ledger::{LedgerEffects, LedgerRead};
 use crate::plan::{ClientSpec, Workload};
 use crate::transaction::{Rows, Transaction};
 
@@ -81,6 +82,9 @@ pub enum Event {
         reads: Rows,
         /// Every row that was really written.
         writes: Rows,
+        /// What it did with the ledger, in the workload of that name.
+        #[serde(rename = "ledger-v1", default, skip_serializing_if = "Option::is_none")]
+        ledger: Option<LedgerEffects>,
     },
     /// The operation did not happen.
     Fail {
@@ -133,11 +137,17 @@ pub enum Event {
     FinalRead {
         client: String,
         rows: Option<Rows>,
+        /// The whole ledger, in the workload of that name.
+        #[serde(rename = "ledger-v1", default, skip_serializing_if = "Option::is_none")]
+        ledger: Option<LedgerRead>,
         error: Option<String>,
     },
     /// PostgreSQL's final read, by the coordinator itself.
     FinalReadPostgres {
         rows: Option<Rows>,
+        /// The whole ledger, in the workload of that name.
+        #[serde(rename = "ledger-v1", default, skip_serializing_if = "Option::is_none")]
+        ledger: Option<LedgerRead>,
         error: Option<String>,
     },
     /// What SQLite's `PRAGMA integrity_check` said of a client's database, `["ok"]` if intact.

@@ -2,7 +2,8 @@
 //!
 //! What is here: the values that cross a boundary between two parts of squall, as serde types: the
 //! [`plan`] of a run, the [`transaction`] that a client is told to do, the [`fault`]s, the
-//! [`control`] messages between coordinator and client, the [`backend`] API that clients upload to,
+//! [`control`] messages between coordinator and client, the [`backend`] API that clients upload to, the
+//! part of the [`ledger`] in what they read,
 //! the [`history`] of a run, and the [`verdict`] over it.
 //!
 //! What is deliberately not here: behaviour. No IO, no clocks, no randomness; a newcomer can read
@@ -12,6 +13,7 @@ pub mod backend;
 pub mod control;
 pub mod fault;
 pub mod history;
+pub mod ledger;
 pub mod plan;
 pub mod transaction;
 pub mod verdict;

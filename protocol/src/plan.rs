@@ -18,6 +18,18 @@ pub const PLAN_VERSION: u32 = 1;
 pub enum Workload {
     /// Maximum write wins: rows `mww(id, k unique, v)`, merged by `GREATEST(v)`.
     Mww,
+    /// As `mww`, and every transaction that writes inserts one row `ledger(id, client, seq, writes)`.
+    Ledger,
+}
+
+impl Workload {
+    /// The workload's name, as on the command line and in every file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Workload::Mww => "mww",
+            Workload::Ledger => "ledger",
+        }
+    }
 }
 
 /// The kinds of clients.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::LedgerEffects;
+
 /// A row's key. The workload's rows are `0..keys`.
 pub type Key = u32;
 
@@ -11,8 +13,9 @@ pub type Value = i64;
 /// What every row holds before anyone wrote to it.
 pub const INITIAL_VALUE: Value = -1;
 
-/// One transaction of the workload `mww` (maximum write wins): read every row, then write one value
-/// to some of them, in one SQLite or PostgreSQL transaction.
+/// One transaction of the workloads `mww` (maximum write wins) and `ledger`: read every row, then
+/// write one value to some of them, in one SQLite or PostgreSQL transaction. In `ledger` it reads what
+/// is new in the ledger too, and a transaction that writes inserts one row there.
 ///
 /// A key whose row already holds a higher value in that very transaction is not written: a write
 /// that the merge rule would discard is never made (the rule of the seed suite, see
@@ -50,6 +53,9 @@ pub struct Effects {
     pub reads: Rows,
     /// Every row that was really written, in key order.
     pub writes: Rows,
+    /// What it did with the ledger, in the workload of that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerEffects>,
 }
 
 /// How a transaction ended, as far as its client knows.

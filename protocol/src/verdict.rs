@@ -49,10 +49,20 @@ pub enum Property {
     RecoveredInTime,
     /// Every database passed SQLite's integrity check and kept its identity.
     StorageIntact,
+    /// A transaction's row in the ledger is seen together with what it wrote in `mww`, or neither.
+    AtomicTransactions,
+    /// Of every client the ledger shows its transactions 1, 2, … n without a gap, in that order.
+    GaplessPrefix,
+    /// No transaction is in the ledger twice.
+    NoDuplicateTransaction,
+    /// Every row of the ledger was written by a transaction that did not fail, just so.
+    NoThinAirTransaction,
+    /// Every acknowledged transaction is in every final read.
+    Durability,
 }
 
 impl Property {
-    /// Every property, in the order in which they are reported.
+    /// The properties that every workload is judged by, in the order in which they are reported.
     pub const ALL: [Property; 10] = [
         Property::ReadYourWrites,
         Property::MonotonicReads,
@@ -64,6 +74,15 @@ impl Property {
         Property::StorageIntact,
         Property::QueueDrained,
         Property::RecoveredInTime,
+    ];
+
+    /// The properties that only the workload `ledger` is judged by, reported after [`Property::ALL`].
+    pub const LEDGER: [Property; 5] = [
+        Property::AtomicTransactions,
+        Property::GaplessPrefix,
+        Property::NoDuplicateTransaction,
+        Property::NoThinAirTransaction,
+        Property::Durability,
     ];
 
     /// The property's name, as in every file.
@@ -79,6 +98,11 @@ impl Property {
             Property::QueueDrained => "queue-drained",
             Property::RecoveredInTime => "recovered-in-time",
             Property::StorageIntact => "storage-intact",
+            Property::AtomicTransactions => "atomic-transactions",
+            Property::GaplessPrefix => "gapless-prefix",
+            Property::NoDuplicateTransaction => "no-duplicate-transaction",
+            Property::NoThinAirTransaction => "no-thin-air-transaction",
+            Property::Durability => "durability",
         }
     }
 
@@ -161,7 +185,7 @@ pub struct Verdict {
     /// [`VERDICT_VERSION`].
     pub squall_verdict: u32,
     pub judgement: Judgement,
-    /// In the order of [`Property::ALL`].
+    /// In the order of [`Property::ALL`], then those of the workload.
     pub properties: Vec<PropertyVerdict>,
     /// What happened, in numbers.
     pub counts: Counts,

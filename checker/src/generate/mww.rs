@@ -245,6 +245,7 @@ impl<'c> Simulation<'c> {
             self.record(Event::FinalRead {
                 client: client.clone(),
                 rows: Some(rows),
+                ledger: None,
                 error: None,
             });
             if self.replicas[replica].kind.syncs() {
@@ -256,6 +257,7 @@ impl<'c> Simulation<'c> {
         }
         self.record(Event::FinalReadPostgres {
             rows: Some((0..).zip(self.server.iter().copied()).collect()),
+            ledger: None,
             error: None,
         });
         self.time += self.header.recovery_deadline_ms * 1000;
@@ -337,6 +339,7 @@ impl<'c> Simulation<'c> {
                 operation,
                 reads,
                 writes,
+                ledger: None,
             }
         });
     }

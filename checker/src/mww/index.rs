@@ -284,6 +284,7 @@ impl<'h> Index<'h> {
                     client,
                     rows,
                     error,
+                    ..
                 } => {
                     let client = self.client(&mut names, client);
                     let session = self.clients[client].session;
@@ -293,7 +294,7 @@ impl<'h> Index<'h> {
                         self.sessions[session].final_read = Some(read);
                     }
                 }
-                Event::FinalReadPostgres { rows, error } => {
+                Event::FinalReadPostgres { rows, error, .. } => {
                     self.postgres_read_error = error.as_deref();
                     if let Some(rows) = rows {
                         let session = self.sessions.len();

@@ -137,13 +137,18 @@ fn last_writes(index: &Index) -> Vec<usize> {
         if let Outcome::Ok {
             completed, writes, ..
         } = operation.outcome
-            && !writes.is_empty()
+            && (!writes.is_empty() || inserted(&index.records[completed].event))
             && let Some(client) = index.sessions[operation.session].client
         {
             last[client] = last[client].max(completed);
         }
     }
     last
+}
+
+/// Whether the operation inserted a row in the ledger, which is uploaded even when nothing else is.
+fn inserted(event: &Event) -> bool {
+    matches!(event, Event::Ok { ledger: Some(ledger), .. } if ledger.seq.is_some())
 }
 
 fn recovered_in_time(index: &Index, allowance: &Allowance, recovery: &mut Recovery) {

@@ -94,6 +94,7 @@ impl Story {
             operation,
             reads,
             writes,
+            ledger: None,
         });
     }
 
@@ -163,6 +164,7 @@ impl Story {
         self.record(Event::FinalRead {
             client: client.to_owned(),
             rows: Some(rows(values)),
+            ledger: None,
             error: None,
         });
     }
@@ -170,6 +172,7 @@ impl Story {
     pub fn postgres(&mut self, values: &[Value]) {
         self.record(Event::FinalReadPostgres {
             rows: Some(rows(values)),
+            ledger: None,
             error: None,
         });
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use squall_client_core::agent::{AgentEnd, run_agent};
 use squall_protocol::control::{FromClient, ToClient};
+use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::transaction::{Outcome, Transaction};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
@@ -69,6 +70,7 @@ impl Control {
         self.tell(ToClient::Transaction {
             operation,
             transaction,
+            seen: LedgerSeen::new(),
         });
         self.find("the outcome", |message| match message {
             FromClient::Completed {

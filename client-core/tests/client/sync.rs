@@ -23,7 +23,8 @@ fn a_write_goes_up_and_comes_back_acknowledged() {
             effects,
             Effects {
                 reads: initial(),
-                writes: vec![(1, 7), (3, 7)]
+                writes: vec![(1, 7), (3, 7)],
+                ledger: None,
             }
         );
         assert_eq!(running.client.status().queue, 2);

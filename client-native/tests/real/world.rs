@@ -16,6 +16,7 @@ use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use squall_protocol::backend::{Credentials, CrudValue, Upload, UploadAnswer};
 use squall_protocol::control::{ClientConfig, FromClient, ToClient};
+use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::plan::{Uploader, Workload};
 use squall_protocol::transaction::{Outcome, Rows, Transaction};
 use squall_throwaway_postgres::{Cluster, Options};
@@ -267,6 +268,7 @@ impl Client {
         self.tell(ToClient::Transaction {
             operation,
             transaction,
+            seen: LedgerSeen::new(),
         });
         operation
     }

@@ -1,0 +1,110 @@
+//! What the workload `ledger` adds to an operation and to a final read. How it is made and merged is
+//! in the crate `squall-workloads`, what it proves in `docs/workloads.md`.
+//!
+//! In a history these parts stand under the name `ledger-v1`, which carries the version of their
+//! form. Rows are written as arrays, as there are many of them, and their texts are recorded
+//! as they were read: whether they make sense is for the checker to say.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// For each client (by name) the highest sequence number of its rows that a session's history holds.
+/// A client that is not there has none: all its rows are to be read.
+pub type LedgerSeen = BTreeMap<String, i64>;
+
+/// What a transaction that committed did with the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEffects {
+    /// What it read, before its own insert.
+    pub reads: LedgerRead,
+    /// The sequence number of the row that it inserted; none for a transaction that only reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<i64>,
+}
+
+/// The ledger as one transaction read it: every client that has rows there, ordered by name.
+pub type LedgerRead = Vec<ClientLedger>;
+
+/// One client's rows as one transaction read them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientLedger {
+    /// The client that the rows name.
+    pub client: String,
+    /// How many rows it has in all.
+    pub count: i64,
+    /// Their highest sequence number.
+    pub highest: i64,
+    /// The rows that had not been seen ([`LedgerSeen`]), ordered by sequence number; in PostgreSQL's
+    /// final read in the order in which PostgreSQL inserted them. Without a [`LedgerSeen`], all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<LedgerRow>,
+}
+
+/// A row of the ledger, without the client that it names; in a history `[seq, id, writes]`, followed
+/// by `copies` if there is not exactly one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "RowAsArray", into = "RowAsArray")]
+pub struct LedgerRow {
+    /// The position of the transaction among its client's, from 1.
+    pub seq: i64,
+    /// The row's id: the transaction's value, in decimal digits.
+    pub id: String,
+    /// The keys that the transaction wrote in `mww`, as a JSON array in ascending order.
+    pub writes: String,
+    /// How often the row was inserted at the backend; 1 while it is only in the local database.
+    pub copies: i64,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum RowAsArray {
+    Once(i64, String, String),
+    Counted(i64, String, String, i64),
+}
+
+impl From<RowAsArray> for LedgerRow {
+    fn from(row: RowAsArray) -> Self {
+        let (seq, id, writes, copies) = match row {
+            RowAsArray::Once(seq, id, writes) => (seq, id, writes, 1),
+            RowAsArray::Counted(seq, id, writes, copies) => (seq, id, writes, copies),
+        };
+        LedgerRow {
+            seq,
+            id,
+            writes,
+            copies,
+        }
+    }
+}
+
+impl From<LedgerRow> for RowAsArray {
+    fn from(row: LedgerRow) -> Self {
+        match row.copies {
+            1 => RowAsArray::Once(row.seq, row.id, row.writes),
+            copies => RowAsArray::Counted(row.seq, row.id, row.writes, copies),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_short_arrays() {
+        let row = |copies| LedgerRow {
+            seq: 3,
+            id: "41".to_owned(),
+            writes: "[2,7]".to_owned(),
+            copies,
+        };
+        for (row, text) in [
+            (row(1), r#"[3,"41","[2,7]"]"#),
+            (row(2), r#"[3,"41","[2,7]",2]"#),
+        ] {
+            assert_eq!(serde_json::to_string(&row).unwrap(), text);
+            assert_eq!(serde_json::from_str::<LedgerRow>(text).unwrap(), row);
+        }
+    }
+}
