@@ -14,7 +14,7 @@ pub mod plume;
 use std::collections::HashMap;
 use std::io::Read;
 
-use crate::registers::{BuildError, Builder, Registers};
+use crate::registers::{BuildError, Registers};
 use edn::Value;
 
 /// Why something could not be read as a history.
@@ -130,7 +130,8 @@ struct Names {
 const FIRST_NAME: u64 = 1 << 62;
 
 impl Names {
-    fn key(&mut self, key: &Value, builder: &mut Builder) -> u64 {
+    /// The number of a key; the name of a new one is told to `name_key`.
+    fn key(&mut self, key: &Value, name_key: impl FnOnce(u64, String)) -> u64 {
         let name = match key {
             Value::Integer(number) if (0..FIRST_NAME as i64).contains(number) => {
                 return *number as u64;
@@ -140,7 +141,7 @@ impl Names {
         };
         let next = FIRST_NAME + self.known.len() as u64;
         *self.known.entry(name).or_insert_with_key(|name| {
-            builder.name_key(next, name.clone());
+            name_key(next, name.clone());
             next
         })
     }

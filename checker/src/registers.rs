@@ -45,6 +45,7 @@ mod build;
 mod causal;
 mod causal_per_key;
 mod clocks;
+mod lists;
 mod order;
 mod read_atomic;
 mod read_committed;
@@ -52,6 +53,7 @@ mod report;
 mod search;
 
 pub use build::{BuildError, Builder, Outcome};
+pub use lists::ListBuilder;
 pub use report::{Anomaly, AnomalyKind, Edge, EdgeKind, Report, TransactionName};
 
 use serde::{Deserialize, Serialize};
@@ -153,6 +155,10 @@ pub struct Registers {
     anomalies: report::Anomalies,
     /// The versions that were read and written, if values are versions.
     versions: Option<Versions>,
+    /// The version order as far as it is known: of two writers of the key, the first commits first.
+    known: Vec<(order::Derived, u32)>,
+    /// Whether these are lists, whose versions are ordered except for those that nobody has read.
+    lists: bool,
     /// Reads and writes that were given.
     operations: u64,
 }
@@ -226,6 +232,46 @@ impl Registers {
             anomalies.add_cycle(self, &cycle);
         }
         Report::new(model, self, anomalies)
+    }
+
+    /// Adds the known orders of keys, given as writers before assembly, with their nodes now.
+    fn add_orders(&mut self, orders: Vec<(u32, Vec<Node>)>, nodes: &[Node]) {
+        self.lists = !orders.is_empty();
+        let mut last: Vec<Option<Node>> = vec![None; self.key_count];
+        let mut observed: std::collections::HashSet<(u32, Node)> = Default::default();
+        for (key, writers) in orders {
+            let writers = writers.into_iter().map(|writer| nodes[writer as usize]);
+            for to in writers.filter(|node| *node != NONE) {
+                let before = last[key as usize].replace(to);
+                observed.insert((key, to));
+                if let Some(from) = before.filter(|from| *from != to) {
+                    self.known.push((order::Derived { from, to }, key));
+                }
+            }
+        }
+        // What nobody has read comes after all that was read.
+        for to in self.nodes() {
+            for key in self.write_starts[to as usize]..self.write_starts[to as usize + 1] {
+                let key = self.writes[key as usize];
+                if let Some(from) = last[key as usize]
+                    && !observed.contains(&(key, to))
+                {
+                    self.known.push((order::Derived { from, to }, key));
+                }
+            }
+        }
+    }
+
+    /// The edges of the known version order.
+    fn known_edges(&self) -> Vec<order::Derived> {
+        self.known.iter().map(|(edge, _)| *edge).collect()
+    }
+
+    /// Why an edge is there, if it is of the known version order.
+    fn known_reason(&self, edge: order::Derived) -> Option<order::Constraint> {
+        let mut known = self.known.iter();
+        let (_, key) = known.find(|(known, _)| *known == edge)?;
+        Some(order::Constraint::VersionOrder(*key))
     }
 
     /// How a key is called in explanations.

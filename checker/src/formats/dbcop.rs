@@ -143,7 +143,7 @@ fn event(
         Ok(number) => Value::Integer(number),
         Err(_) => Value::Text(name),
     };
-    let key = names.key(&key, builder);
+    let key = names.key(&key, |key, name| builder.name_key(key, name));
     if cursor.take(b':') {
         cursor.expect(b'=', "=, as in x:=1")?;
         let value = cursor.number()?;

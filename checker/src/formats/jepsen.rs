@@ -1,9 +1,10 @@
-//! Histories of Jepsen and Elle, as EDN or JSON: transactions over registers.
+//! Histories of Jepsen and Elle, as EDN or JSON: transactions over registers or over lists.
 //!
 //! A history is a sequence of maps, or one vector of them. Each tells of an operation that a process
 //! invoked (`:type :invoke`) or completed (`:ok`, `:fail`, `:info`); its `:value` is a list of
-//! `[:r key value]` and `[:w key value]`. A process is a session. What has no completion, or is
-//! completed by `:info`, may have happened. `nil` is the initial value.
+//! `[:r key value]` and `[:w key value]`, or, over lists, `[:r key [element …]]` and
+//! `[:append key element]`. A process is a session. What has no completion, or is completed by
+//! `:info`, may have happened. `nil` is the initial value, and the empty list.
 //!
 //! Of the workload of jepsen-powersync, `[:readAll nil {key value …}]` and `[:writeSome nil {…}]` are
 //! read too; there -1 is the initial value.
@@ -14,7 +15,7 @@ use std::io::Read;
 use super::edn::{self, Value};
 use super::lines::Cursor;
 use super::{FormatError, Names};
-use crate::registers::{Builder, Outcome, Registers};
+use crate::registers::{Builder, ListBuilder, Outcome, Registers};
 
 /// Reads a history; `values_are_versions` as for
 /// [`Builder::values_are_versions`](crate::registers::Builder::values_are_versions).
@@ -23,172 +24,228 @@ pub fn read(mut reader: impl Read, values_are_versions: bool) -> Result<Register
     let mut text = Vec::new();
     reader.read_to_end(&mut text)?;
     let mut cursor = Cursor::new(&text, 1);
-    let mut parser = Parser::new(values_are_versions);
+    let mut history = Transactions::default();
     while let Some(value) = edn::next(&mut cursor)? {
-        match &value {
+        match value {
             Value::List(operations) => {
-                for operation in operations {
-                    parser.operation(operation, &cursor)?;
+                for operation in &operations {
+                    history.operation(operation, &cursor)?;
                 }
             }
-            operation => parser.operation(operation, &cursor)?,
+            operation => history.operation(&operation, &cursor)?,
         }
     }
-    Ok(parser.finish()?)
+    let transactions = history.finish();
+    let of_lists = |transaction: &Transaction| {
+        let operations = transaction.value.as_list().unwrap_or_default();
+        operations
+            .iter()
+            .any(|operation| match operation.as_list() {
+                Some([kind, _, value]) => {
+                    kind.as_text() == Some("append") || matches!(value, Value::List(_))
+                }
+                _ => false,
+            })
+    };
+    if transactions.iter().any(of_lists) {
+        lists(&transactions)
+    } else {
+        registers(&transactions, values_are_versions)
+    }
 }
 
-struct Parser {
-    builder: Builder,
-    names: Names,
-    /// What each process has invoked and not completed.
-    open: HashMap<u64, Value>,
+/// A transaction as it was recorded.
+struct Transaction<'t> {
+    session: u64,
     label: u64,
+    outcome: Outcome,
+    value: Value,
+    /// The end of its record.
+    end: Cursor<'t>,
 }
 
-impl Parser {
-    fn new(values_are_versions: bool) -> Self {
-        let mut builder = Builder::new(None);
-        if values_are_versions {
-            builder.values_are_versions();
-        }
-        Parser {
-            builder,
-            names: Names::default(),
-            open: HashMap::new(),
-            label: 0,
-        }
-    }
+/// Puts invocations and completions together.
+#[derive(Default)]
+struct Transactions<'t> {
+    transactions: Vec<Transaction<'t>>,
+    /// What each process has invoked and not completed.
+    open: HashMap<u64, Transaction<'t>>,
+    count: u64,
+}
 
-    fn operation(&mut self, operation: &Value, cursor: &Cursor) -> Result<(), FormatError> {
+impl<'t> Transactions<'t> {
+    fn operation(&mut self, operation: &Value, cursor: &Cursor<'t>) -> Result<(), FormatError> {
         const TYPE: &str = "an operation with :type :invoke, :ok, :fail or :info";
         const PROCESS: &str = "an operation with a :process";
         let kind = operation.get("type").and_then(Value::as_text);
         let kind = kind.ok_or_else(|| cursor.malformed(TYPE))?;
-        let process = operation
-            .get("process")
-            .ok_or_else(|| cursor.malformed(PROCESS))?;
+        let process = operation.get("process");
+        let process = process.ok_or_else(|| cursor.malformed(PROCESS))?;
         // The nemesis is a process too, with a name; its operations are not transactions.
         let Value::Integer(process) = process else {
             return Ok(());
         };
         let session = *process as u64;
-        let value = operation.get("value").cloned().unwrap_or(Value::Nil);
         let label = match operation.get("index") {
             Some(Value::Integer(index)) => *index as u64,
-            _ => self.label,
+            _ => self.count,
         };
-        self.label += 1;
+        self.count += 1;
+        let outcome = match kind {
+            "invoke" | "info" => Outcome::Unknown,
+            "ok" => Outcome::Committed,
+            "fail" => Outcome::Aborted,
+            _ => return Err(cursor.malformed(TYPE)),
+        };
+        let transaction = Transaction {
+            session,
+            label,
+            outcome,
+            value: operation.get("value").cloned().unwrap_or(Value::Nil),
+            end: cursor.clone(),
+        };
         match kind {
             "invoke" => {
-                self.open.insert(session, value);
+                self.open.insert(session, transaction);
             }
             "ok" => {
                 self.open.remove(&session);
-                self.transaction(session, label, Outcome::Committed, &value, cursor)?;
+                self.transactions.push(transaction);
             }
-            "fail" | "info" => {
-                let outcome = match kind {
-                    "fail" => Outcome::Aborted,
-                    _ => Outcome::Unknown,
-                };
-                let value = self.open.remove(&session).unwrap_or(value);
-                self.transaction(session, label, outcome, &value, cursor)?;
-            }
-            _ => return Err(cursor.malformed(TYPE)),
-        }
-        Ok(())
-    }
-
-    fn transaction(
-        &mut self,
-        session: u64,
-        label: u64,
-        outcome: Outcome,
-        value: &Value,
-        cursor: &Cursor,
-    ) -> Result<(), FormatError> {
-        const OPERATIONS: &str =
-            "a :value that is a list of operations such as [:r 1 7] or [:w 1 7]";
-        let malformed = || cursor.malformed(OPERATIONS);
-        let operations = match value {
-            Value::Nil => &[][..],
-            value => value.as_list().ok_or_else(malformed)?,
-        };
-        let transaction = self.builder.transaction(session, Some(label), outcome);
-        for operation in operations {
-            let [kind, key, value] = operation.as_list().ok_or_else(malformed)? else {
-                return Err(malformed());
-            };
-            match (kind.as_text(), value) {
-                (Some("r"), value) => self.read(transaction, key, value, cursor)?,
-                (Some("w"), value) => self.write(transaction, key, value, cursor)?,
-                (Some("readAll"), Value::Map(rows)) => {
-                    for (key, value) in rows {
-                        match value {
-                            Value::Integer(-1) => {
-                                self.read(transaction, key, &Value::Nil, cursor)?
-                            }
-                            value => self.read(transaction, key, value, cursor)?,
-                        }
-                    }
-                }
-                (Some("writeSome"), Value::Map(rows)) => {
-                    for (key, value) in rows {
-                        self.write(transaction, key, value, cursor)?;
-                    }
-                }
-                _ => return Err(malformed()),
+            _ => {
+                // The invocation says what was tried.
+                let invoked = self.open.remove(&session);
+                let tried = invoked.map(|invoked| invoked.value);
+                self.transactions.push(Transaction {
+                    value: tried.unwrap_or_else(|| transaction.value.clone()),
+                    ..transaction
+                });
             }
         }
         Ok(())
     }
 
-    fn read(
-        &mut self,
-        transaction: u32,
-        key: &Value,
-        value: &Value,
-        cursor: &Cursor,
-    ) -> Result<(), FormatError> {
-        let key = self.names.key(key, &mut self.builder);
-        match value {
-            Value::Nil => self.builder.read_initial(transaction, key),
-            value => self.builder.read(transaction, key, number(value, cursor)?),
-        }
-        Ok(())
-    }
-
-    fn write(
-        &mut self,
-        transaction: u32,
-        key: &Value,
-        value: &Value,
-        cursor: &Cursor,
-    ) -> Result<(), FormatError> {
-        let key = self.names.key(key, &mut self.builder);
-        self.builder.write(transaction, key, number(value, cursor)?);
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Registers, crate::registers::BuildError> {
-        // What never completed may have happened. In a fixed order, for the same verdict every time.
-        let mut open: Vec<(u64, Value)> = self.open.drain().collect();
-        open.sort_by_key(|(session, _)| *session);
-        let nowhere = Cursor::new(&[], 1);
-        for (session, value) in open {
-            let label = self.label;
-            self.label += 1;
-            // A malformed invocation without completion proves nothing either way.
-            let _ = self.transaction(session, label, Outcome::Unknown, &value, &nowhere);
-        }
-        self.builder.finish()
+    /// What never completed may have happened. In a fixed order, for the same verdict every time.
+    fn finish(mut self) -> Vec<Transaction<'t>> {
+        let mut open: Vec<Transaction> = self.open.into_values().collect();
+        open.sort_by_key(|transaction| transaction.session);
+        self.transactions.extend(open);
+        self.transactions
     }
 }
 
-/// Values are numbers; negative ones come after all others, which is fine where only equality counts.
-fn number(value: &Value, cursor: &Cursor) -> Result<u64, FormatError> {
-    match value {
-        Value::Integer(number) => Ok(*number as u64),
-        _ => Err(cursor.malformed("a value that is an integer (lists are not registers)")),
+const OPERATIONS: &str = "a :value that is a list of operations such as [:r 1 7] and [:w 1 7], or \
+                          [:r 1 [5 7]] and [:append 1 7]";
+
+impl Transaction<'_> {
+    /// The operations: kind, key and value.
+    fn operations(&self) -> Result<Vec<(&str, &Value, &Value)>, FormatError> {
+        let operations = match &self.value {
+            Value::Nil => &[][..],
+            value => value.as_list().ok_or_else(|| self.malformed())?,
+        };
+        operations
+            .iter()
+            .map(|operation| match operation.as_list() {
+                Some([kind, key, value]) => match kind.as_text() {
+                    Some(kind) => Ok((kind, key, value)),
+                    None => Err(self.malformed()),
+                },
+                _ => Err(self.malformed()),
+            })
+            .collect()
     }
+
+    fn malformed(&self) -> FormatError {
+        self.end.malformed(OPERATIONS)
+    }
+
+    fn number(&self, value: &Value) -> Result<u64, FormatError> {
+        match value {
+            // Only equality counts, and, for versions, the order of those that are not negative.
+            Value::Integer(number) => Ok(*number as u64),
+            _ => Err(self.malformed()),
+        }
+    }
+}
+
+fn registers(
+    transactions: &[Transaction],
+    values_are_versions: bool,
+) -> Result<Registers, FormatError> {
+    let mut builder = Builder::new(None);
+    let mut names = Names::default();
+    if values_are_versions {
+        builder.values_are_versions();
+    }
+    for transaction in transactions {
+        let Transaction {
+            session,
+            label,
+            outcome,
+            ..
+        } = *transaction;
+        let number = builder.transaction(session, Some(label), outcome);
+        for (kind, key, value) in transaction.operations()? {
+            let none = Value::Nil;
+            let rows: Vec<(bool, &Value, &Value)> = match (kind, value) {
+                ("r", value) => vec![(false, key, value)],
+                ("w", value) => vec![(true, key, value)],
+                ("readAll", Value::Map(rows)) => rows
+                    .iter()
+                    .map(|(key, value)| match value {
+                        Value::Integer(-1) => (false, key, &none),
+                        value => (false, key, value),
+                    })
+                    .collect(),
+                ("writeSome", Value::Map(rows)) => {
+                    rows.iter().map(|(key, value)| (true, key, value)).collect()
+                }
+                // What was to be read is not known before.
+                ("readAll" | "writeSome", Value::Nil) => Vec::new(),
+                _ => return Err(transaction.malformed()),
+            };
+            for (write, key, value) in rows {
+                let key = names.key(key, |key, name| builder.name_key(key, name));
+                match value {
+                    _ if write => builder.write(number, key, transaction.number(value)?),
+                    Value::Nil => builder.read_initial(number, key),
+                    value => builder.read(number, key, transaction.number(value)?),
+                }
+            }
+        }
+    }
+    Ok(builder.finish()?)
+}
+
+fn lists(transactions: &[Transaction]) -> Result<Registers, FormatError> {
+    let mut builder = ListBuilder::default();
+    let mut names = Names::default();
+    for transaction in transactions {
+        let Transaction {
+            session,
+            label,
+            outcome,
+            ..
+        } = *transaction;
+        let number = builder.transaction(session, Some(label), outcome);
+        for (kind, key, value) in transaction.operations()? {
+            let key = names.key(key, |key, name| builder.name_key(key, name));
+            match (kind, value) {
+                ("append", element) => {
+                    builder.append(number, key, transaction.number(element)?);
+                }
+                ("r", Value::Nil) => builder.read(number, key, &[]),
+                ("r", Value::List(elements)) => {
+                    let elements: Result<Vec<u64>, _> = elements
+                        .iter()
+                        .map(|element| transaction.number(element))
+                        .collect();
+                    builder.read(number, key, &elements?);
+                }
+                _ => return Err(transaction.malformed()),
+            }
+        }
+    }
+    Ok(builder.finish()?)
 }

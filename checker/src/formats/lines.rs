@@ -47,6 +47,7 @@ pub(super) fn for_each_piece(
 }
 
 /// A place in a piece of text.
+#[derive(Clone)]
 pub(super) struct Cursor<'t> {
     text: &'t [u8],
     at: usize,

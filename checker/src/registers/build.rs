@@ -3,6 +3,7 @@
 //! Linear in the number of operations. Operations may come in any interleaving of the transactions,
 //! but in program order within a transaction, and transactions in session order within a session.
 
+use super::lists::{Order, Wrong};
 use super::report::{Anomalies, AnomalyKind, KeyLabels, TransactionName};
 use super::{INITIAL, NONE, Node, Read, Registers, Versions};
 
@@ -44,7 +45,9 @@ struct Operation {
 
 const WRITE: u32 = 1 << 31;
 const READS_INITIAL: u32 = 1 << 30;
-const KEY: u32 = READS_INITIAL - 1;
+/// Reads what others wrote, even after an own write.
+const OF_OTHERS: u32 = 1 << 29;
+const KEY: u32 = OF_OTHERS - 1;
 
 impl Operation {
     fn key(self) -> u32 {
@@ -143,6 +146,12 @@ impl Builder {
         self.operation(transaction, key, WRITE, value);
     }
 
+    /// A read that returned what another transaction wrote, even after an own write: part of a list.
+    pub(super) fn read_of_others(&mut self, transaction: u32, key: u64, value: Option<u64>) {
+        let kind = OF_OTHERS | if value.is_none() { READS_INITIAL } else { 0 };
+        self.operation(transaction, key, kind, value.unwrap_or(0));
+    }
+
     fn operation(&mut self, transaction: u32, key: u64, kind: u32, value: u64) {
         let key = self.keys.number(key);
         if self.operations.len() >= MAX_OPERATIONS || key > KEY {
@@ -157,7 +166,16 @@ impl Builder {
     }
 
     /// Makes the history.
-    pub fn finish(mut self) -> Result<Registers, BuildError> {
+    pub fn finish(self) -> Result<Registers, BuildError> {
+        self.finish_lists(Vec::new(), Vec::new())
+    }
+
+    /// Makes a history in which the order of some versions is known, and some things are wrong already.
+    pub(super) fn finish_lists(
+        mut self,
+        orders: Vec<Order>,
+        wrong: Vec<Wrong>,
+    ) -> Result<Registers, BuildError> {
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -183,6 +201,7 @@ impl Builder {
             }
         }
         read_starts.push(reads.len() as u32);
+        let orders = resolver.orders(&orders, &wrong);
         let Resolver {
             observed,
             anomalies,
@@ -194,7 +213,11 @@ impl Builder {
             of_reads: versions,
             of_writes: Vec::new(),
         });
-        self.assemble(&starts, read_starts, reads, &observed, anomalies, versions)
+        let nodes = self.nodes(&observed);
+        let mut registers =
+            self.assemble(&starts, read_starts, reads, &nodes, anomalies, versions)?;
+        registers.add_orders(orders, &nodes);
+        Ok(registers)
     }
 
     /// Brings the operations of each transaction together.
@@ -245,27 +268,35 @@ impl Builder {
         Ok(written)
     }
 
+    /// The index of every transaction, [`NONE`] for what was aborted or never observed.
+    fn nodes(&self, observed: &[bool]) -> Vec<Node> {
+        let mut count = 0;
+        let transactions = self.transactions.iter().zip(observed);
+        transactions
+            .map(|(transaction, observed)| {
+                let exists = match transaction.outcome {
+                    Outcome::Committed => true,
+                    Outcome::Aborted => false,
+                    Outcome::Unknown => *observed,
+                };
+                let node = if exists { count } else { NONE };
+                count += Node::from(exists);
+                node
+            })
+            .collect()
+    }
+
     /// Leaves out what was aborted or never observed, and puts everything together.
     fn assemble(
         self,
         starts: &[u32],
         read_starts: Vec<u32>,
         mut reads: Vec<Read>,
-        observed: &[bool],
+        nodes: &[Node],
         mut anomalies: Anomalies,
         mut versions: Option<Versions>,
     ) -> Result<Registers, BuildError> {
-        let exists = |at: usize| match self.transactions[at].outcome {
-            Outcome::Committed => true,
-            Outcome::Aborted => false,
-            Outcome::Unknown => observed[at],
-        };
-        let mut nodes = Vec::with_capacity(self.transactions.len());
-        let mut count = 0;
-        for at in 0..self.transactions.len() {
-            nodes.push(if exists(at) { count } else { NONE });
-            count += Node::from(exists(at));
-        }
+        let count = nodes.iter().filter(|node| **node != NONE).count() as Node;
         let mut registers = Registers {
             places: Vec::with_capacity(count as usize),
             previous: Vec::with_capacity(count as usize),
@@ -280,6 +311,8 @@ impl Builder {
             key_labels: self.key_labels,
             anomalies: Anomalies::default(),
             versions: None,
+            known: Vec::new(),
+            lists: false,
             operations: self.operations.len() as u64,
         };
         // The last transaction of each session, and how many there are.
@@ -383,7 +416,10 @@ impl Resolver<'_> {
                 own.set(key, operation.value);
                 continue;
             }
-            if let Some(value) = own.get(key) {
+            let of_others = operation.key_and_kind & OF_OTHERS != 0;
+            if let Some(value) = own.get(key)
+                && !of_others
+            {
                 if operation.reads_initial() || operation.value != value {
                     self.wrong(AnomalyKind::NotOwnWrite, transaction, *operation, None);
                 }
@@ -440,6 +476,51 @@ impl Resolver<'_> {
                     .push(if initial { 0 } else { version(operation.value) });
             }
         }
+    }
+
+    /// Looks up who wrote the elements of lists: for each key its number and its writers in their order.
+    fn orders(&mut self, orders: &[Order], wrong: &[Wrong]) -> Vec<(u32, Vec<Node>)> {
+        for wrong in wrong {
+            self.wrong_element(wrong.kind, wrong.reader, wrong.key, wrong.element);
+        }
+        let mut known = Vec::new();
+        for order in orders {
+            let Some(key) = self.builder.keys.get(order.key) else {
+                continue;
+            };
+            // The last element is a matter of the reads.
+            for element in order.elements.iter().rev().skip(1).rev() {
+                match self.written.find(key, *element) {
+                    None => {
+                        let kind = AnomalyKind::ThinAirRead;
+                        self.wrong_element(kind, order.reader, order.key, Some(*element));
+                    }
+                    Some((writer, _)) => {
+                        let outcome = self.builder.transactions[writer as usize].outcome;
+                        if outcome == Outcome::Aborted {
+                            let kind = AnomalyKind::AbortedRead;
+                            self.wrong_element(kind, order.reader, order.key, Some(*element));
+                        }
+                        self.observed[writer as usize] = true;
+                    }
+                }
+            }
+            let find = |element| self.written.find(key, element).map(|(writer, _)| writer);
+            let (writers, torn) = order.writers(find);
+            if torn.is_some() {
+                let kind = AnomalyKind::IntermediateRead;
+                self.wrong_element(kind, order.reader, order.key, torn);
+            }
+            known.push((key, writers));
+        }
+        known
+    }
+
+    fn wrong_element(&mut self, kind: AnomalyKind, reader: u32, key: u64, element: Option<u64>) {
+        let builder = self.builder;
+        let reader = builder.transactions[reader as usize].name;
+        let key = || builder.key_labels.of(key);
+        self.anomalies.add_read(kind, reader, key, element, None);
     }
 
     fn wrong(
@@ -604,6 +685,16 @@ impl Numbers {
             self.names.push(name);
         }
         number
+    }
+
+    /// The number of a name that has one.
+    fn get(&self, name: u64) -> Option<u32> {
+        let number = if name < SMALL {
+            self.small.get(name as usize).copied().unwrap_or(NONE)
+        } else {
+            self.large.get(&name).copied().unwrap_or(NONE)
+        };
+        (number != NONE).then_some(number)
     }
 
     fn len(&self) -> usize {

@@ -38,12 +38,12 @@ pub(super) fn cycle(registers: &Registers) -> Option<Cycle> {
 
 /// A commit order, and the derived edges that were needed to find it; or why there is none.
 pub(super) fn arrange_all(registers: &Registers) -> Result<(Vec<Node>, Vec<Derived>), Cycle> {
-    let mut edges: Vec<Derived> = Vec::new();
+    let mut edges: Vec<Derived> = registers.known_edges();
     let mut order: Vec<Node> = match arrange(registers, &edges, registers.nodes()) {
         Ok(order) => order,
         Err(rough) => {
-            return Err(shorten(registers, &edges, &rough, |_| {
-                unreachable!("nothing is derived yet")
+            return Err(shorten(registers, &edges, &rough, |edge| {
+                reason(registers, edge)
             }));
         }
     };
@@ -188,7 +188,10 @@ impl<'r, T: Tick> Round<'r, T> {
 }
 
 /// Why an edge was derived: somebody reads a key that both write from `to`, with `from` in its past.
-fn reason(registers: &Registers, edge: Derived) -> Constraint {
+pub(super) fn reason(registers: &Registers, edge: Derived) -> Constraint {
+    if let Some(known) = registers.known_reason(edge) {
+        return known;
+    }
     let common: Vec<u32> = registers
         .writes(edge.from)
         .iter()

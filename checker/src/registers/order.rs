@@ -28,6 +28,10 @@ pub(super) enum Constraint {
     Session,
     /// Of this key.
     ReadsFrom(u32),
+    /// Both write this key, and the order of its versions is known.
+    VersionOrder(u32),
+    /// `from` reads this key, and `to` writes the next version: in a serial order the reader is first.
+    AntiDependency(u32),
     /// `reader` must see `from` and reads `key`, which both write, from `to`.
     Overwritten {
         key: u32,

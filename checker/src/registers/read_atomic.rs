@@ -13,7 +13,7 @@ use super::{INITIAL, NONE, Node, Registers};
 
 /// Why there is no commit order, if there is none.
 pub(super) fn cycle(registers: &Registers) -> Option<Cycle> {
-    let mut edges = Vec::new();
+    let mut edges = registers.known_edges();
     let mut stale = None;
     derive(registers, |reader, key, from, to| {
         if to == INITIAL {
@@ -31,7 +31,7 @@ pub(super) fn cycle(registers: &Registers) -> Option<Cycle> {
     }
     let rough = arrange(registers, &edges, registers.nodes()).err()?;
     Some(shorten(registers, &edges, &rough, |edge| {
-        let mut found = None;
+        let mut found = registers.known_reason(edge);
         derive(registers, |reader, key, from, to| {
             if (Derived { from, to }) == edge {
                 found.get_or_insert(Constraint::Overwritten { key, reader });

@@ -42,6 +42,18 @@ pub enum AnomalyKind {
     NotOwnWrite,
     /// A transaction reads a key twice, from different transactions.
     NonRepeatableRead,
+    /// A list is not a beginning of another one that was read.
+    IncompatibleOrder,
+    /// An element is in a list twice.
+    DuplicateElement,
+    /// Transactions overwrite one another in a circle: Adya's G0, a dirty write.
+    WriteCycle,
+    /// Transactions overwrite and read from one another in a circle: Adya's G1c.
+    CircularInformationFlow,
+    /// A circle with one anti-dependency: Adya's G-single.
+    SingleAntiDependencyCycle,
+    /// A circle with several anti-dependencies: Adya's G2.
+    AntiDependencyCycle,
     /// Transactions must commit before one another in a circle: no commit order exists.
     CommitOrderCycle,
     /// No commit order exists, as trying all of them has shown.
@@ -74,7 +86,13 @@ impl AnomalyKind {
             AnomalyKind::NonRepeatableRead => {
                 "although it had read another transaction's value before (a non-repeatable read)"
             }
-            AnomalyKind::CommitOrderCycle => "in a cycle",
+            AnomalyKind::IncompatibleOrder => "in an order that another read contradicts",
+            AnomalyKind::DuplicateElement => "which is there twice",
+            AnomalyKind::WriteCycle
+            | AnomalyKind::CircularInformationFlow
+            | AnomalyKind::SingleAntiDependencyCycle
+            | AnomalyKind::AntiDependencyCycle
+            | AnomalyKind::CommitOrderCycle => "in a cycle",
             AnomalyKind::NoCommitOrder => "in no order",
             AnomalyKind::ReadYourWrites => "its own session had overwritten that",
             AnomalyKind::MonotonicReads => "its session had read a later version before",
@@ -102,6 +120,10 @@ pub enum EdgeKind {
     ReadsFrom,
     /// A third transaction has to see it, and yet reads the other's write of a key that both write.
     Overwritten,
+    /// Both write the key, and the order of its versions is known.
+    VersionOrder,
+    /// The first reads the key, and the other writes its next version.
+    AntiDependency,
 }
 
 /// A step of a cycle.
@@ -298,7 +320,34 @@ impl Anomalies {
     }
 
     pub fn add_cycle(&mut self, registers: &Registers, cycle: &Cycle) {
-        self.add(AnomalyKind::CommitOrderCycle, || explain(registers, cycle));
+        let kind = name(cycle);
+        self.add(kind, || Anomaly {
+            kind,
+            ..explain(registers, cycle)
+        });
+    }
+}
+
+/// The name of a cycle, by what it is made of.
+fn name(cycle: &Cycle) -> AnomalyKind {
+    let count = |wanted: fn(&Constraint) -> bool| {
+        cycle
+            .steps
+            .iter()
+            .filter(|step| wanted(&step.constraint))
+            .count()
+    };
+    let versions = count(|c| matches!(c, Constraint::VersionOrder(_)));
+    let reads = count(|c| matches!(c, Constraint::ReadsFrom(_)));
+    let anti_dependencies = count(|c| matches!(c, Constraint::AntiDependency(_)));
+    let all = cycle.steps.len();
+    match anti_dependencies {
+        _ if cycle.stale_initial.is_some() => AnomalyKind::CommitOrderCycle,
+        0 if versions == all => AnomalyKind::WriteCycle,
+        0 if versions + reads == all => AnomalyKind::CircularInformationFlow,
+        0 => AnomalyKind::CommitOrderCycle,
+        1 => AnomalyKind::SingleAntiDependencyCycle,
+        _ => AnomalyKind::AntiDependencyCycle,
     }
 }
 
@@ -337,6 +386,22 @@ fn explain(registers: &Registers, cycle: &Cycle) -> Anomaly {
                     text(at)
                 ));
                 (EdgeKind::ReadsFrom, Some(key(at)), None)
+            }
+            Constraint::VersionOrder(at) => {
+                sentences.push(format!(
+                    "{} wrote key {} before {to} did.",
+                    capital(from),
+                    text(at)
+                ));
+                (EdgeKind::VersionOrder, Some(key(at)), None)
+            }
+            Constraint::AntiDependency(at) => {
+                sentences.push(format!(
+                    "{} read key {} and did not see that {to} wrote it.",
+                    capital(from),
+                    text(at)
+                ));
+                (EdgeKind::AntiDependency, Some(key(at)), None)
             }
             Constraint::Overwritten { key: at, reader } => {
                 mention(reader);

@@ -32,7 +32,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::causal;
-use super::order::{Cycle, Incoming};
+use super::order::{Constraint, Cycle, Derived, Incoming, arrange, shorten};
 use super::{INITIAL, NONE, Node, Registers};
 
 /// What a search found.
@@ -61,11 +61,63 @@ const MEMORY: usize = 1 << 22;
 pub(super) fn search(registers: &Registers, isolation: Isolation) -> Found {
     match causal::arrange_all(registers) {
         Err(cycle) => Found::Cycle(cycle),
-        Ok((order, edges)) => {
+        Ok((order, mut edges)) => {
+            let mut order = order;
+            if isolation == Isolation::Serializable && registers.lists {
+                let anti_dependencies = anti_dependencies(registers);
+                edges.extend(anti_dependencies.iter().map(|(edge, _)| *edge));
+                order = match arrange(registers, &edges, order.iter().copied()) {
+                    Ok(order) => order,
+                    Err(rough) => {
+                        return Found::Cycle(shorten(registers, &edges, &rough, |edge| {
+                            let mut known = anti_dependencies.iter();
+                            match known.find(|(known, _)| *known == edge) {
+                                Some((_, key)) => Constraint::AntiDependency(*key),
+                                None => causal::reason(registers, edge),
+                            }
+                        }));
+                    }
+                };
+            }
             let incoming = Incoming::new(registers.transactions(), &edges);
             Search::new(registers, isolation, &order, &incoming).run()
         }
     }
+}
+
+/// Where the version order is known, a serial order has every reader of a version before the writers
+/// of the next one.
+fn anti_dependencies(registers: &Registers) -> Vec<(Derived, u32)> {
+    // For each key and writer who follows; the first writer follows the initial transaction.
+    let mut next: HashMap<(u32, Node), Vec<Node>> = HashMap::new();
+    let mut preceded: HashSet<(u32, Node)> = HashSet::new();
+    for (Derived { from, to }, key) in &registers.known {
+        next.entry((*key, *from)).or_default().push(*to);
+        preceded.insert((*key, *to));
+    }
+    for node in registers.nodes() {
+        for key in registers.writes(node) {
+            if !preceded.contains(&(*key, node)) {
+                next.entry((*key, INITIAL)).or_default().push(node);
+            }
+        }
+    }
+    let mut edges = Vec::new();
+    for reader in registers.nodes() {
+        for (key, writer) in distinct(registers, reader) {
+            let following = next.get(&(key, writer)).map_or(&[][..], Vec::as_slice);
+            for to in following.iter().filter(|to| **to != reader) {
+                edges.push((
+                    Derived {
+                        from: reader,
+                        to: *to,
+                    },
+                    key,
+                ));
+            }
+        }
+    }
+    edges
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,185 @@
+//! Lists to which transactions append unique elements, as registers with a known version order.
+//!
+//! A list that was read tells the order of all appends before it (Kingsbury and Alvaro, Elle: Inferring
+//! Isolation Anomalies from Experimental Observations, VLDB 2020): every read must be a beginning of
+//! the longest one. So a read of a list is a read of its last element, an append is a write, and the
+//! longest list of a key puts its writers in an order that every commit order has to contain. Appends
+//! that nobody has read come after all that were read, in any order.
+//!
+//! What is wrong with lists themselves (orders that do not fit together, elements that are there twice,
+//! appends of one transaction with others between them) violates every model.
+
+use std::collections::{HashMap, HashSet};
+
+use super::build::{BuildError, Builder, Outcome};
+use super::report::AnomalyKind;
+use super::{Node, Registers};
+
+/// Takes the operations of a history over lists, then makes it.
+pub struct ListBuilder {
+    builder: Builder,
+    committed: Vec<bool>,
+    /// What each transaction has appended to each key so far.
+    appended: HashMap<(u32, u64), Vec<u64>>,
+    /// For each key the longest list that was read, and by whom.
+    longest: HashMap<u64, (u32, Vec<u64>)>,
+    wrong: Vec<Wrong>,
+}
+
+/// An anomaly of a list.
+pub(super) struct Wrong {
+    pub kind: AnomalyKind,
+    pub reader: u32,
+    pub key: u64,
+    /// The element that shows it.
+    pub element: Option<u64>,
+}
+
+/// The order of a key's appends as far as it was read.
+pub(super) struct Order {
+    pub key: u64,
+    /// Who read it.
+    pub reader: u32,
+    pub elements: Vec<u64>,
+    /// The elements that each transaction has appended.
+    pub appended: HashMap<u32, Vec<u64>>,
+}
+
+/// A builder that nothing was given to.
+impl Default for ListBuilder {
+    fn default() -> Self {
+        ListBuilder {
+            builder: Builder::new(None),
+            committed: Vec::new(),
+            appended: HashMap::new(),
+            longest: HashMap::new(),
+            wrong: Vec::new(),
+        }
+    }
+}
+
+impl ListBuilder {
+    /// As [`Builder::name_key`].
+    pub fn name_key(&mut self, key: u64, name: String) {
+        self.builder.name_key(key, name);
+    }
+
+    /// As [`Builder::transaction`].
+    pub fn transaction(&mut self, session: u64, label: Option<u64>, outcome: Outcome) -> u32 {
+        self.committed.push(outcome == Outcome::Committed);
+        self.builder.transaction(session, label, outcome)
+    }
+
+    /// The transaction appends an element, unique for the key.
+    pub fn append(&mut self, transaction: u32, key: u64, element: u64) {
+        self.appended
+            .entry((transaction, key))
+            .or_default()
+            .push(element);
+        self.builder.write(transaction, key, element);
+    }
+
+    /// The transaction reads the whole list.
+    pub fn read(&mut self, transaction: u32, key: u64, list: &[u64]) {
+        if !self.committed[transaction as usize] {
+            return;
+        }
+        let own = self.appended.get(&(transaction, key));
+        let own = own.map_or(&[][..], Vec::as_slice);
+        let Some(others) = list.strip_suffix(own) else {
+            self.wrong.push(Wrong {
+                kind: AnomalyKind::NotOwnWrite,
+                reader: transaction,
+                key,
+                element: list.last().copied(),
+            });
+            return;
+        };
+        self.builder
+            .read_of_others(transaction, key, others.last().copied());
+        let (reader, longest) = self
+            .longest
+            .entry(key)
+            .or_insert_with(|| (transaction, Vec::new()));
+        let common = list.len().min(longest.len());
+        if list[..common] != longest[..common] {
+            let differs = |at: &usize| list[*at] != longest[*at];
+            self.wrong.push(Wrong {
+                kind: AnomalyKind::IncompatibleOrder,
+                reader: transaction,
+                key,
+                element: (0..common).find(differs).map(|at| list[at]),
+            });
+        } else if list.len() > longest.len() {
+            *reader = transaction;
+            longest.extend_from_slice(&list[common..]);
+        }
+    }
+
+    /// Makes the history.
+    pub fn finish(mut self) -> Result<Registers, BuildError> {
+        let mut appended: HashMap<u64, HashMap<u32, Vec<u64>>> = HashMap::new();
+        for ((transaction, key), elements) in self.appended {
+            appended
+                .entry(key)
+                .or_default()
+                .insert(transaction, elements);
+        }
+        let mut orders = Vec::new();
+        for (key, (reader, mut elements)) in self.longest {
+            let mut known = HashSet::new();
+            elements.retain(|element| {
+                let new = known.insert(*element);
+                if !new {
+                    self.wrong.push(Wrong {
+                        kind: AnomalyKind::DuplicateElement,
+                        reader,
+                        key,
+                        element: Some(*element),
+                    });
+                }
+                new
+            });
+            orders.push(Order {
+                key,
+                reader,
+                elements,
+                appended: appended.remove(&key).unwrap_or_default(),
+            });
+        }
+        // The same history always gives the same report.
+        orders.sort_by_key(|order| order.key);
+        self.wrong
+            .sort_by_key(|wrong| (wrong.reader, wrong.key, wrong.element));
+        self.builder.finish_lists(orders, self.wrong)
+    }
+}
+
+impl Order {
+    /// The transactions in the order in which they appended, as far as `writer` knows them, each once
+    /// in a row; and whether everything that each of them appended stands together.
+    pub fn writers(&self, writer: impl Fn(u64) -> Option<Node>) -> (Vec<Node>, Option<u64>) {
+        let mut writers: Vec<Node> = Vec::new();
+        let mut torn = None;
+        let mut at = 0;
+        while at < self.elements.len() {
+            let element = self.elements[at];
+            let Some(node) = writer(element) else {
+                at += 1;
+                continue;
+            };
+            let all = self.appended.get(&node).map_or(&[][..], Vec::as_slice);
+            let rest = &self.elements[at..];
+            let together = rest.iter().zip(all).take_while(|(a, b)| a == b).count();
+            // Only at the end of the list may the rest be missing: it was read in between.
+            if together < all.len() && together < rest.len() || writers.contains(&node) {
+                torn.get_or_insert(element);
+            }
+            if writers.last() != Some(&node) {
+                writers.push(node);
+            }
+            at += together.max(1);
+        }
+        (writers, torn)
+    }
+}
