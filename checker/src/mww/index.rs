@@ -423,13 +423,16 @@ impl<'h> Index<'h> {
     fn index_writes(&mut self) {
         let mut problems = Vec::new();
         let mut values = Vec::new();
+        let mut told: Vec<Key> = Vec::new();
         for (index, operation) in self.operations.iter_mut().enumerate() {
             let start = self.written_keys.len();
             let transaction = operation.transaction;
             match operation.outcome {
                 Outcome::Ok { writes, .. } => {
+                    told.clone_from(&transaction.keys);
+                    told.sort_unstable();
                     for (key, value) in writes {
-                        if *value == transaction.value && transaction.keys.contains(key) {
+                        if *value == transaction.value && told.binary_search(key).is_ok() {
                             self.written_keys.push(*key);
                         } else {
                             problems.push(format!(
