@@ -274,6 +274,42 @@ impl Registers {
         Some(order::Constraint::VersionOrder(*key))
     }
 
+    /// Everything but versions and what is wrong already, a line per transaction, independent of the
+    /// order in which the transactions of different sessions were given: equal histories have equal
+    /// descriptions.
+    pub fn description(&self) -> Vec<String> {
+        let mut counts = std::collections::HashMap::new();
+        let names: Vec<(u64, u32)> = self
+            .transaction_names
+            .iter()
+            .map(|name| {
+                let count = counts.entry(name.session).or_insert(0);
+                *count += 1;
+                (name.session, *count)
+            })
+            .collect();
+        let name = |node: Node| names.get(node as usize);
+        let mut lines: Vec<String> = self
+            .nodes()
+            .map(|node| {
+                let writes = self.writes(node).iter();
+                let mut writes: Vec<u64> = writes.map(|w| self.key_names[*w as usize]).collect();
+                writes.sort_unstable();
+                let reads = self.reads(node).iter();
+                let reads: Vec<_> = reads
+                    .map(|read| (self.key_names[read.key as usize], name(read.writer)))
+                    .collect();
+                let after = name(self.previous[node as usize]);
+                format!(
+                    "{:?} after {after:?} reads {reads:?} writes {writes:?}",
+                    name(node)
+                )
+            })
+            .collect();
+        lines.sort();
+        lines
+    }
+
     /// How a key is called in explanations.
     fn key_text(&self, key: u32) -> String {
         self.key_labels.of(self.key_names[key as usize])

@@ -7,7 +7,9 @@ use squall_checker::registers::{AnomalyKind, ListBuilder, Model, Outcome, Regist
 use squall_protocol::verdict::Judgement;
 
 fn read(text: &str) -> Registers {
-    Format::Jepsen.read(text.as_bytes(), false).unwrap()
+    let reading = Format::Jepsen.read(text.as_bytes(), false).unwrap();
+    assert_eq!(reading.cut, None);
+    reading.registers
 }
 
 /// The anomalies that a model finds, by kind.

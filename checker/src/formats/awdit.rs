@@ -6,46 +6,69 @@ use std::io::Read;
 
 use super::FormatError;
 use super::lines::Cursor;
-use crate::registers::{Builder, Outcome, Registers};
+use crate::history::Cut;
+use crate::registers::{Builder, Outcome};
 
-/// Reads a history.
-pub fn read(mut reader: impl Read) -> Result<Registers, FormatError> {
-    const LINE: &str = "r key value, w key value, or a line of - or =";
+pub(super) fn read_into(
+    builder: &mut Builder,
+    mut reader: impl Read,
+) -> Result<Option<Cut>, FormatError> {
     let mut text = Vec::new();
     reader.read_to_end(&mut text)?;
     let mut cursor = Cursor::new(&text, 1);
-    let mut builder = Builder::new(None);
     let (mut session, mut label, mut open) = (0, 0, None);
-    while let Some(byte) = cursor.peek() {
-        match byte {
-            b' ' | b'\t' | b'\r' | b'\n' => {
+    loop {
+        space(&mut cursor);
+        let begin = cursor.clone();
+        match cursor.peek() {
+            None => return Ok(None),
+            Some(b'\n') => {
                 cursor.next();
             }
-            b'-' | b'=' => {
+            Some(byte @ (b'-' | b'=')) => {
                 while cursor.take(byte) {}
+                space(&mut cursor);
                 cursor.end_of_line()?;
                 open = None;
                 session += u64::from(byte == b'=');
             }
-            b'r' | b'w' => {
-                cursor.next();
-                cursor.expect(b' ', "a space, and then the key")?;
-                let key = cursor.number()?;
-                cursor.expect(b' ', "a space, and then the value")?;
-                let value = cursor.number()?;
-                cursor.end_of_line()?;
-                let transaction = *open.get_or_insert_with(|| {
-                    label += 1;
-                    builder.transaction(session, Some(label), Outcome::Committed)
-                });
-                if byte == b'w' {
-                    builder.write(transaction, key, value);
-                } else {
-                    builder.read(transaction, key, value);
+            Some(_) => match operation(&mut cursor) {
+                // The file ends in the line.
+                Err(_) if cursor.rest().is_empty() => return Ok(Some(begin.cut())),
+                Err(error) => return Err(error),
+                Ok((write, key, value)) => {
+                    let transaction = *open.get_or_insert_with(|| {
+                        label += 1;
+                        builder.transaction(session, Some(label), Outcome::Committed)
+                    });
+                    if write {
+                        builder.write(transaction, key, value);
+                    } else {
+                        builder.read(transaction, key, value);
+                    }
                 }
-            }
-            _ => return Err(cursor.malformed(LINE)),
+            },
         }
     }
-    Ok(builder.finish()?)
+}
+
+fn space(cursor: &mut Cursor) {
+    while cursor.take(b' ') || cursor.take(b'\t') || cursor.take(b'\r') {}
+}
+
+/// Whether it is a write, the key, the value.
+fn operation(cursor: &mut Cursor) -> Result<(bool, u64, u64), FormatError> {
+    let write = cursor.take(b'w');
+    if !write {
+        cursor.expect(b'r', "r key value, w key value, or a line of - or =")?;
+    }
+    cursor.expect(b' ', "a space, and then the key")?;
+    space(cursor);
+    let key = cursor.number()?;
+    cursor.expect(b' ', "a space, and then the value")?;
+    space(cursor);
+    let value = cursor.number()?;
+    space(cursor);
+    cursor.end_of_line()?;
+    Ok((write, key, value))
 }

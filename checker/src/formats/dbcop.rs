@@ -1,4 +1,5 @@
-//! The formats of dbcop: JSON, and the text of its `.hist` files.
+//! The formats of dbcop: JSON, and the text of its `.hist` files. (For the original one's binary
+//! format see [`dbcop_bincode`](super::dbcop_bincode).)
 //!
 //! JSON: `{"data": [session, …], …}` or just the array of sessions. A session is an array of
 //! transactions `{"events": […], "committed": true}`, and an event is
@@ -7,7 +8,10 @@
 //!
 //! Text: a line per session or several, `---` between sessions, with transactions such as
 //! `[x:=1 y==2]`; `x==?` reads the initial value, `[…]!` did not commit, `//` begins a comment.
+//!
+//! In both, the version 0 is the initial one too, unless a committed transaction writes it.
 
+use std::collections::HashSet;
 use std::io::Read;
 
 use serde::Deserialize;
@@ -15,7 +19,8 @@ use serde::Deserialize;
 use super::edn::Value;
 use super::lines::Cursor;
 use super::{FormatError, Names};
-use crate::registers::{Builder, Outcome, Registers};
+use crate::history::Cut;
+use crate::registers::{Builder, Outcome};
 
 #[derive(Deserialize)]
 struct Document {
@@ -28,14 +33,17 @@ struct Transaction {
     committed: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 enum Event {
     Read { variable: u64, version: Option<u64> },
     Write { variable: u64, version: u64 },
 }
 
 /// Reads JSON.
-pub fn read_json(mut reader: impl Read) -> Result<Registers, FormatError> {
+pub(super) fn read_json_into(
+    builder: &mut Builder,
+    mut reader: impl Read,
+) -> Result<(), FormatError> {
     let mut text = Vec::new();
     reader.read_to_end(&mut text)?;
     let data = if text.trim_ascii_start().starts_with(b"[") {
@@ -43,9 +51,23 @@ pub fn read_json(mut reader: impl Read) -> Result<Registers, FormatError> {
     } else {
         serde_json::from_slice(&text).map(|document: Document| document.data)
     };
-    let data: Vec<Vec<Transaction>> = data.map_err(FormatError::Json)?;
-    let mut builder = Builder::new(None);
-    for (session, transactions) in (0..).zip(&data) {
+    build(builder, &data.map_err(FormatError::Json)?);
+    Ok(())
+}
+
+fn build(builder: &mut Builder, sessions: &[Vec<Transaction>]) {
+    let transactions = sessions.iter().flatten();
+    let events = transactions.filter(|t| t.committed).flat_map(|t| &t.events);
+    let writes_zero: HashSet<u64> = events
+        .filter_map(|event| match event {
+            Event::Write {
+                variable,
+                version: 0,
+            } => Some(*variable),
+            _ => None,
+        })
+        .collect();
+    for (session, transactions) in (0..).zip(sessions) {
         for (label, transaction) in (0..).zip(transactions) {
             let outcome = match transaction.committed {
                 true => Outcome::Committed,
@@ -53,55 +75,69 @@ pub fn read_json(mut reader: impl Read) -> Result<Registers, FormatError> {
             };
             let number = builder.transaction(session, Some(label), outcome);
             for event in &transaction.events {
-                match event {
-                    Event::Write { variable, version } => {
-                        builder.write(number, *variable, *version);
-                    }
+                match *event {
+                    Event::Write { variable, version } => builder.write(number, variable, version),
                     Event::Read {
                         variable,
                         version: Some(version),
-                    } => builder.read(number, *variable, *version),
-                    Event::Read { variable, .. } => builder.read_initial(number, *variable),
+                    } if version > 0 || writes_zero.contains(&variable) => {
+                        builder.read(number, variable, version);
+                    }
+                    Event::Read { variable, .. } => builder.read_initial(number, variable),
                 }
             }
         }
     }
-    Ok(builder.finish()?)
 }
 
 /// Reads the text of a `.hist` file.
-pub fn read_text(mut reader: impl Read) -> Result<Registers, FormatError> {
+pub(super) fn read_text_into(
+    builder: &mut Builder,
+    mut reader: impl Read,
+) -> Result<Option<Cut>, FormatError> {
     let mut text = Vec::new();
     reader.read_to_end(&mut text)?;
     let mut cursor = Cursor::new(&text, 1);
-    let mut builder = Builder::new(None);
     let mut names = Names::default();
-    let (mut session, mut label) = (0, 0);
-    loop {
+    let mut sessions = vec![Vec::new()];
+    let cut = loop {
         space(&mut cursor);
+        let begin = cursor.clone();
         match cursor.peek() {
-            None => return Ok(builder.finish()?),
+            None => break None,
             Some(b'-') => {
                 while cursor.take(b'-') {}
-                session += 1;
-                label = 0;
+                sessions.push(Vec::new());
             }
-            Some(b'[') => {
-                cursor.next();
-                let transaction = builder.transaction(session, Some(label), Outcome::Committed);
-                label += 1;
-                while !cursor.take(b']') {
-                    event(&mut cursor, transaction, &mut builder, &mut names)?;
-                    space(&mut cursor);
-                }
-                if cursor.take(b'!') {
-                    builder.set_outcome(transaction, Outcome::Aborted);
-                }
-            }
+            Some(b'[') => match transaction(&mut cursor, builder, &mut names) {
+                Ok(transaction) => sessions.last_mut().expect("never empty").push(transaction),
+                // The file ends in the transaction.
+                Err(_) if cursor.rest().is_empty() => break Some(begin.cut()),
+                Err(error) => return Err(error),
+            },
             Some(_) => {
                 return Err(cursor.malformed("a transaction such as [x:=1 y==2], or ---"));
             }
         }
+    };
+    build(builder, &sessions);
+    Ok(cut)
+}
+
+fn transaction(
+    cursor: &mut Cursor,
+    builder: &mut Builder,
+    names: &mut Names,
+) -> Result<Transaction, FormatError> {
+    cursor.next();
+    let mut events = Vec::new();
+    loop {
+        space(cursor);
+        if cursor.take(b']') {
+            let committed = !cursor.take(b'!');
+            return Ok(Transaction { events, committed });
+        }
+        events.push(event(cursor, builder, names)?);
     }
 }
 
@@ -123,12 +159,10 @@ fn space(cursor: &mut Cursor) {
 
 fn event(
     cursor: &mut Cursor,
-    transaction: u32,
     builder: &mut Builder,
     names: &mut Names,
-) -> Result<(), FormatError> {
+) -> Result<Event, FormatError> {
     const EVENT: &str = "an event such as x:=1, x==1 or x==?, or ] at the end of the transaction";
-    space(cursor);
     let mut name = String::new();
     while let Some(byte) = cursor.peek()
         && (byte.is_ascii_alphanumeric() || byte == b'_')
@@ -143,21 +177,19 @@ fn event(
         Ok(number) => Value::Integer(number),
         Err(_) => Value::Text(name),
     };
-    let key = names.key(&key, |key, name| builder.name_key(key, name));
+    let variable = names.key(&key, |key, name| builder.name_key(key, name));
     if cursor.take(b':') {
         cursor.expect(b'=', "=, as in x:=1")?;
-        let value = cursor.number()?;
-        builder.write(transaction, key, value);
+        let version = cursor.number()?;
+        Ok(Event::Write { variable, version })
     } else if cursor.take(b'=') {
         cursor.expect(b'=', "=, as in x==1")?;
-        if cursor.take(b'?') {
-            builder.read_initial(transaction, key);
-        } else {
-            let value = cursor.number()?;
-            builder.read(transaction, key, value);
-        }
+        let version = match cursor.take(b'?') {
+            true => None,
+            false => Some(cursor.number()?),
+        };
+        Ok(Event::Read { variable, version })
     } else {
-        return Err(cursor.malformed(EVENT));
+        Err(cursor.malformed(EVENT))
     }
-    Ok(())
 }

@@ -50,14 +50,16 @@ impl Value {
 
 /// Values may be nested this deep.
 const DEPTH: u32 = 64;
+const NESTED: &str = "values nested at most 64 deep";
 
-/// Reads the next value; none at the end of the text.
-pub(super) fn next(cursor: &mut Cursor) -> Result<Option<Value>, FormatError> {
-    skip(cursor, DEPTH)?;
-    match cursor.peek() {
-        None => Ok(None),
-        Some(_) => value(cursor, DEPTH).map(Some),
-    }
+/// Skips what has no meaning, before [`next`].
+pub(super) fn space(cursor: &mut Cursor) -> Result<(), FormatError> {
+    skip(cursor, DEPTH)
+}
+
+/// Reads the value that begins here.
+pub(super) fn next(cursor: &mut Cursor) -> Result<Value, FormatError> {
+    value(cursor, DEPTH)
 }
 
 /// Skips space, commas, comments and discarded values. (JSON's colons are skipped where a value of a
@@ -74,6 +76,9 @@ fn skip(cursor: &mut Cursor, depth: u32) -> Result<(), FormatError> {
                 }
             }
             Some(b'#') if cursor.peek_second() == Some(b'_') => {
+                let Some(depth) = depth.checked_sub(1) else {
+                    return Err(cursor.malformed(NESTED));
+                };
                 cursor.next();
                 cursor.next();
                 skip(cursor, depth)?;
@@ -86,7 +91,7 @@ fn skip(cursor: &mut Cursor, depth: u32) -> Result<(), FormatError> {
 
 fn value(cursor: &mut Cursor, depth: u32) -> Result<Value, FormatError> {
     let Some(depth) = depth.checked_sub(1) else {
-        return Err(cursor.malformed("values nested at most 64 deep"));
+        return Err(cursor.malformed(NESTED));
     };
     match cursor.peek() {
         Some(b'{') => map(cursor, depth),
@@ -170,7 +175,7 @@ fn is_separator(cursor: &Cursor) -> bool {
     let words = [&b"null"[..], b"true", b"false"];
     matches!(
         value.first(),
-        Some(b' ' | b'"' | b'[' | b'{' | b'-' | b'0'..=b'9')
+        Some(b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'[' | b'{' | b'-' | b'0'..=b'9')
     ) || words.iter().any(|word| value.starts_with(word))
 }
 
@@ -182,8 +187,11 @@ fn string(cursor: &mut Cursor) -> Result<Value, FormatError> {
         match cursor.next() {
             None => return Err(cursor.malformed(EXPECTED)),
             Some(b'"') => break,
-            // The character itself is enough to tell strings apart.
-            Some(b'\\') => bytes.extend(cursor.next()),
+            // As it was written, which is enough to tell strings apart.
+            Some(b'\\') => {
+                bytes.push(b'\\');
+                bytes.extend(cursor.next());
+            }
             Some(byte) => bytes.push(byte),
         }
     }

@@ -14,27 +14,43 @@ use std::io::Read;
 
 use super::edn::{self, Value};
 use super::lines::Cursor;
-use super::{FormatError, Names};
+use super::{FormatError, Names, Reading};
 use crate::registers::{Builder, ListBuilder, Outcome, Registers};
 
 /// Reads a history; `values_are_versions` as for
 /// [`Builder::values_are_versions`](crate::registers::Builder::values_are_versions).
-pub fn read(mut reader: impl Read, values_are_versions: bool) -> Result<Registers, FormatError> {
-    // Maps may span lines, so the text is read as a whole.
+pub(super) fn read(
+    mut reader: impl Read,
+    values_are_versions: bool,
+) -> Result<Reading, FormatError> {
+    // Maps may span lines, so the text is read as a whole; but one operation at a time is parsed.
     let mut text = Vec::new();
     reader.read_to_end(&mut text)?;
     let mut cursor = Cursor::new(&text, 1);
     let mut history = Transactions::default();
-    while let Some(value) = edn::next(&mut cursor)? {
-        match value {
-            Value::List(operations) => {
-                for operation in &operations {
-                    history.operation(operation, &cursor)?;
-                }
+    // How the list ends that we are in.
+    let mut end = None;
+    let cut = loop {
+        edn::space(&mut cursor)?;
+        let begin = cursor.clone();
+        match cursor.peek() {
+            None => break end.map(|_| begin.cut()),
+            Some(byte) if Some(byte) == end => {
+                cursor.next();
+                end = None;
             }
-            operation => history.operation(&operation, &cursor)?,
+            Some(bracket @ (b'[' | b'(')) if end.is_none() => {
+                cursor.next();
+                end = Some(if bracket == b'[' { b']' } else { b')' });
+            }
+            Some(_) => match edn::next(&mut cursor) {
+                Ok(operation) => history.operation(&operation, &begin)?,
+                // The file ends in the operation.
+                Err(_) if cursor.rest().is_empty() => break Some(begin.cut()),
+                Err(error) => return Err(error),
+            },
         }
-    }
+    };
     let transactions = history.finish();
     let of_lists = |transaction: &Transaction| {
         let operations = transaction.value.as_list().unwrap_or_default();
@@ -47,11 +63,12 @@ pub fn read(mut reader: impl Read, values_are_versions: bool) -> Result<Register
                 _ => false,
             })
     };
-    if transactions.iter().any(of_lists) {
-        lists(&transactions)
+    let registers = if transactions.iter().any(of_lists) {
+        lists(&transactions)?
     } else {
-        registers(&transactions, values_are_versions)
-    }
+        registers(&transactions, values_are_versions)?
+    };
+    Ok(Reading { registers, cut })
 }
 
 /// A transaction as it was recorded.
@@ -60,8 +77,8 @@ struct Transaction<'t> {
     label: u64,
     outcome: Outcome,
     value: Value,
-    /// The end of its record.
-    end: Cursor<'t>,
+    /// The beginning of its record.
+    begin: Cursor<'t>,
 }
 
 /// Puts invocations and completions together.
@@ -75,8 +92,8 @@ struct Transactions<'t> {
 
 impl<'t> Transactions<'t> {
     fn operation(&mut self, operation: &Value, cursor: &Cursor<'t>) -> Result<(), FormatError> {
-        const TYPE: &str = "an operation with :type :invoke, :ok, :fail or :info";
-        const PROCESS: &str = "an operation with a :process";
+        const TYPE: &str = "here an operation with :type :invoke, :ok, :fail or :info";
+        const PROCESS: &str = "here an operation with a :process";
         let kind = operation.get("type").and_then(Value::as_text);
         let kind = kind.ok_or_else(|| cursor.malformed(TYPE))?;
         let process = operation.get("process");
@@ -102,11 +119,13 @@ impl<'t> Transactions<'t> {
             label,
             outcome,
             value: operation.get("value").cloned().unwrap_or(Value::Nil),
-            end: cursor.clone(),
+            begin: cursor.clone(),
         };
         match kind {
             "invoke" => {
-                self.open.insert(session, transaction);
+                // What never completed may have happened.
+                self.transactions
+                    .extend(self.open.insert(session, transaction));
             }
             "ok" => {
                 self.open.remove(&session);
@@ -134,7 +153,7 @@ impl<'t> Transactions<'t> {
     }
 }
 
-const OPERATIONS: &str = "a :value that is a list of operations such as [:r 1 7] and [:w 1 7], or \
+const OPERATIONS: &str = "here an operation with a :value that is a list of operations such as [:r 1 7] and [:w 1 7], or \
                           [:r 1 [5 7]] and [:append 1 7]";
 
 impl Transaction<'_> {
@@ -157,7 +176,7 @@ impl Transaction<'_> {
     }
 
     fn malformed(&self) -> FormatError {
-        self.end.malformed(OPERATIONS)
+        self.begin.malformed(OPERATIONS)
     }
 
     fn number(&self, value: &Value) -> Result<u64, FormatError> {

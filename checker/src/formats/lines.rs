@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use super::FormatError;
+use crate::history::Cut;
 
 /// Reads this much at once.
 const PIECE: usize = 1 << 18;
@@ -133,6 +134,15 @@ impl<'t> Cursor<'t> {
                 Ok(())
             }
             Some(_) => Err(self.malformed("the end of the line")),
+        }
+    }
+
+    /// The text from here on, as something that ends too early.
+    pub fn cut(&self) -> Cut {
+        let lines = self.text[..self.at].iter().filter(|byte| **byte == b'\n');
+        Cut {
+            line: self.first_line as usize + lines.count(),
+            bytes: self.text.len() - self.at,
         }
     }
 

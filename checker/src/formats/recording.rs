@@ -1,0 +1,242 @@
+//! Squall's own histories as transactions over registers.
+//!
+//! Of the workload `mww`, and of the same rows in the workload `ledger`: a row is a key, an operation a transaction that reads every row and then
+//! writes some, and a final read a transaction too. A session is a database, as in [`crate::mww`]. The
+//! value -1 of a row is its initial one. What registers have no word for is left out: faults, states,
+//! rows that are missing, and the ledger.
+
+use std::collections::HashMap;
+
+use squall_protocol::history::Event;
+use squall_protocol::plan::{ClientKind, Workload};
+use squall_protocol::transaction::{INITIAL_VALUE, Rows};
+
+use crate::history::History;
+use crate::registers::{Builder, Outcome};
+
+/// A read or a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Read {
+        key: u64,
+        /// None for the initial value.
+        value: Option<u64>,
+    },
+    Write {
+        key: u64,
+        value: u64,
+    },
+}
+
+/// When something was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// The index of the record.
+    pub record: usize,
+    /// Microseconds since the run began.
+    pub time: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// An index into [`Recording::sessions`].
+    pub session: u64,
+    /// Unique in the recording: the number of the operation; final reads have numbers after those.
+    pub label: u64,
+    pub outcome: Outcome,
+    /// If it did not commit, only what it may have written.
+    pub operations: Vec<Operation>,
+    pub invoked: Moment,
+    /// None if that was never recorded.
+    pub completed: Option<Moment>,
+    pub is_final_read: bool,
+}
+
+/// The transactions of a history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recording {
+    /// The client of each session.
+    pub sessions: Vec<String>,
+    /// In the order of their invocation.
+    pub transactions: Vec<Transaction>,
+    /// When the run began, in milliseconds since 1970.
+    pub started_at_ms: u64,
+}
+
+/// What a client's latest session is.
+struct Client<'h> {
+    session: u64,
+    database: Option<&'h str>,
+    syncs: bool,
+}
+
+impl Recording {
+    /// The transactions of a history.
+    pub fn new(history: &History) -> Self {
+        match history.header.workload {
+            Workload::Mww | Workload::Ledger => {}
+        }
+        let mut recording = Recording {
+            started_at_ms: history.header.started_at_ms,
+            ..Recording::default()
+        };
+        let mut clients: HashMap<&str, Client> = HashMap::new();
+        let kinds = history.header.clients.iter();
+        let kinds: HashMap<&str, ClientKind> =
+            kinds.map(|spec| (spec.name.as_str(), spec.kind)).collect();
+        let mut operations: HashMap<u64, usize> = HashMap::new();
+        let mut label = 0;
+        for (record, event) in history.records.iter().enumerate() {
+            let now = Moment {
+                record,
+                time: event.time,
+            };
+            match &event.event {
+                Event::Invoke {
+                    client,
+                    operation,
+                    transaction,
+                } => {
+                    // A number that comes again contradicts the rules; the first one counts.
+                    if operations.contains_key(operation) {
+                        continue;
+                    }
+                    label = label.max(operation.saturating_add(1));
+                    operations.insert(*operation, recording.transactions.len());
+                    let session = recording.session(&mut clients, &kinds, client);
+                    let keys = transaction.keys.iter();
+                    recording.transactions.push(Transaction {
+                        session,
+                        label: *operation,
+                        outcome: Outcome::Unknown,
+                        operations: keys.map(|key| write(*key, transaction.value)).collect(),
+                        invoked: now,
+                        completed: None,
+                        is_final_read: false,
+                    });
+                }
+                Event::Ok { operation, .. }
+                | Event::Fail { operation, .. }
+                | Event::Info { operation, .. } => {
+                    let Some(transaction) = operations.get(operation) else {
+                        continue;
+                    };
+                    let transaction = &mut recording.transactions[*transaction];
+                    if transaction.completed.is_some() {
+                        continue;
+                    }
+                    transaction.completed = Some(now);
+                    match &event.event {
+                        Event::Ok { reads, writes, .. } => {
+                            transaction.outcome = Outcome::Committed;
+                            transaction.operations = reads_of(reads);
+                            let writes = writes.iter().map(|(key, value)| write(*key, *value));
+                            transaction.operations.extend(writes);
+                        }
+                        Event::Fail { .. } => transaction.outcome = Outcome::Aborted,
+                        _ => {}
+                    }
+                }
+                Event::IncarnationStart {
+                    client, session, ..
+                } => {
+                    recording.session(&mut clients, &kinds, client);
+                    let entry = clients.get_mut(client.as_str()).expect("just looked up");
+                    // A PostgreSQL client has no database of its own to lose.
+                    if let Some(before) = entry.database.replace(session)
+                        && before != session
+                        && entry.syncs
+                    {
+                        entry.session = recording.sessions.len() as u64;
+                        recording.sessions.push(client.clone());
+                    }
+                }
+                Event::FinalRead {
+                    client,
+                    rows: Some(rows),
+                    ..
+                } => {
+                    let session = recording.session(&mut clients, &kinds, client);
+                    recording.final_read(session, rows, now);
+                }
+                Event::FinalReadPostgres {
+                    rows: Some(rows), ..
+                } => {
+                    let session = recording.sessions.len() as u64;
+                    recording.sessions.push("postgresql".to_owned());
+                    recording.final_read(session, rows, now);
+                }
+                _ => {}
+            }
+        }
+        let final_reads = recording.transactions.iter_mut();
+        for transaction in final_reads.filter(|transaction| transaction.is_final_read) {
+            transaction.label = label;
+            label = label.saturating_add(1);
+        }
+        recording
+    }
+
+    fn session<'h>(
+        &mut self,
+        clients: &mut HashMap<&'h str, Client<'h>>,
+        kinds: &HashMap<&str, ClientKind>,
+        client: &'h str,
+    ) -> u64 {
+        let entry = clients.entry(client).or_insert_with(|| {
+            self.sessions.push(client.to_owned());
+            Client {
+                session: self.sessions.len() as u64 - 1,
+                database: None,
+                syncs: kinds.get(client).copied().is_some_and(ClientKind::syncs),
+            }
+        });
+        entry.session
+    }
+
+    fn final_read(&mut self, session: u64, rows: &Rows, now: Moment) {
+        self.transactions.push(Transaction {
+            session,
+            label: 0,
+            outcome: Outcome::Committed,
+            operations: reads_of(rows),
+            invoked: now,
+            completed: Some(now),
+            is_final_read: true,
+        });
+    }
+
+    /// Gives everything to a builder without an initial value.
+    pub fn build_into(&self, builder: &mut Builder) {
+        for transaction in &self.transactions {
+            let label = Some(transaction.label);
+            let number = builder.transaction(transaction.session, label, transaction.outcome);
+            for operation in &transaction.operations {
+                match *operation {
+                    Operation::Read { key, value: None } => builder.read_initial(number, key),
+                    Operation::Read {
+                        key,
+                        value: Some(value),
+                    } => builder.read(number, key, value),
+                    Operation::Write { key, value } => builder.write(number, key, value),
+                }
+            }
+        }
+    }
+}
+
+fn reads_of(rows: &Rows) -> Vec<Operation> {
+    let read = |(key, value): &(u32, i64)| Operation::Read {
+        key: u64::from(*key),
+        value: (*value != INITIAL_VALUE).then_some(*value as u64),
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Values are never negative in a history that squall made, so that nothing is lost in a `u64`.
+fn write(key: u32, value: i64) -> Operation {
+    Operation::Write {
+        key: u64::from(key),
+        value: value as u64,
+    }
+}

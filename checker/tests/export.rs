@@ -1,0 +1,237 @@
+//! What squall exports, other checkers can read: here, our own readers of their formats.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use squall_checker::formats::export::Target;
+use squall_checker::formats::recording::{Operation, Recording};
+use squall_checker::formats::{Format, Reading};
+use squall_checker::generate::mww::{Bug, Config, generate};
+use squall_checker::registers::{AnomalyKind, Builder, Model, Outcome, Registers};
+use squall_checker::{Cut, History, read_history, write_history};
+use squall_protocol::verdict::{Judgement, Property};
+use support::{Story, rows};
+
+fn registers(recording: &Recording) -> Registers {
+    let mut builder = Builder::new(None);
+    builder.values_are_versions();
+    recording.build_into(&mut builder);
+    builder.finish().unwrap()
+}
+
+fn export(target: Target, recording: &Recording) -> (String, Vec<String>) {
+    let mut file = Vec::new();
+    let losses = target.write(recording, &mut file).unwrap();
+    (String::from_utf8(file).unwrap(), losses)
+}
+
+fn import(target: Target, text: &str) -> Reading {
+    let format = match target {
+        Target::Plume => Format::Plume,
+        Target::DbcopJson => Format::DbcopJson,
+        Target::ElleEdn | Target::JepsenJson => Format::Jepsen,
+    };
+    assert_eq!(Format::detect(text.as_bytes()), Some(format), "{text}");
+    format.read(text.as_bytes(), true).unwrap()
+}
+
+/// Judgement, how many violations, and of which kinds they are.
+fn verdict(registers: &Registers, model: Model) -> (Judgement, u64, BTreeSet<AnomalyKind>) {
+    let report = registers.check(model);
+    let kinds = report.anomalies.iter().map(|anomaly| anomaly.kind);
+    (report.judgement, report.violations, kinds.collect())
+}
+
+fn history(seed: u64, bug: Option<Bug>, percent_info: u32) -> History {
+    generate(&Config {
+        keys: 2 + (seed % 5) as u32,
+        writes_per_transaction: 2,
+        percent_info,
+        percent_fail: 10,
+        bug,
+        ..Config::new(seed, 20 + seed % 40)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_exported_is_imported_unchanged(
+        seed in any::<u64>(),
+        bug in proptest::option::of(proptest::sample::select(Bug::ALL.to_vec())),
+        percent_info in prop_oneof![Just(0_u32), Just(25)],
+    ) {
+        let recording = Recording::new(&history(seed, bug, percent_info));
+        for target in Target::ALL {
+            let (text, _) = export(target, &recording);
+            let imported = import(target, &text).registers;
+            let expected = match target {
+                Target::ElleEdn | Target::JepsenJson => registers(&recording),
+                Target::Plume | Target::DbcopJson => registers(&recording.without_unknown().0),
+            };
+            for (imported, expected) in imported.description().iter().zip(expected.description()) {
+                prop_assert_eq!(imported, &expected, "{:?}", target);
+            }
+            prop_assert_eq!(imported.transactions(), expected.transactions());
+            for model in Model::ALL {
+                prop_assert_eq!(verdict(&imported, model), verdict(&expected, model), "{:?} {:?}", target, model);
+            }
+            // What is lost can hide a violation, but makes none.
+            let original = registers(&recording);
+            for model in Model::ALL {
+                let (before, after) = (original.check(model), imported.check(model));
+                prop_assert!(before.judgement == Judgement::Violation || after.judgement != Judgement::Violation);
+            }
+        }
+    }
+
+    /// Squall's own check of the history, and that of its registers, agree.
+    #[test]
+    fn registers_are_judged_as_the_workload_is(
+        seed in any::<u64>(),
+        bug in proptest::option::of(proptest::sample::select(Bug::ALL.to_vec())),
+        percent_info in prop_oneof![Just(0_u32), Just(25)],
+    ) {
+        let history = history(seed, bug, percent_info);
+        let mut lines = Vec::new();
+        write_history(&history, &mut lines).unwrap();
+        prop_assert_eq!(Format::detect(&lines), Some(Format::Squall));
+        let registers = Format::Squall.read(&lines[..], true).unwrap();
+        let causal = [
+            Property::ReadYourWrites,
+            Property::MonotonicReads,
+            Property::MonotonicWrites,
+            Property::WritesFollowReads,
+            Property::AtomicVisibility,
+            Property::NoThinAirRead,
+        ];
+        let verdict = squall_checker::check(&history);
+        // A missing row is a thin-air read there, and nothing at all here.
+        if bug != Some(Bug::VanishedRow) {
+            let violated = verdict.properties.iter().any(|property| {
+                property.judgement == Judgement::Violation && causal.contains(&property.property)
+            });
+            let report = registers.check(Model::CausalPerKey);
+            prop_assert_eq!(violated, report.judgement == Judgement::Violation, "{:#?}", report);
+        }
+    }
+}
+
+/// `a` writes and its answer is lost; `b` sees the write.
+fn with_an_unknown_write() -> History {
+    let mut story = Story::new(2);
+    let lost = story.invoke("a", 5, &[0]);
+    story.info("a", lost);
+    let unseen = story.invoke("a", 6, &[1]);
+    story.info("a", unseen);
+    let read = story.invoke("b", -1, &[]);
+    story.ok("b", read, rows(&[5, -1]), vec![]);
+    story.history()
+}
+
+#[test]
+fn what_a_format_can_not_hold_is_said() {
+    let recording = Recording::new(&with_an_unknown_write());
+    let (plume, losses) = export(Target::Plume, &recording);
+    assert_eq!(plume, "w(0,5,2,1)\nr(0,5,1,3)\nr(1,0,1,3)\n");
+    insta::assert_snapshot!(losses.join("\n"), @"
+    1 transactions of unknown outcome were read from; they are written as committed, each in a session of its own, so that what their sessions had done before no longer counts as their past
+    1 transactions of unknown outcome were read by nobody; they are left out
+    times and the names of clients are left out
+    ");
+    let (edn, losses) = export(Target::ElleEdn, &recording);
+    assert!(losses.is_empty());
+    insta::assert_snapshot!(edn, @r#"
+    {:index 0, :time 1000000, :type :invoke, :process 0, :client "a", :f :txn, :value [[:w 0 5]]}
+    {:index 1, :time 2000000, :type :info, :process 0, :client "a", :f :txn, :value [[:w 0 5]]}
+    {:index 2, :time 3000000, :type :invoke, :process 0, :client "a", :f :txn, :value [[:w 1 6]]}
+    {:index 3, :time 4000000, :type :info, :process 0, :client "a", :f :txn, :value [[:w 1 6]]}
+    {:index 4, :time 5000000, :type :invoke, :process 1, :client "b", :f :txn, :value [[:r 0 nil] [:r 1 nil]]}
+    {:index 5, :time 6000000, :type :ok, :process 1, :client "b", :f :txn, :value [[:r 0 5] [:r 1 nil]]}
+    "#);
+    let (json, losses) = export(Target::JepsenJson, &recording);
+    assert!(losses.is_empty());
+    insta::assert_snapshot!(json.lines().last().unwrap(), @r#"{"client":"b","f":"txn","index":5,"process":1,"time":6000000,"type":"ok","value":[["r",0,5],["r",1,null]]}"#);
+    let (dbcop, _) = export(Target::DbcopJson, &recording);
+    insta::assert_snapshot!(dbcop, @r#"{"data":[[],[{"committed":true,"events":[{"Read":{"variable":0,"version":5}},{"Read":{"variable":1,"version":null}}]}],[{"committed":true,"events":[{"Write":{"variable":0,"version":5}}]}]],"end":"1970-01-01T00:00:00Z","info":"squall","params":{"id":0,"n_event":2,"n_node":3,"n_transaction":1,"n_variable":2},"start":"1970-01-01T00:00:00Z"}"#);
+}
+
+#[test]
+fn the_value_zero_is_not_taken_for_the_initial_one() {
+    let mut story = Story::new(1);
+    let zero = story.invoke("a", 0, &[0]);
+    story.ok("a", zero, rows(&[-1]), vec![(0, 0)]);
+    let lost = story.invoke("a", -1, &[]);
+    story.ok("a", lost, rows(&[-1]), vec![]);
+    let recording = Recording::new(&story.history());
+    for target in Target::ALL {
+        let (text, losses) = export(target, &recording);
+        let report = import(target, &text).check(Model::Causal);
+        assert_eq!(report.judgement, Judgement::Violation, "{text}");
+        let zero_is_special = matches!(target, Target::Plume | Target::DbcopJson);
+        let said = losses.iter().any(|loss| loss.contains("initial"));
+        assert_eq!(said, zero_is_special, "{losses:?}");
+    }
+}
+
+#[test]
+fn operations_that_overlap_in_a_session_are_told_one_after_the_other() {
+    let mut story = Story::new(1);
+    let first = story.invoke("a", 1, &[0]);
+    let never = story.invoke("a", 2, &[0]);
+    let last = story.invoke("a", -1, &[]);
+    story.ok("a", last, rows(&[2]), vec![]);
+    story.ok("a", first, rows(&[-1]), vec![(0, 1)]);
+    let _ = never;
+    let recording = Recording::new(&story.history());
+    let (text, _) = export(Target::ElleEdn, &recording);
+    let kinds: Vec<&str> = text
+        .lines()
+        .map(|line| {
+            line.split(":type :")
+                .nth(1)
+                .unwrap()
+                .split(',')
+                .next()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(kinds, ["invoke", "ok", "invoke", "info", "invoke", "ok"]);
+    assert_eq!(
+        import(Target::ElleEdn, &text).registers.description(),
+        registers(&recording).description()
+    );
+}
+
+#[test]
+fn a_cut_history_stays_cut() {
+    let mut lines = Vec::new();
+    write_history(&history(1, None, 0), &mut lines).unwrap();
+    lines.truncate(lines.len() - 20);
+    let reading = Format::Squall.read(&lines[..], true).unwrap();
+    assert!(matches!(reading.cut, Some(Cut { .. })));
+    assert_eq!(reading.check(Model::Causal).judgement, Judgement::Unknown);
+    assert!(read_history(&lines[..]).unwrap().cut.is_some());
+}
+
+#[test]
+fn the_tests_see_what_they_are_about() {
+    let (mut observed, mut aborted, mut violated) = (0, 0, 0);
+    for seed in 0..100 {
+        let recording = Recording::new(&history(seed, Some(Bug::ALL[seed as usize % 8]), 25));
+        let (known, losses) = recording.without_unknown();
+        observed += usize::from(losses.iter().any(|loss| loss.contains("read from")));
+        let mut transactions = known.transactions.iter();
+        aborted += usize::from(transactions.any(|t| {
+            t.outcome == Outcome::Aborted
+                && matches!(t.operations.first(), Some(Operation::Write { .. }))
+        }));
+        let report = registers(&recording).check(Model::CausalPerKey);
+        violated += usize::from(report.judgement == Judgement::Violation);
+    }
+    assert!(observed > 20 && aborted > 20, "{observed} {aborted}");
+    assert!((20..95).contains(&violated), "{violated}");
+}
