@@ -3,10 +3,10 @@
 use squall_protocol::verdict::{Judgement, Property, PropertyVerdict, Violation};
 
 /// How many violations of a property are told in words; all are counted.
-const EXAMPLES: usize = 5;
+pub(crate) const EXAMPLES: usize = 5;
 
 /// What was found about one property so far.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Findings {
     property: Property,
     exercised: u64,

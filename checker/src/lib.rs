@@ -27,6 +27,7 @@ pub mod registers;
 mod render;
 
 pub use history::{Cut, History, HistoryError, read_history, write_history};
+pub use mww::online;
 pub use render::{path, render};
 pub use squall_protocol::verdict::Verdict;
 

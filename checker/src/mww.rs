@@ -73,6 +73,7 @@ mod floor;
 mod index;
 mod monotonic_writes;
 mod no_thin_air_read;
+pub mod online;
 mod recovery;
 mod session;
 mod shown;
@@ -81,7 +82,7 @@ mod strong_convergence;
 mod words;
 mod writes_follow_reads;
 
-use squall_protocol::history::Event;
+use squall_protocol::history::{Event, Header};
 use squall_protocol::verdict::{
     Counts, Judgement, Property, PropertyVerdict, VERDICT_VERSION, Verdict,
 };
@@ -96,25 +97,34 @@ pub const MAX_KEYS: u32 = 1 << 20;
 
 /// Judges a history of the workload `mww`.
 pub fn check(history: &History) -> Verdict {
+    let counts = counts(history);
     if history.header.keys > MAX_KEYS {
-        return not_judged(history);
+        return not_judged(&history.header, counts);
     }
     let index = Index::new(history);
     let shown = Shown::new(&index);
-    let recovery = recovery::judge(&index);
     let (read_your_writes, monotonic_reads) = session::judge(&index);
-    let findings = vec![
+    let of_reads = [
         read_your_writes,
         monotonic_reads,
         monotonic_writes::judge(&index, &shown),
         writes_follow_reads::judge(&index, &shown),
         atomic_visibility::judge(&index),
         no_thin_air_read::judge(&index),
+    ];
+    verdict_of(index, of_reads, counts)
+}
+
+/// The verdict from what was found about the properties of reads, and the properties of the end.
+fn verdict_of(index: Index, of_reads: [Findings; 6], counts: Counts) -> Verdict {
+    let recovery = recovery::judge(&index);
+    let mut findings = Vec::from(of_reads);
+    findings.extend([
         strong_convergence::judge(&index, &recovery),
         storage_intact::judge(&index),
         recovery.queue_drained,
         recovery.recovered_in_time,
-    ];
+    ]);
     let in_doubt = !index.complete_and_untroubled() || findings.iter().any(Findings::leaves_doubt);
     let properties: Vec<PropertyVerdict> =
         findings.into_iter().map(Findings::into_verdict).collect();
@@ -137,13 +147,13 @@ pub fn check(history: &History) -> Verdict {
             Judgement::Ok
         },
         properties,
-        counts: counts(history),
+        counts,
         notes: index.into_notes(),
     }
 }
 
 /// The verdict on a history with more rows than the checker has room for.
-fn not_judged(history: &History) -> Verdict {
+fn not_judged(header: &Header, counts: Counts) -> Verdict {
     Verdict {
         squall_verdict: VERDICT_VERSION,
         judgement: Judgement::Unknown,
@@ -151,10 +161,10 @@ fn not_judged(history: &History) -> Verdict {
             .into_iter()
             .map(|property| Findings::new(property).into_verdict())
             .collect(),
-        counts: counts(history),
+        counts,
         notes: vec![format!(
             "nothing was judged: the header claims {} rows, and the checker takes {MAX_KEYS} at most",
-            history.header.keys
+            header.keys
         )],
     }
 }
@@ -162,24 +172,28 @@ fn not_judged(history: &History) -> Verdict {
 fn counts(history: &History) -> Counts {
     let mut counts = Counts::default();
     for record in &history.records {
-        match &record.event {
-            Event::Ok { reads, writes, .. } => {
-                counts.ok += 1;
-                counts.rows_read += reads.len() as u64;
-                counts.rows_written += writes.len() as u64;
-            }
-            Event::Fail { .. } => counts.fail += 1,
-            Event::Info { .. } => counts.info += 1,
-            Event::FaultBegin { fault, .. } => {
-                let name = fault.kind().name().to_owned();
-                counts.faults.entry(name).or_default().caused += 1;
-            }
-            Event::FaultSkipped { fault, .. } => {
-                let name = fault.kind().name().to_owned();
-                counts.faults.entry(name).or_default().skipped += 1;
-            }
-            _ => {}
-        }
+        count(&mut counts, &record.event);
     }
     counts
+}
+
+fn count(counts: &mut Counts, event: &Event) {
+    match event {
+        Event::Ok { reads, writes, .. } => {
+            counts.ok += 1;
+            counts.rows_read += reads.len() as u64;
+            counts.rows_written += writes.len() as u64;
+        }
+        Event::Fail { .. } => counts.fail += 1,
+        Event::Info { .. } => counts.info += 1,
+        Event::FaultBegin { fault, .. } => {
+            let name = fault.kind().name().to_owned();
+            counts.faults.entry(name).or_default().caused += 1;
+        }
+        Event::FaultSkipped { fault, .. } => {
+            let name = fault.kind().name().to_owned();
+            counts.faults.entry(name).or_default().skipped += 1;
+        }
+        _ => {}
+    }
 }

@@ -95,6 +95,10 @@ pub struct RunArgs {
     /// How long every client may take to recover after the faults have ended.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub recovery_deadline: Duration,
+    /// End the storm as soon as a violation of a safety property is certain. Everything is healed
+    /// and judged as always.
+    #[arg(long)]
+    pub stop_on_violation: bool,
     /// Repeat the plan of this file instead of making one; the options above are ignored.
     #[arg(long, value_name = "FILE", conflicts_with = "seed")]
     pub plan: Option<PathBuf>,

@@ -134,6 +134,7 @@ fn run_options(args: &RunArgs) -> Result<RunOptions, Failure> {
         database_url: args.system.database_url.clone(),
         service: args.system.service()?,
         backend: args.system.backend()?,
+        stop_on_violation: args.stop_on_violation,
         again,
     })
 }

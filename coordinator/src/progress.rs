@@ -101,6 +101,10 @@ fn line(
     if !faults.is_empty() {
         line += &format!(" · {}", faults.join(", "));
     }
+    let violations = recorder.violations();
+    if violations > 0 {
+        line += &format!(" · violations {violations}");
+    }
     let troubles = recorder.troubles().len();
     if troubles > 0 {
         line += &format!(" · trouble {troubles}");

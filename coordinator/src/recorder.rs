@@ -1,4 +1,5 @@
-//! Writes the history: every event is on its way to the disk before anything depends on it.
+//! Writes the history: every event is on its way to the disk before anything depends on it. What is
+//! written is judged at once, too, as far as that is possible before the end.
 
 use std::fs::File;
 use std::io::Write;
@@ -7,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use serde::Serialize;
+use squall_checker::online::{Finding, Online};
 use squall_protocol::history::{Event, Header, Record};
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Recorder {
     inner: Arc<Mutex<Inner>>,
     broken: CancellationToken,
+    violated: CancellationToken,
 }
 
 struct Inner {
@@ -25,6 +28,9 @@ struct Inner {
     counts: OperationCounts,
     next_operation: u64,
     troubles: Vec<String>,
+    /// Judges what is recorded as it comes.
+    online: Online,
+    first_violation: Option<Finding>,
 }
 
 /// How many operations ended in which way so far.
@@ -50,11 +56,14 @@ impl Recorder {
             counts: OperationCounts::default(),
             next_operation: 0,
             troubles: Vec::new(),
+            online: Online::new(header),
+            first_violation: None,
         };
         inner.write_line(header)?;
         Ok(Recorder {
             inner: Arc::new(Mutex::new(inner)),
             broken: CancellationToken::new(),
+            violated: CancellationToken::new(),
         })
     }
 
@@ -84,6 +93,13 @@ impl Recorder {
             tracing::error!("{what}");
             inner.troubles.push(what);
         }
+        let found = inner.online.push(&record);
+        if let Some(first) = found.into_iter().next()
+            && inner.first_violation.is_none()
+        {
+            inner.first_violation = Some(first);
+            self.violated.cancel();
+        }
     }
 
     /// Records infrastructure trouble, and tells it to the person who watches.
@@ -102,6 +118,21 @@ impl Recorder {
     /// Cancelled when the history cannot be written any more.
     pub fn broken(&self) -> &CancellationToken {
         &self.broken
+    }
+
+    /// Cancelled when the first violation of safety is certain.
+    pub fn violated(&self) -> &CancellationToken {
+        &self.violated
+    }
+
+    /// The first violation of safety that became certain.
+    pub fn first_violation(&self) -> Option<Finding> {
+        self.lock().first_violation.clone()
+    }
+
+    /// How many violations of safety are certain so far.
+    pub fn violations(&self) -> u64 {
+        self.lock().online.violations()
     }
 
     /// A number for a new operation.

@@ -31,6 +31,8 @@ pub struct RunOptions {
     pub database_url: Option<String>,
     pub service: ServiceChoice,
     pub backend: BackendChoice,
+    /// End the storm at the first violation of safety.
+    pub stop_on_violation: bool,
     /// The command line that repeats the run.
     pub again: String,
 }
@@ -105,8 +107,22 @@ async fn stand(
     let active = Active::default();
     let links = fleet.clients.iter().map(|client| client.link.clone());
     let progress = Progress::start(recorder.clone(), links.collect(), active.clone());
+    let stop = if options.stop_on_violation {
+        recorder.violated().clone()
+    } else {
+        CancellationToken::new()
+    };
+    let storm = storm::rage(
+        plan,
+        &environment,
+        &fleet,
+        recorder,
+        &progress,
+        &active,
+        &stop,
+    );
     let outcome = tokio::select! {
-        outcome = storm::rage(plan, &environment, &fleet, recorder, &progress, &active) => outcome,
+        outcome = storm => outcome,
         what = environment.collapsed() => {
             recorder.trouble(what);
             Ok(())

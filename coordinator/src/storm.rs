@@ -24,7 +24,8 @@ const PROBE_READ_PAUSE: Duration = Duration::from_millis(100);
 /// What the probes are given at least, however much of the recovery deadline is used up.
 const PROBE_GRACE: Duration = Duration::from_secs(5);
 
-/// Takes a started fleet through the whole plan.
+/// Takes a started fleet through the whole plan. Cancelling `stop` ends the storm before its time;
+/// everything after the storm follows as always.
 ///
 /// # Errors
 ///
@@ -36,13 +37,14 @@ pub async fn rage(
     recorder: &Recorder,
     progress: &Progress,
     active: &Active,
+    stop: &CancellationToken,
 ) -> Result<(), Failure> {
     progress.phase("first sync");
     first_sync(fleet).await?;
 
     recorder.record(Event::Phase(Phase::Storm));
     progress.phase("storm");
-    storm(plan, fleet, recorder, progress, active).await;
+    storm(plan, fleet, recorder, progress, active, stop).await;
 
     progress.phase("recovery");
     let deadline = Instant::now() + Duration::from_millis(plan.options.recovery_deadline_ms);
@@ -109,13 +111,18 @@ async fn storm(
     recorder: &Recorder,
     progress: &Progress,
     active: &Active,
+    stop: &CancellationToken,
 ) {
     let over = CancellationToken::new();
     let began = Instant::now();
     let clients = fleet.clients.iter().enumerate();
     let operations = clients.map(|(index, client)| operate(plan, index, client, began, &over));
     let end = async {
-        tokio::time::sleep_until(began + Duration::from_millis(plan.options.duration_ms)).await;
+        let planned = began + Duration::from_millis(plan.options.duration_ms);
+        tokio::select! {
+            () = tokio::time::sleep_until(planned) => {}
+            () = stop.cancelled() => recorder.record(Event::StormStopped { why: why(recorder) }),
+        }
         recorder.record(Event::Phase(Phase::Heal));
         progress.phase("heal");
         forget_statuses(fleet);
@@ -126,6 +133,15 @@ async fn storm(
         nemesis::rage(plan, fleet, began, &over, recorder, active),
         end,
     );
+}
+
+/// Why a storm is stopped before its time.
+fn why(recorder: &Recorder) -> String {
+    recorder
+        .first_violation()
+        .map_or_else(String::new, |found| {
+            format!("{}: {}", found.property.name(), found.violation.summary)
+        })
 }
 
 /// One client's transactions, each at its time or as soon as the one before it is done.

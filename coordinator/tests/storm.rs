@@ -246,6 +246,25 @@ fn torn_transactions_are_found() {
 }
 
 #[test]
+fn a_storm_is_stopped_by_its_first_violation() {
+    let arguments = [
+        "--fleet",
+        "native=4",
+        "--faults",
+        "none",
+        "--uploader",
+        "batch",
+        // Far longer than anyone waits for this test.
+        "--time",
+        "2h",
+        "--stop-on-violation",
+    ];
+    let stopped = |run: &Run| run.wait_for("\"storm-stopped\":{\"why\":\"");
+    let why = "the storm was stopped before its time: atomic-visibility";
+    disturbed(&arguments, stopped, 1, why);
+}
+
+#[test]
 fn a_plan_is_the_same_for_the_same_seed_and_can_be_repeated_from_its_file() {
     let run = Run::start(&["--fleet", "native=2", "--faults", "none", "--time", "2s"]);
     let alive = run.descendants();

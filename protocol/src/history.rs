@@ -155,6 +155,9 @@ pub enum Event {
     /// Something of the infrastructure failed that no fault of the plan explains: the run can prove
     /// violations, but no longer their absence.
     Trouble { what: String },
+    /// The storm was ended before its time, since a violation was found: `why`. What comes after a
+    /// storm follows as always.
+    StormStopped { why: String },
     /// A person ended the run.
     Interrupted,
 }

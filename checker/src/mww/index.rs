@@ -154,6 +154,8 @@ pub(super) struct Index<'h> {
     pub complete: bool,
     /// Whether infrastructure failed, or the history contradicts itself.
     pub troubled: bool,
+    /// The time of the last record, in microseconds.
+    pub end: u64,
     /// The length of arrays over rows: no row that exists and occurs in the history is higher.
     pub key_count: usize,
     notes: Vec<String>,
@@ -180,6 +182,7 @@ impl<'h> Index<'h> {
             healed: None,
             complete: false,
             troubled: false,
+            end: history.records.last().map_or(0, |record| record.time),
             key_count: 0,
             notes: Vec::new(),
             sources: Vec::new(),
@@ -312,6 +315,10 @@ impl<'h> Index<'h> {
                 Event::Trouble { what } => {
                     self.troubled = true;
                     self.notes.push(format!("trouble: {what}"));
+                }
+                Event::StormStopped { why } => {
+                    self.notes
+                        .push(format!("the storm was stopped before its time: {why}"));
                 }
                 Event::Interrupted => {
                     self.troubled = true;
@@ -449,7 +456,8 @@ impl<'h> Index<'h> {
             operation.written = start..self.written_keys.len();
             if !transaction.is_read_only() {
                 if transaction.value > INITIAL_VALUE {
-                    values.push((transaction.value, index as OperationIndex));
+                    let writer = index as OperationIndex;
+                    values.push((transaction.value, writer, operation.invoked));
                 } else {
                     problems.push(format!(
                         "operation {} writes {}, which is not above the initial value",
@@ -463,8 +471,15 @@ impl<'h> Index<'h> {
         }
         self.seen = vec![false; self.written_keys.len()];
         self.writers = Writers::new(&values);
-        let ambiguous = self.writers.ambiguous.clone();
-        for value in ambiguous {
+        let mut ambiguous: Vec<(usize, Value)> = Vec::new();
+        ambiguous.extend(
+            self.writers
+                .ambiguous
+                .iter()
+                .map(|(value, at)| (*at, *value)),
+        );
+        ambiguous.sort_unstable();
+        for (_, value) in ambiguous {
             self.contradiction(format!("several operations write the value {value}"));
         }
         let rows = self.reads.iter().flat_map(|read| read.rows);
@@ -512,7 +527,9 @@ impl<'h> Index<'h> {
         }
         let writer = match self.writers.of(value) {
             None => return Err(Impossible::NeverWritten),
-            Some(AMBIGUOUS) => return Ok(Source::Ambiguous),
+            Some(_) if self.writers.is_ambiguous(value, read.completed) => {
+                return Ok(Source::Ambiguous);
+            }
             Some(writer) => writer,
         };
         let operation = &self.operations[writer as usize];
@@ -611,18 +628,18 @@ struct Writers {
     dense: Vec<OperationIndex>,
     /// The values that are too high for that.
     sparse: HashMap<Value, OperationIndex>,
-    /// The values that several operations write.
-    ambiguous: Vec<Value>,
+    /// The values that several operations write, and the record in which the second of these was
+    /// invoked: until then the value can only be the first one's.
+    ambiguous: HashMap<Value, usize>,
 }
 
 const NOBODY: OperationIndex = OperationIndex::MAX;
-const AMBIGUOUS: OperationIndex = OperationIndex::MAX - 1;
 
 impl Writers {
-    fn new(values: &[(Value, OperationIndex)]) -> Self {
+    fn new(values: &[(Value, OperationIndex, usize)]) -> Self {
         let limit = 4 * values.len() + 1024;
         let mut writers = Writers::default();
-        for (value, operation) in values {
+        for (value, operation, invoked) in values {
             let entry = match usize::try_from(*value) {
                 Ok(at) if at < limit => {
                     if at >= writers.dense.len() {
@@ -632,16 +649,18 @@ impl Writers {
                 }
                 _ => writers.sparse.entry(*value).or_insert(NOBODY),
             };
-            *entry = match *entry {
-                NOBODY => *operation,
-                AMBIGUOUS => AMBIGUOUS,
-                _ => {
-                    writers.ambiguous.push(*value);
-                    AMBIGUOUS
-                }
-            };
+            if *entry == NOBODY {
+                *entry = *operation;
+            } else {
+                writers.ambiguous.entry(*value).or_insert(*invoked);
+            }
         }
         writers
+    }
+
+    /// Whether several operations may have written a value that was read by then.
+    fn is_ambiguous(&self, value: Value, by: usize) -> bool {
+        !self.ambiguous.is_empty() && self.ambiguous.get(&value).is_some_and(|at| *at < by)
     }
 
     fn of(&self, value: Value) -> Option<OperationIndex> {

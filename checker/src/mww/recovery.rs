@@ -62,12 +62,11 @@ pub(super) fn judge(index: &Index) -> Recovery {
     };
     let from = index.time(healed);
     let until = from.saturating_add(index.header.recovery_deadline_ms.saturating_mul(1000));
-    let last = index.records.last().map_or(0, |record| record.time);
     let allowance = Allowance {
         healed,
         from,
         until,
-        conclusive: index.complete_and_untroubled() && last >= until,
+        conclusive: index.complete_and_untroubled() && index.end >= until,
     };
     queue_drained(index, &allowance, &mut recovery);
     recovered_in_time(index, &allowance, &mut recovery);

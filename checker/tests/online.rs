@@ -1,0 +1,224 @@
+//! The checker that goes along with a run against the one that has the whole history.
+
+#[path = "support/random_history.rs"]
+mod random_history;
+mod support;
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use random_history::history;
+use squall_checker::generate::mww::{Bug, Config, generate};
+use squall_checker::online::Online;
+use squall_checker::{History, Verdict, check};
+use squall_protocol::history::Event;
+use squall_protocol::verdict::{Judgement, Property, PropertyClass};
+use support::Story;
+
+/// The verdict without the explanations, whose words may differ in what is known meanwhile.
+fn bare(mut verdict: Verdict) -> Verdict {
+    for property in &mut verdict.properties {
+        property.examples.clear();
+    }
+    verdict
+}
+
+/// After every event (or only the last one) the verdict is that of the history so far, and in the
+/// end nothing that was told has been taken back.
+fn agree(history: &History, always: bool) -> Result<BTreeMap<Property, u64>, TestCaseError> {
+    let mut online = Online::new(&history.header);
+    let mut told: BTreeMap<Property, u64> = BTreeMap::new();
+    let mut so_far = History {
+        records: Vec::new(),
+        ..history.clone()
+    };
+    for record in &history.records {
+        for finding in online.push(record) {
+            *told.entry(finding.property).or_default() += 1;
+        }
+        if always {
+            so_far.records.push(record.clone());
+            prop_assert_eq!(bare(online.verdict()), bare(check(&so_far)));
+        }
+    }
+    let verdict = check(history);
+    let found = online.verdict();
+    for (online, offline) in found.properties.iter().zip(&verdict.properties) {
+        prop_assert_eq!(online.examples.len(), offline.examples.len());
+    }
+    prop_assert_eq!(bare(found), bare(verdict.clone()));
+    prop_assert_eq!(online.violations(), told.values().sum::<u64>());
+    for property in &verdict.properties {
+        let told = told.get(&property.property).copied().unwrap_or(0);
+        prop_assert!(told <= property.violations, "{told} told: {property:?}");
+    }
+    Ok(told)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 20_000,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn random_histories(bytes in proptest::collection::vec(any::<u8>(), 0..90)) {
+        agree(&history(&bytes), true)?;
+    }
+}
+
+#[test]
+fn contradictions_are_the_same() {
+    let mut story = Story::new(2);
+    story.read("b", &[1, -1]);
+    story.write("a", &[-1, -1], 1, &[0, 1]);
+    story.read("b", &[1, -1]);
+    story.write("b", &[-1, -1], 1, &[0]);
+    story.read("c", &[1, -1]);
+    story.read("c", &[1, 1]);
+    let twice = story.invoke("a", 2, &[0]);
+    story.info("a", twice);
+    story.ok("a", twice, support::rows(&[1, 1]), vec![(0, 2)]);
+    story.ok("nobody", 99, Vec::new(), Vec::new());
+    story.status("somebody", 0, true);
+    story.final_read("a", &[1, 1]);
+    let strange = story.invoke("a", 3, &[0, 7]);
+    story.ok(
+        "a",
+        strange,
+        support::rows(&[1, 1, 3]),
+        vec![(0, 3), (1, 3)],
+    );
+    agree(&story.history(), true).unwrap();
+    story.good_end(&[3, 1]);
+    agree(&story.history(), true).unwrap();
+}
+
+#[test]
+fn a_value_of_an_operation_that_is_under_way_waits_for_its_end() {
+    for fails in [false, true] {
+        let mut story = Story::new(2);
+        let write = story.invoke("a", 5, &[0, 1]);
+        story.read("b", &[5, -1]);
+        if fails {
+            story.fail("a", write);
+        } else {
+            story.ok("a", write, support::rows(&[-1, -1]), vec![(0, 5), (1, 5)]);
+        }
+        let history = story.history();
+        let mut online = Online::new(&history.header);
+        let found: Vec<Vec<Property>> = history
+            .records
+            .iter()
+            .map(|record| online.push(record).iter().map(|f| f.property).collect())
+            .collect();
+        let expected = if fails {
+            Property::NoThinAirRead
+        } else {
+            Property::AtomicVisibility
+        };
+        assert_eq!(found, [vec![], vec![], vec![], vec![expected]]);
+    }
+}
+
+#[test]
+fn an_operation_that_ended_in_info_is_certain_where_it_was_read() {
+    let mut story = Story::new(2);
+    let write = story.invoke("a", 5, &[0, 1]);
+    story.info("a", write);
+    for _ in 0..7 {
+        story.read("b", &[5, -1]);
+    }
+    story.read("c", &[-1, 5]);
+    let history = story.history();
+    let mut online = Online::new(&history.header);
+    let (last, before) = history.records.split_last().unwrap();
+    assert!(before.iter().all(|record| online.push(record).is_empty()));
+    // Now it is known that the other row was written too: b has seen a part only, and so has c.
+    let found = online.push(last);
+    let atomic = |f: &&squall_checker::online::Finding| f.property == Property::AtomicVisibility;
+    assert_eq!(found.iter().filter(atomic).count(), 6);
+    let verdict = online.verdict();
+    let counted = support::of(&verdict, Property::AtomicVisibility).violations;
+    assert_eq!(counted, 8);
+    agree(&history, true).unwrap();
+}
+
+#[test]
+fn generated_runs() {
+    for bug in Bug::ALL.map(Some).into_iter().chain([None]) {
+        for seed in 0..40 {
+            let config = Config {
+                bug,
+                keys: 1 + (seed % 7) as u32,
+                writes_per_transaction: 1 + (seed % 3) as u32,
+                percent_info: 10,
+                percent_fail: 10,
+                ..Config::new(seed, 20 + seed)
+            };
+            agree(&generate(&config), true).unwrap_or_else(|e| panic!("{bug:?}, {seed}: {e}"));
+        }
+        for seed in 0..3 {
+            let history = generate(&Config {
+                bug,
+                percent_fail: 10,
+                ..Config::new(seed, 600)
+            });
+            let told = agree(&history, false).unwrap_or_else(|e| panic!("{bug:?}, {seed}: {e}"));
+            assert_eq!(bug.is_none(), told.is_empty(), "{bug:?}, {seed}");
+            everything_is_told_before_the_final_reads(&history);
+        }
+    }
+}
+
+/// Where every operation has ended, nothing waits for the verdict but the final reads.
+fn everything_is_told_before_the_final_reads(history: &History) {
+    let mut history = history.clone();
+    history.records.retain(|record| {
+        !matches!(
+            record.event,
+            Event::FinalRead { .. } | Event::FinalReadPostgres { .. } | Event::Info { .. }
+        )
+    });
+    let ended: std::collections::BTreeSet<u64> = history
+        .records
+        .iter()
+        .filter_map(|record| match record.event {
+            Event::Ok { operation, .. } | Event::Fail { operation, .. } => Some(operation),
+            _ => None,
+        })
+        .collect();
+    history.records.retain(
+        |record| !matches!(&record.event, Event::Invoke { operation, .. } if !ended.contains(operation)),
+    );
+    let mut online = Online::new(&history.header);
+    let mut told: BTreeMap<Property, u64> = BTreeMap::new();
+    for record in &history.records {
+        for finding in online.push(record) {
+            *told.entry(finding.property).or_default() += 1;
+        }
+    }
+    for property in check(&history).properties {
+        let is_of_an_end = property.property == Property::StrongConvergence
+            || property.property.class() == PropertyClass::Liveness;
+        if is_of_an_end || property.property == Property::NoThinAirRead {
+            continue;
+        }
+        let told = told.get(&property.property).copied().unwrap_or(0);
+        assert_eq!(told, property.violations, "{property:?}");
+    }
+}
+
+#[test]
+fn an_enormous_claim_is_declined() {
+    let mut story = Story::new(u32::MAX);
+    story.read("a", &[-1]);
+    let history = story.history();
+    let mut online = Online::new(&history.header);
+    for record in &history.records {
+        online.push(record);
+    }
+    assert_eq!(online.verdict(), check(&history));
+    assert_eq!(online.verdict().judgement, Judgement::Unknown);
+}
