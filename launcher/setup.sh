@@ -255,6 +255,11 @@ sources_changed() {
         -o -name '.*' -o -name '*.md' \) -prune -o -newer "$target/bundle/.built" -print -quit) ]]
 }
 
+# The tests use other features of some dependencies, so whoever is about to test builds for that at
+# once: the program comes with it, and nothing is compiled twice.
+build_command=(build --locked --release -p squall-coordinator)
+build_for_tests() { build_command=(test --locked --release --workspace --no-run); }
+
 ensure_built() {
     ! sources_changed || with_lock build
 }
@@ -268,8 +273,7 @@ build() {
     export CC_wasm32_unknown_unknown
     # What changes while the build goes on is for the next one, so its time is when it began.
     touch "$logs/build-began"
-    step build-squall "building squall" in_root cargo build --locked --release -p squall-coordinator ||
-        fail "the build failed"
+    step build-squall "building squall" in_root cargo "${build_command[@]}" || fail "the build failed"
     step build-bundle "building the browser client" build_bundle || fail "the build failed"
     touch -r "$logs/build-began" "$target/bundle/.built"
 }
