@@ -152,11 +152,11 @@ fn explanations() {
     let dirty_write = ok(0, "[:append :x 1] [:append :y 1]")
         + &ok(1, "[:append :x 2] [:append :y 2]")
         + &ok(2, "[:r :x [1 2]] [:r :y [2 1]]");
-    insta::assert_snapshot!(explain(&dirty_write, Model::ReadCommitted), @"Transaction 1 of session 1 wrote key y before transaction 0 of session 0 did. Transaction 0 of session 0 wrote key x before transaction 1 of session 1 did.");
+    insta::assert_snapshot!(explain(&dirty_write, Model::ReadCommitted), @"No order of commits is possible, since they would have to come one before the other in a circle. Transaction 1 of session 1 wrote key y before transaction 0 of session 0 did. Transaction 0 of session 0 wrote key x before transaction 1 of session 1 did.");
     let lost_update = ok(0, "[:r :x []] [:append :x 1]")
         + &ok(1, "[:r :x []] [:append :x 2]")
         + &ok(2, "[:r :x [1 2]]");
-    insta::assert_snapshot!(explain(&lost_update, Model::Serializable), @"Transaction 1 of session 1 read key x and did not see that transaction 0 of session 0 wrote it. Transaction 0 of session 0 wrote key x before transaction 1 of session 1 did.");
+    insta::assert_snapshot!(explain(&lost_update, Model::Serializable), @"No order of commits is possible, since they would have to come one before the other in a circle. Transaction 1 of session 1 read key x and did not see that transaction 0 of session 0 wrote it. Transaction 0 of session 0 wrote key x before transaction 1 of session 1 did.");
     let incompatible = ok(0, "[:append :x 1]")
         + &ok(1, "[:append :x 2]")
         + &ok(2, "[:r :x [1 2]]")

@@ -285,13 +285,13 @@ impl Anomalies {
         self.add(kind, || {
             let name = |node: Node| registers.transaction_names[node as usize];
             let read = match writer {
-                super::INITIAL => "its initial value".to_owned(),
-                writer => format!("what {} wrote", name(writer)),
+                super::INITIAL => "with its initial value".to_owned(),
+                writer => format!("as {} wrote it", name(writer)),
             };
             let mut anomaly = explain(registers, &way());
             anomaly.kind = kind;
             anomaly.summary = format!(
-                "{} read of key {} {read}, but {}. Missed is the write of {}. {}",
+                "{} read key {} {read}, but {}: it misses the write of {}. {}",
                 capital(name(reader)),
                 registers.key_text(key),
                 kind.phrase(),
@@ -321,9 +321,21 @@ impl Anomalies {
 
     pub fn add_cycle(&mut self, registers: &Registers, cycle: &Cycle) {
         let kind = name(cycle);
-        self.add(kind, || Anomaly {
-            kind,
-            ..explain(registers, cycle)
+        self.add(kind, || {
+            let explained = explain(registers, cycle);
+            let summary = match cycle.stale_initial {
+                Some(_) => explained.summary,
+                None => format!(
+                    "No order of commits is possible, since they would have to come one before the \
+                     other in a circle. {}",
+                    explained.summary
+                ),
+            };
+            Anomaly {
+                kind,
+                summary,
+                ..explained
+            }
         });
     }
 }
