@@ -5,9 +5,13 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use squall_checker::History;
+use squall_checker::formats::Format;
+use squall_checker::registers::Model;
 use squall_protocol::verdict::Verdict;
 
+use crate::cli::CheckArgs;
 use crate::exit::{Exit, Failure};
+use crate::models::{self, Source};
 use crate::report;
 
 /// The history's name in a run folder.
@@ -21,24 +25,57 @@ const VERDICT: &str = "verdict.json";
 /// When there is no history there, or it is malformed before its last line.
 pub fn judge(path: &Path) -> Result<(History, Verdict), Failure> {
     let file = history_file(path);
-    let reader = File::open(&file).map_err(|error| {
-        Failure::Usage(format!(
-            "cannot open {}: {error}; give a run folder or a history file",
-            file.display()
-        ))
-    })?;
+    let reader = File::open(&file).map_err(|error| cannot_open(&file, &error))?;
     let history = squall_checker::read_history(BufReader::new(reader))
         .map_err(|error| Failure::MalformedInput(format!("{}: {error}", file.display())))?;
     let verdict = squall_checker::check(&history);
     Ok((history, verdict))
 }
 
-fn history_file(path: &Path) -> PathBuf {
+/// The history that a path names: a history, or that of a run folder.
+pub fn history_file(path: &Path) -> PathBuf {
     if path.is_dir() {
         path.join(HISTORY)
     } else {
         path.to_owned()
     }
+}
+
+/// There is no history to open.
+pub fn cannot_open(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Usage(format!(
+        "cannot open {}: {error}; give a run folder or a history file",
+        path.display()
+    ))
+}
+
+/// The command `check`: our own histories by the properties of their workload, others, and those for
+/// which a model is named, by models.
+///
+/// # Errors
+///
+/// As for [`judge`] and [`models::check`].
+pub fn run(args: &CheckArgs) -> Result<Exit, Failure> {
+    let format = args.format.map(|format| format.0);
+    let source = Source::find(&args.path, format)?;
+    if source.format == Format::Squall && args.model.is_empty() {
+        let (_, verdict) = judge(&source.files[0])?;
+        if args.json {
+            print!("{}", to_json(&verdict));
+        } else {
+            println!("{}", squall_checker::render(&verdict));
+        }
+        return Ok(exit(&verdict));
+    }
+    let models: Vec<Model> = args.model.iter().map(|model| model.0).collect();
+    let judged = models::check(&source, &models)?;
+    if args.json {
+        let text = serde_json::to_string_pretty(&judged).expect("reports are plain data");
+        println!("{text}");
+    } else {
+        print!("{}", judged.render());
+    }
+    Ok(judged.exit())
 }
 
 /// Judges the history of a run folder and writes `verdict.json`, `report.html` and `junit.xml`.

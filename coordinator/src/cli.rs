@@ -5,6 +5,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use squall_checker::formats::Format;
+use squall_checker::formats::export::Target;
+use squall_checker::registers::Model;
 use squall_protocol::fault::FaultKind;
 use squall_protocol::plan::{ClientKind, PlanOptions, Uploader, Workload};
 
@@ -31,8 +34,11 @@ pub struct Cli {
 pub enum Command {
     /// Run a storm and print its verdict.
     Run(Box<RunArgs>),
-    /// Judge a history again: a run folder, such as runs/latest, or a history file.
+    /// Judge a history: a run folder, such as runs/latest, or a history file, of squall or of another
+    /// checker.
     Check(CheckArgs),
+    /// Write the history of a run in the format of another checker.
+    Export(ExportArgs),
     /// Run many storms, one after another: the product of lists of options.
     Matrix(MatrixArgs),
     /// Measure squall itself.
@@ -146,12 +152,81 @@ pub struct SystemArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// A run folder or a history file.
+    /// A run folder, a history file, or a folder of Cobra's logs.
     #[arg(default_value = "runs/latest")]
     pub path: PathBuf,
+    /// The history's format: squall, plume, awdit, dbcop-text, dbcop-json, dbcop-bincode, cobra, or
+    /// jepsen (also called edn or json). Without it, what the file looks like.
+    #[arg(long)]
+    pub format: Option<FormatArg>,
+    /// Check against these consistency models: read-committed, read-atomic, causal, causal-per-key
+    /// (the higher value wins, key by key), prefix, snapshot-isolation, serializable. Without it,
+    /// squall's own histories are judged by the properties of their workload, and others by all models.
+    #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
+    pub model: Vec<ModelArg>,
     /// Print the verdict as JSON, as in verdict.json.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A run folder or a history file.
+    #[arg(default_value = "runs/latest")]
+    pub path: PathBuf,
+    /// The format: plume, dbcop-json, elle-edn or jepsen-json.
+    #[arg(long)]
+    pub format: TargetArg,
+    /// The file to write; without it the standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// The name of a format to read.
+#[derive(Clone, Copy, Debug)]
+pub struct FormatArg(pub Format);
+
+impl FromStr for FormatArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Format::ALL.map(Format::name).join(", ");
+        let found = Format::from_name(text).map(FormatArg);
+        found.ok_or_else(|| format!("there is no format `{text}`; there are {}", known()))
+    }
+}
+
+/// The name of a format to write.
+#[derive(Clone, Copy, Debug)]
+pub struct TargetArg(pub Target);
+
+impl FromStr for TargetArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Target::ALL.map(Target::name).join(", ");
+        let found = Target::from_name(text).map(TargetArg);
+        found.ok_or_else(|| {
+            format!(
+                "there is no format `{text}` to export; there are {}",
+                known()
+            )
+        })
+    }
+}
+
+/// The name of a consistency model.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelArg(pub Model);
+
+impl FromStr for ModelArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Model::ALL.map(Model::name).join(", ");
+        let found = Model::from_name(text).map(ModelArg);
+        found.ok_or_else(|| format!("there is no model `{text}`; there are {}", known()))
+    }
 }
 
 #[derive(Debug, Args)]

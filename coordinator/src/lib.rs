@@ -14,10 +14,12 @@ pub mod demo;
 pub mod doctor;
 pub mod environment;
 pub mod exit;
+pub mod export;
 pub mod fleet;
 pub mod interruption;
 pub mod link;
 pub mod matrix;
+pub mod models;
 pub mod nemesis;
 pub mod pages;
 pub mod plan;
@@ -87,15 +89,8 @@ pub fn main() -> ExitCode {
 async fn dispatch(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => run::run(run_options(&args)?).await,
-        Command::Check(args) => {
-            let (_, verdict) = check::judge(&args.path)?;
-            if args.json {
-                print!("{}", check::to_json(&verdict));
-            } else {
-                println!("{}", squall_checker::render(&verdict));
-            }
-            Ok(check::exit(&verdict))
-        }
+        Command::Check(args) => check::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Bench(BenchCommand::Checker(args)) => bench::checker(&args),
         Command::Matrix(args) => matrix::run(args).await,
         Command::Demo(args) => demo::run(args).await,

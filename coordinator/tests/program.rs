@@ -129,3 +129,106 @@ fn a_history_that_is_cut_in_a_line_is_read_up_to_there_and_said_to_be_cut() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("cut"), "{text}");
 }
+
+/// Runs `check` on a history of another checker; answers with its exit code and what it said.
+fn check_foreign(name: &str, history: &str, options: &[&str]) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(name);
+    fs::write(&file, history).unwrap();
+    let output = squall(&[&["check", file.to_str().unwrap()], options].concat());
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn histories_of_other_checkers_are_checked_by_models() {
+    let lost = "w(1,1,0,0)\nr(1,0,0,1)\n";
+    let (code, said) = check_foreign("lost.txt", lost, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("format plume") && said.contains("initial value"),
+        "{said}"
+    );
+    let (code, said) = check_foreign("lost.txt", lost, &["--model", "read-committed"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = check_foreign("lost.txt", "w(1,1,0,0)\nr(1,", &[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("cut"), "{said}");
+    let (code, said) = check_foreign("bad.txt", "w(1,1,0,0)\nr(1,x,0,1)\n", &[]);
+    assert_eq!(code, Some(65), "{said}");
+    assert!(
+        said.contains("line 2, column 5") && said.contains("bad.txt"),
+        "{said}"
+    );
+    let (code, said) = check_foreign("what.txt", "what is this\n", &[]);
+    assert_eq!(code, Some(65), "{said}");
+    assert!(said.contains("--format"), "{said}");
+    let (code, said) = check_foreign("lost.txt", lost, &["--model", "casual"]);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("causal-per-key"), "{said}");
+    let (code, said) = check_foreign("lost.txt", lost, &["--model=causal,read-atomic", "--json"]);
+    assert_eq!(code, Some(1), "{said}");
+    let judged: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(judged["judgement"], "violation");
+    assert_eq!(judged["reports"][1]["model"], "read-atomic");
+}
+
+#[test]
+fn a_folder_of_cobras_logs_is_a_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = |kind: u8, numbers: &[u64]| {
+        let numbers = numbers.iter().flat_map(|number| number.to_be_bytes());
+        std::iter::once(kind).chain(numbers).collect::<Vec<u8>>()
+    };
+    let session = |number: u64, operation: Vec<u8>| {
+        [record(b'S', &[number]), operation, record(b'C', &[number])].concat()
+    };
+    let write = session(1, record(b'W', &[10, 7, 99]));
+    fs::write(folder.path().join("T1.log"), write).unwrap();
+    fs::write(
+        folder.path().join("T2.log"),
+        session(2, record(b'R', &[1, 10, 7, 99])),
+    )
+    .unwrap();
+    let path = folder.path().to_str().unwrap();
+    assert_eq!(squall(&["check", path]).status.code(), Some(0));
+    fs::write(
+        folder.path().join("T2.log"),
+        session(2, record(b'R', &[1, 11, 7, 99])),
+    )
+    .unwrap();
+    assert_eq!(squall(&["check", path]).status.code(), Some(1));
+    fs::write(folder.path().join("T2.log"), [b'S', 0]).unwrap();
+    refuses(&["check", path], 65, &["T2.log", "byte 1"]);
+}
+
+#[test]
+fn a_run_is_exported_and_judged_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = squall_checker::generate::mww::generate(&squall_checker::generate::mww::Config {
+        percent_info: 20,
+        ..squall_checker::generate::mww::Config::new(1, 200)
+    });
+    let own = folder.path().join("history.jsonl");
+    squall_checker::write_history(&history, fs::File::create(&own).unwrap()).unwrap();
+    let own = own.to_str().unwrap();
+    let per_key = ["--model", "causal-per-key"];
+    let run = |arguments: &[&str], options: &[&str]| squall(&[arguments, options].concat());
+    assert_eq!(run(&["check", own], &per_key).status.code(), Some(0));
+    for format in ["plume", "dbcop-json", "elle-edn", "jepsen-json"] {
+        let exported = folder.path().join(format);
+        let exported = exported.to_str().unwrap();
+        let output = squall(&["export", own, "--format", format, "-o", exported]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("faults"), "{said}");
+        assert_eq!(
+            said.contains("unknown outcome"),
+            !format.contains('-') || format == "dbcop-json",
+            "{said}"
+        );
+        let checked = run(&["check", exported], &per_key);
+        assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+    }
+    refuses(&["export", own, "--format", "xml"], 64, &["elle-edn"]);
+}
