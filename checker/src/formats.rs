@@ -118,11 +118,11 @@ impl Format {
 
     /// The format, by its beginning (a few hundred bytes are enough). None if it looks like no format.
     pub fn detect(beginning: &[u8]) -> Option<Format> {
-        if dbcop_bincode::looks_like(beginning) {
-            return Some(Format::DbcopBincode);
-        }
         if cobra::looks_like(beginning) {
             return Some(Format::Cobra);
+        }
+        if dbcop_bincode::looks_like(beginning) {
+            return Some(Format::DbcopBincode);
         }
         let text = String::from_utf8_lossy(beginning);
         let text = text.trim_start();
