@@ -136,6 +136,10 @@ fn assert_checks_the_same(run_folder: &Path) {
     for file in ["plan.json", "history.jsonl", "report.html", "junit.xml"] {
         assert!(run_folder.join(file).is_file(), "{file} is missing");
     }
+    if stored.contains("\"reads-older-version\"") {
+        let report = fs::read_to_string(run_folder.join("report.html")).unwrap();
+        assert!(report.contains("-[reads-older-version"), "{report}");
+    }
 }
 
 /// Starts a run, does something to it in the middle of the storm, and expects that exit code and
