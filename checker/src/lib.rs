@@ -6,7 +6,8 @@
 //! [`mww`].
 //!
 //! Histories of other tools are read by [`formats`] and judged by the models of [`registers`].
-//! [`generate`] makes histories to try both on, and [`bench`] measures how long they take.
+//! [`generate`] makes histories to try both on; `squall bench checker` measures how long they take, and
+//! `cargo bench -p squall-checker` the parts.
 //!
 //! The checker knows the history and nothing else: no clocks, no randomness, and the same history
 //! always gives the same verdict. Malformed bytes give a [`HistoryError`]; a history that
@@ -17,7 +18,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod bench;
 mod evidence;
 pub mod formats;
 pub mod generate;

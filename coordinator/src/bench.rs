@@ -105,16 +105,12 @@ impl Case {
             }
             Case::Mww { transactions } => {
                 let config = mww::Config {
+                    native: 9,
+                    postgres: 1,
                     bug: planted.then_some(mww::Bug::ALL[0]),
                     ..mww::Config::new(seed, transactions)
                 };
-                let history = mww::generate(&config);
-                serde_json::to_writer(&mut out, &history.header)?;
-                out.write_all(b"\n")?;
-                for record in &history.records {
-                    serde_json::to_writer(&mut out, record)?;
-                    out.write_all(b"\n")?;
-                }
+                squall_checker::write_history(&mww::generate(&config), &mut out)?;
             }
         }
         out.flush()
