@@ -319,7 +319,7 @@ impl Store {
 /// The ledger's totals, and the rows that have not been seen.
 fn read_ledger(sqlite: &Connection, seen: &LedgerSeen) -> rusqlite::Result<LedgerRead> {
     let mut totals: LedgerRead = sqlite
-        .prepare_cached(ledger::READ_TOTALS)?
+        .prepare(ledger::READ_TOTALS)?
         .query_map([], |row| {
             Ok(ClientLedger {
                 client: row.get(0)?,
@@ -329,7 +329,7 @@ fn read_ledger(sqlite: &Connection, seen: &LedgerSeen) -> rusqlite::Result<Ledge
             })
         })?
         .collect::<Result<_, _>>()?;
-    let mut rows = sqlite.prepare_cached(ledger::READ_ROWS)?;
+    let mut rows = sqlite.prepare(ledger::READ_ROWS)?;
     for of in &mut totals {
         if let Some(above) = ledger::unread_above(of, seen) {
             of.rows = rows
