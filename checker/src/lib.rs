@@ -22,6 +22,7 @@ mod evidence;
 pub mod formats;
 pub mod generate;
 mod history;
+pub mod ledger;
 pub mod mww;
 pub mod registers;
 mod render;
@@ -36,6 +37,7 @@ use squall_protocol::plan::Workload;
 /// Judges a history by the properties of its workload.
 pub fn check(history: &History) -> Verdict {
     match history.header.workload {
-        Workload::Mww | Workload::Ledger => mww::check(history),
+        Workload::Mww => mww::check(history),
+        Workload::Ledger => ledger::check(history),
     }
 }

@@ -82,6 +82,8 @@ mod strong_convergence;
 mod words;
 mod writes_follow_reads;
 
+use std::collections::HashSet;
+
 use squall_protocol::history::{Event, Header};
 use squall_protocol::verdict::{
     Counts, Judgement, Property, PropertyVerdict, VERDICT_VERSION, Verdict,
@@ -97,6 +99,15 @@ pub const MAX_KEYS: u32 = 1 << 20;
 
 /// Judges a history of the workload `mww`.
 pub fn check(history: &History) -> Verdict {
+    check_with(history, |_| Vec::new())
+}
+
+/// Judges a history by the properties of `mww`, and then by those of a workload that adds to it. It is
+/// told the names of the clients that have recovered and drained their queues.
+pub(crate) fn check_with(
+    history: &History,
+    more: impl FnOnce(&HashSet<&str>) -> Vec<Findings>,
+) -> Verdict {
     let counts = counts(history);
     if history.header.keys > MAX_KEYS {
         return not_judged(&history.header, counts);
@@ -112,12 +123,27 @@ pub fn check(history: &History) -> Verdict {
         atomic_visibility::judge(&index),
         no_thin_air_read::judge(&index),
     ];
-    verdict_of(index, of_reads, counts)
+    verdict_with(index, of_reads, counts, more)
 }
 
 /// The verdict from what was found about the properties of reads, and the properties of the end.
 fn verdict_of(index: Index, of_reads: [Findings; 6], counts: Counts) -> Verdict {
+    verdict_with(index, of_reads, counts, |_| Vec::new())
+}
+
+/// As [`verdict_of`], followed by what another workload adds.
+fn verdict_with(
+    index: Index,
+    of_reads: [Findings; 6],
+    counts: Counts,
+    more: impl FnOnce(&HashSet<&str>) -> Vec<Findings>,
+) -> Verdict {
     let recovery = recovery::judge(&index);
+    let clients = index.clients.iter().enumerate();
+    let settled = clients
+        .filter(|(number, _)| recovery.recovered[*number] && recovery.drained[*number])
+        .map(|(_, client)| client.name)
+        .collect();
     let mut findings = Vec::from(of_reads);
     findings.extend([
         strong_convergence::judge(&index, &recovery),
@@ -125,6 +151,7 @@ fn verdict_of(index: Index, of_reads: [Findings; 6], counts: Counts) -> Verdict 
         recovery.queue_drained,
         recovery.recovered_in_time,
     ]);
+    findings.extend(more(&settled));
     let in_doubt = !index.complete_and_untroubled() || findings.iter().any(Findings::leaves_doubt);
     let properties: Vec<PropertyVerdict> =
         findings.into_iter().map(Findings::into_verdict).collect();
@@ -132,6 +159,7 @@ fn verdict_of(index: Index, of_reads: [Findings; 6], counts: Counts) -> Verdict 
         properties
             .iter()
             .map(|verdict| verdict.property)
+            .take(Property::ALL.len())
             .eq(Property::ALL)
     );
     let violated = properties

@@ -39,15 +39,17 @@ fn write(out: &mut String, verdict: &Verdict) -> fmt::Result {
         writeln!(out, "faults: {}", faults.join(", "))?;
     }
     writeln!(out)?;
+    let names = verdict.properties.iter().map(|p| p.property.name().len());
+    let width = names.max().unwrap_or(0).max(20);
     writeln!(
         out,
-        "{:<20}  {:<9}  {:>13}  {:>10}",
+        "{:<width$}  {:<9}  {:>13}  {:>10}",
         "property", "judgement", "exercised", "violations"
     )?;
     for property in &verdict.properties {
         writeln!(
             out,
-            "{:<20}  {:<9}  {:>13}  {:>10}",
+            "{:<width$}  {:<9}  {:>13}  {:>10}",
             property.property.name(),
             word(property.judgement),
             grouped(property.exercised),
