@@ -22,9 +22,14 @@
 //! | read committed | *t3* had read from *t2* before | |
 //! | read atomic | *t2* precedes *t3* in its session, or *t3* reads from *t2* | |
 //! | causal consistency | *t2* precedes *t3* in the transitive closure of both | |
-//! | prefix consistency, snapshot isolation, serializability | see `search` | |
+//! | causal convergence | the same: it is another name | |
+//! | prefix consistency | *t2* commits before, or is, one that *t3* reads from or that precedes it in its session | |
+//! | snapshot isolation | as before, or *t2* commits before, or is, one that commits before *t3* and writes a key that *t3* writes | |
+//! | serializability | *t2* commits before *t3* | |
+//! | strict serializability | the same, and the commit order contains the order of real time | |
 //!
-//! | causal consistency per key | | see below |
+//! The last four speak of the commit order itself, so that it has to be searched for: see `isolation`.
+//! Weak causal consistency (`weak_causal`) does without a commit order.
 //!
 //! The initial transaction commits first, so reading an initial value after a write that the
 //! condition covers is a violation in itself. What goes wrong already between one read and one write
@@ -34,7 +39,11 @@
 //! One commit order for whole transactions is the right model for a database, and for merging whole
 //! transactions. It is too strict for rows that are merged one by one, where two concurrent
 //! transactions may each win one row. There, when the order of the versions of a row is known, causal
-//! consistency *per key* demands that every read returns the highest version in its causal past.
+//! consistency *per key* demands that every read returns the highest version in its causal past. A
+//! history says which of the two ways to merge is meant: see [`Merge`].
+//!
+//! Where the history tells which versions followed one another, as lists that are appended to do, the
+//! commit order contains that too.
 //!
 //! # Where things are
 //!
@@ -43,14 +52,23 @@
 
 mod build;
 mod causal;
+mod causal_convergence;
 mod causal_per_key;
 mod clocks;
+mod isolation;
 mod lists;
 mod order;
+mod points;
+mod prefix_consistency;
 mod read_atomic;
 mod read_committed;
 mod report;
 mod search;
+mod serializability;
+mod snapshot_isolation;
+mod strict_serializability;
+mod weak_causal;
+mod witness;
 
 pub use build::{BuildError, Builder, Outcome};
 pub use lists::ListBuilder;
@@ -72,35 +90,46 @@ pub(crate) const NONE: Node = Node::MAX - 1;
 pub enum Model {
     ReadCommitted,
     ReadAtomic,
+    /// Causal consistency without agreement about concurrent writes.
+    WeakCausal,
     Causal,
+    /// Causal consistency with arbitration agreed by all: another name for [`Model::Causal`].
+    CausalConvergence,
     /// Causal consistency where rows are merged one by one and the higher value wins.
     CausalPerKey,
     /// Every transaction reads from a beginning of the commit order.
-    Prefix,
+    PrefixConsistency,
     SnapshotIsolation,
-    Serializable,
+    Serializability,
+    /// Serializability in an order that real time allows.
+    StrictSerializability,
 }
 
 impl Model {
-    /// Every model with one commit order for whole transactions, the weakest first.
-    pub const OF_TRANSACTIONS: [Model; 6] = [
+    /// Every model with one commit order for whole transactions, the weakest first, but for strict
+    /// serializability, which needs to know more.
+    pub const OF_TRANSACTIONS: [Model; 7] = [
         Model::ReadCommitted,
         Model::ReadAtomic,
         Model::Causal,
-        Model::Prefix,
+        Model::CausalConvergence,
+        Model::PrefixConsistency,
         Model::SnapshotIsolation,
-        Model::Serializable,
+        Model::Serializability,
     ];
 
     /// Every model.
-    pub const ALL: [Model; 7] = [
+    pub const ALL: [Model; 10] = [
         Model::ReadCommitted,
         Model::ReadAtomic,
+        Model::WeakCausal,
         Model::Causal,
+        Model::CausalConvergence,
         Model::CausalPerKey,
-        Model::Prefix,
+        Model::PrefixConsistency,
         Model::SnapshotIsolation,
-        Model::Serializable,
+        Model::Serializability,
+        Model::StrictSerializability,
     ];
 
     /// The model's name, as on the command line and in every file.
@@ -108,17 +137,42 @@ impl Model {
         match self {
             Model::ReadCommitted => "read-committed",
             Model::ReadAtomic => "read-atomic",
+            Model::WeakCausal => "weak-causal",
             Model::Causal => "causal",
+            Model::CausalConvergence => "causal-convergence",
             Model::CausalPerKey => "causal-per-key",
-            Model::Prefix => "prefix",
+            Model::PrefixConsistency => "prefix-consistency",
             Model::SnapshotIsolation => "snapshot-isolation",
-            Model::Serializable => "serializable",
+            Model::Serializability => "serializability",
+            Model::StrictSerializability => "strict-serializability",
         }
     }
 
     /// The model of that name.
     pub fn from_name(name: &str) -> Option<Model> {
         Model::ALL.into_iter().find(|model| model.name() == name)
+    }
+}
+
+/// What becomes of two transactions that were done concurrently and write the same keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Merge {
+    /// One comes after the other, and all of its writes win.
+    Transaction,
+    /// Every key is merged for itself: the higher version wins, whenever it arrives. A lower one that
+    /// comes later has no effect.
+    PerKey,
+}
+
+impl Merge {
+    /// How a workload's transactions are merged: the highest value of a row wins in `mww`.
+    pub fn of(workload: squall_protocol::plan::Workload) -> Merge {
+        if workload == squall_protocol::plan::Workload::Mww {
+            Merge::PerKey
+        } else {
+            Merge::Transaction
+        }
     }
 }
 
@@ -156,9 +210,12 @@ pub struct Registers {
     /// The versions that were read and written, if values are versions.
     versions: Option<Versions>,
     /// The version order as far as it is known: of two writers of the key, the first commits first.
+    /// Ascending by the first.
     known: Vec<(order::Derived, u32)>,
-    /// Whether these are lists, whose versions are ordered except for those that nobody has read.
-    lists: bool,
+    merge: Merge,
+    /// For each transaction when it began and ended, if that is known of all; the end is the highest
+    /// number where it is not known.
+    times: Option<Vec<(u64, u64)>>,
     /// Reads and writes that were given.
     operations: u64,
 }
@@ -171,6 +228,9 @@ struct Versions {
     /// In parallel to [`Registers::writes`].
     of_writes: Vec<u64>,
 }
+
+/// How many steps the search for a commit order takes before it gives up: some seconds.
+pub const SEARCH_STEPS: u64 = 20_000_000;
 
 impl Registers {
     /// The number of transactions that committed or were observed.
@@ -190,7 +250,15 @@ impl Registers {
 
     /// Checks the history against a model. [`Model::CausalPerKey`] needs a history whose values are
     /// versions, and is unknown for others.
+    ///
+    /// Gives up with `unknown` after [`SEARCH_STEPS`].
     pub fn check(&self, model: Model) -> Report {
+        self.check_within(model, SEARCH_STEPS)
+    }
+
+    /// As [`Registers::check`], with another limit for the models that need a search. A step takes in
+    /// the order of a tenth of a microsecond.
+    pub fn check_within(&self, model: Model, steps: u64) -> Report {
         let mut anomalies = self.anomalies.clone();
         anomalies.retain_for(model);
         let cycle = match model {
@@ -204,28 +272,33 @@ impl Registers {
                     return Report::unknown(model, self, why.to_owned());
                 }
             },
-            Model::Prefix | Model::SnapshotIsolation | Model::Serializable => {
-                // What is wrong already between one read and one write needs no search.
-                if !anomalies.is_empty() {
-                    return Report::new(model, self, anomalies);
-                }
-                let isolation = match model {
-                    Model::Prefix => search::Isolation::Prefix,
-                    Model::SnapshotIsolation => search::Isolation::Snapshot,
-                    _ => search::Isolation::Serializable,
+            Model::CausalConvergence => causal_convergence::cycle(self),
+            Model::WeakCausal
+            | Model::PrefixConsistency
+            | Model::SnapshotIsolation
+            | Model::Serializability
+            | Model::StrictSerializability => {
+                let judged = match model {
+                    Model::WeakCausal => weak_causal::judge(self, &mut anomalies),
+                    Model::PrefixConsistency => {
+                        isolation::judge(self, prefix_consistency::RULES, steps, &mut anomalies)
+                    }
+                    Model::SnapshotIsolation => {
+                        isolation::judge(self, snapshot_isolation::RULES, steps, &mut anomalies)
+                    }
+                    Model::Serializability => {
+                        isolation::judge(self, serializability::RULES, steps, &mut anomalies)
+                    }
+                    _ => {
+                        isolation::judge(self, strict_serializability::RULES, steps, &mut anomalies)
+                    }
                 };
-                match search::search(self, isolation) {
-                    search::Found::Order => None,
-                    search::Found::Cycle(cycle) => Some(cycle),
-                    search::Found::Nothing { states } => {
-                        anomalies.add_no_order(states);
-                        None
-                    }
-                    search::Found::GaveUp { states } => {
-                        let why = format!("the search was given up after {states} states");
-                        return Report::unknown(model, self, why);
-                    }
+                if let Err(why) = judged
+                    && anomalies.is_empty()
+                {
+                    return Report::unknown(model, self, why);
                 }
+                None
             }
         };
         if let Some(cycle) = cycle {
@@ -236,7 +309,6 @@ impl Registers {
 
     /// Adds the known orders of keys, given as writers before assembly, with their nodes now.
     fn add_orders(&mut self, orders: Vec<(u32, Vec<Node>)>, nodes: &[Node]) {
-        self.lists = !orders.is_empty();
         let mut last: Vec<Option<Node>> = vec![None; self.key_count];
         let mut observed: std::collections::HashSet<(u32, Node)> = Default::default();
         for (key, writers) in orders {
@@ -260,6 +332,7 @@ impl Registers {
                 }
             }
         }
+        self.known.sort_by_key(|(edge, _)| edge.from);
     }
 
     /// The edges of the known version order.
@@ -313,6 +386,26 @@ impl Registers {
     /// How a key is called in explanations.
     fn key_text(&self, key: u32) -> String {
         self.key_labels.of(self.key_names[key as usize])
+    }
+
+    /// How transactions are merged in this history.
+    pub fn merge(&self) -> Merge {
+        self.merge
+    }
+
+    /// The version that a transaction's read with this number has returned, 0 without versions.
+    fn version_read(&self, node: Node, place: usize) -> u64 {
+        let at = self.read_starts[node as usize] as usize + place;
+        self.versions.as_ref().map_or(0, |v| v.of_reads[at])
+    }
+
+    /// The version that a transaction wrote to a key; 0 if none.
+    fn version_written(&self, node: Node, key: u32) -> u64 {
+        let start = self.write_starts[node as usize] as usize;
+        match (&self.versions, self.writes(node).binary_search(&key)) {
+            (Some(versions), Ok(place)) => versions.of_writes[start + place],
+            _ => 0,
+        }
     }
 
     pub(crate) fn reads(&self, node: Node) -> &[Read] {

@@ -37,10 +37,17 @@ fn import(target: Target, text: &str) -> Reading {
     format.read(text.as_bytes(), true).unwrap()
 }
 
-/// Judgement, how many violations, and of which kinds they are.
+/// Judgement, how many violations, and of which kinds they are. Where there are several cycles, it may
+/// depend on the order of the sessions which one is told.
 fn verdict(registers: &Registers, model: Model) -> (Judgement, u64, BTreeSet<AnomalyKind>) {
     let report = registers.check(model);
-    let kinds = report.anomalies.iter().map(|anomaly| anomaly.kind);
+    let kinds = report.anomalies.iter().map(|anomaly| {
+        if anomaly.cycle.is_empty() {
+            anomaly.kind
+        } else {
+            AnomalyKind::CommitOrderCycle
+        }
+    });
     (report.judgement, report.violations, kinds.collect())
 }
 

@@ -34,7 +34,7 @@ fn anomalies_have_their_usual_names() {
         (
             "fine",
             ok(0, "[:append 1 1] [:r 1 [1]]") + &ok(1, "[:append 1 2]") + &ok(2, "[:r 1 [1 2]]"),
-            Model::Serializable,
+            Model::Serializability,
             vec![],
         ),
         (
@@ -109,8 +109,8 @@ fn anomalies_have_their_usual_names() {
             ok(0, "[:append 1 1] [:append 2 1]")
                 + &ok(1, "[:r 1 []] [:r 2 [1]]")
                 + &ok(2, "[:r 1 [1]]"),
-            Model::Serializable,
-            vec![CommitOrderCycle],
+            Model::Serializability,
+            vec![SingleAntiDependencyCycle],
         ),
         (
             "G2",
@@ -118,8 +118,8 @@ fn anomalies_have_their_usual_names() {
                 + &ok(1, "[:r 2 []] [:append 1 1]")
                 + &ok(2, "[:r 1 [1]]")
                 + &ok(3, "[:r 2 [1]]"),
-            Model::Serializable,
-            vec![AntiDependencyCycle],
+            Model::Serializability,
+            vec![WriteSkew],
         ),
         (
             "G2 is snapshot isolation",
@@ -132,8 +132,8 @@ fn anomalies_have_their_usual_names() {
             ok(0, "[:r 1 []] [:append 1 1]")
                 + &ok(1, "[:r 1 []] [:append 1 2]")
                 + &ok(2, "[:r 1 [1 2]]"),
-            Model::Serializable,
-            vec![SingleAntiDependencyCycle],
+            Model::Serializability,
+            vec![LostUpdate],
         ),
     ] {
         let mut found = kinds(&text, model);
@@ -156,7 +156,7 @@ fn explanations() {
     let lost_update = ok(0, "[:r :x []] [:append :x 1]")
         + &ok(1, "[:r :x []] [:append :x 2]")
         + &ok(2, "[:r :x [1 2]]");
-    insta::assert_snapshot!(explain(&lost_update, Model::Serializable), @"No order of commits is possible, since they would have to come one before the other in a circle. Transaction 1 of session 1 read key x and did not see that transaction 0 of session 0 wrote it. Transaction 0 of session 0 wrote key x before transaction 1 of session 1 did.");
+    insta::assert_snapshot!(explain(&lost_update, Model::Serializability), @"No order of commits is possible, since they would have to come one before the other in a circle. Transaction 1 of session 1 read key x and did not see that transaction 0 of session 0 wrote it. Transaction 0 of session 0 wrote key x before transaction 1 of session 1 did.");
     let incompatible = ok(0, "[:append :x 1]")
         + &ok(1, "[:append :x 2]")
         + &ok(2, "[:r :x [1 2]]")
@@ -341,7 +341,7 @@ proptest! {
             return Ok(());
         }
         let registers = build(&history);
-        let report = registers.check(Model::Serializable);
+        let report = registers.check(Model::Serializability);
         let expected = if serializable(&history) { Judgement::Ok } else { Judgement::Violation };
         prop_assert_eq!(report.judgement, expected, "{:#?}", report);
         // A weaker model never finds more.

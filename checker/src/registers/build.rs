@@ -5,7 +5,7 @@
 
 use super::lists::{Order, Wrong};
 use super::report::{Anomalies, AnomalyKind, KeyLabels, TransactionName};
-use super::{INITIAL, NONE, Node, Read, Registers, Versions};
+use super::{INITIAL, Merge, NONE, Node, Read, Registers, Versions};
 
 /// Whether a transaction took effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,8 @@ pub struct Builder {
     sessions: Numbers,
     keys: Numbers,
     key_labels: KeyLabels,
+    /// By transaction, as far as given: begin, and end if known.
+    times: Vec<Option<(u64, Option<u64>)>>,
     error: Option<BuildError>,
 }
 
@@ -93,6 +95,7 @@ impl Builder {
             sessions: Numbers::default(),
             keys: Numbers::default(),
             key_labels: KeyLabels::default(),
+            times: Vec::new(),
             error: None,
         }
     }
@@ -106,6 +109,18 @@ impl Builder {
     /// How a key is called in explanations, if not by its number.
     pub fn name_key(&mut self, key: u64, name: String) {
         self.key_labels.0.insert(key, name);
+    }
+
+    /// When a transaction began and ended, on one clock for all transactions, in any unit. Needed of
+    /// every committed one for
+    /// [`Model::StrictSerializability`](super::Model::StrictSerializability). Ends of transactions that
+    /// did not commit do not matter.
+    pub fn times(&mut self, transaction: u32, begin: u64, end: Option<u64>) {
+        let at = transaction as usize;
+        if self.times.len() <= at {
+            self.times.resize(at + 1, None);
+        }
+        self.times[at] = Some((begin, end));
     }
 
     /// Begins a transaction, after all others of its session. The answer stands for it.
@@ -312,7 +327,12 @@ impl Builder {
             anomalies: Anomalies::default(),
             versions: None,
             known: Vec::new(),
-            lists: false,
+            merge: if self.keep_versions {
+                Merge::PerKey
+            } else {
+                Merge::Transaction
+            },
+            times: None,
             operations: self.operations.len() as u64,
         };
         // The last transaction of each session, and how many there are.
@@ -363,6 +383,24 @@ impl Builder {
                 }
             }
         }
+        let times = self
+            .transactions
+            .iter()
+            .enumerate()
+            .map(|(at, transaction)| {
+                let given = self.times.get(at).copied().flatten();
+                match (transaction.outcome, given) {
+                    (Outcome::Committed, Some((begin, Some(end)))) => Some((begin, end)),
+                    (Outcome::Committed, _) => None,
+                    // It may have taken effect at any time from then on.
+                    (_, given) => Some((given.map_or(0, |(begin, _)| begin), u64::MAX)),
+                }
+            });
+        let present = times
+            .enumerate()
+            .filter(|(at, _)| nodes[*at] != NONE)
+            .map(|(_, times)| times);
+        registers.times = present.collect();
         anomalies.sort();
         registers.reads = reads;
         registers.key_names = self.keys.names;

@@ -30,13 +30,17 @@ pub(super) enum Constraint {
     ReadsFrom(u32),
     /// Both write this key, and the order of its versions is known.
     VersionOrder(u32),
-    /// `from` reads this key, and `to` writes the next version: in a serial order the reader is first.
+    /// `from` reads this key, and `to` writes a later version: the reader's snapshot is first.
     AntiDependency(u32),
     /// `reader` must see `from` and reads `key`, which both write, from `to`.
     Overwritten {
         key: u32,
         reader: Node,
     },
+    /// Both write this key, and may not be concurrent.
+    Conflict(u32),
+    /// `from` had ended before `to` began.
+    RealTime,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +83,7 @@ impl Incoming {
         Incoming { starts, from }
     }
 
-    pub fn of(&self, node: Node) -> &[Node] {
+    fn of(&self, node: Node) -> &[Node] {
         let at = node as usize;
         &self.from[self.starts[at] as usize..self.starts[at + 1] as usize]
     }
@@ -279,7 +283,7 @@ pub(super) fn way(registers: &Registers, stale: StaleInitial) -> Cycle {
 }
 
 /// Makes one step of several along the same session.
-fn join_sessions(steps: Vec<Step>) -> Vec<Step> {
+pub(super) fn join_sessions(steps: Vec<Step>) -> Vec<Step> {
     let mut joined: Vec<Step> = Vec::new();
     for step in steps {
         match joined.last_mut() {

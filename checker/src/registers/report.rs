@@ -58,6 +58,10 @@ pub enum AnomalyKind {
     CommitOrderCycle,
     /// No commit order exists, as trying all of them has shown.
     NoCommitOrder,
+    /// Two transactions read the same version of a key, and both overwrite it.
+    LostUpdate,
+    /// Two transactions each read what the other one overwrites.
+    WriteSkew,
     /// Missing: a write of the reader's own session.
     ReadYourWrites,
     /// Missing: what the reader's session had read before.
@@ -94,6 +98,8 @@ impl AnomalyKind {
             | AnomalyKind::AntiDependencyCycle
             | AnomalyKind::CommitOrderCycle => "in a cycle",
             AnomalyKind::NoCommitOrder => "in no order",
+            AnomalyKind::LostUpdate => "in a lost update",
+            AnomalyKind::WriteSkew => "in a write skew",
             AnomalyKind::ReadYourWrites => "its own session had overwritten that",
             AnomalyKind::MonotonicReads => "its session had read a later version before",
             AnomalyKind::FracturedRead => {
@@ -120,10 +126,15 @@ pub enum EdgeKind {
     ReadsFrom,
     /// A third transaction has to see it, and yet reads the other's write of a key that both write.
     Overwritten,
-    /// Both write the key, and the order of its versions is known.
+    /// Both write the key, and the order of its versions is known (ww).
     VersionOrder,
-    /// The first reads the key, and the other writes its next version.
+    /// The first reads the key, and the other writes a later version of it (rw).
     AntiDependency,
+    /// Both write the key, so that they can not be concurrent, and the first one can not be the later
+    /// one (ww).
+    Conflict,
+    /// The first had ended before the other began.
+    RealTime,
 }
 
 /// A step of a cycle.
@@ -307,15 +318,28 @@ impl Anomalies {
         self.counts.is_empty()
     }
 
-    pub fn add_no_order(&mut self, states: usize) {
-        self.add(AnomalyKind::NoCommitOrder, || Anomaly {
-            kind: AnomalyKind::NoCommitOrder,
-            summary: format!(
-                "The transactions can not have been committed in any order: all were tried, in \
-                 {states} states."
-            ),
-            transactions: Vec::new(),
-            cycle: Vec::new(),
+    pub fn add_no_order(&mut self, registers: &Registers, nodes: &[Node]) {
+        self.add(AnomalyKind::NoCommitOrder, || {
+            let name = |node: &Node| registers.transaction_names[*node as usize];
+            let transactions: Vec<TransactionName> = nodes.iter().map(name).collect();
+            let shown: Vec<String> = transactions.iter().take(8).map(|t| t.to_string()).collect();
+            let more = transactions.len() - shown.len();
+            Anomaly {
+                kind: AnomalyKind::NoCommitOrder,
+                summary: format!(
+                    "These {} transactions can not have been committed in any order, as trying all \
+                     has shown: {}{}.",
+                    transactions.len(),
+                    shown.join(", "),
+                    if more > 0 {
+                        format!(", and {more} more")
+                    } else {
+                        String::new()
+                    },
+                ),
+                transactions,
+                cycle: Vec::new(),
+            }
         });
     }
 
@@ -358,8 +382,32 @@ fn name(cycle: &Cycle) -> AnomalyKind {
         0 if versions == all => AnomalyKind::WriteCycle,
         0 if versions + reads == all => AnomalyKind::CircularInformationFlow,
         0 => AnomalyKind::CommitOrderCycle,
+        _ if all == 2 => name_pair(cycle.steps[0].constraint, cycle.steps[1].constraint),
         1 => AnomalyKind::SingleAntiDependencyCycle,
         _ => AnomalyKind::AntiDependencyCycle,
+    }
+}
+
+/// The name of a cycle of two transactions, of which at least one step is an anti-dependency.
+fn name_pair(one: Constraint, other: Constraint) -> AnomalyKind {
+    match (one, other) {
+        (Constraint::AntiDependency(one), Constraint::AntiDependency(other)) if one != other => {
+            AnomalyKind::WriteSkew
+        }
+        (Constraint::AntiDependency(_), Constraint::AntiDependency(_)) => AnomalyKind::LostUpdate,
+        (Constraint::AntiDependency(read), write) | (write, Constraint::AntiDependency(read)) => {
+            match write {
+                Constraint::VersionOrder(key)
+                | Constraint::Conflict(key)
+                | Constraint::Overwritten { key, .. }
+                    if key == read =>
+                {
+                    AnomalyKind::LostUpdate
+                }
+                _ => AnomalyKind::SingleAntiDependencyCycle,
+            }
+        }
+        _ => AnomalyKind::CommitOrderCycle,
     }
 }
 
@@ -424,6 +472,18 @@ fn explain(registers: &Registers, cycle: &Cycle) -> Anomaly {
                     text(at),
                 ));
                 (EdgeKind::Overwritten, Some(key(at)), Some(name(reader)))
+            }
+            Constraint::Conflict(at) => {
+                sentences.push(format!(
+                    "{} and {to} both write key {}, and the former can only be the earlier one.",
+                    capital(from),
+                    text(at)
+                ));
+                (EdgeKind::Conflict, Some(key(at)), None)
+            }
+            Constraint::RealTime => {
+                sentences.push(format!("{} had ended before {to} began.", capital(from)));
+                (EdgeKind::RealTime, None, None)
             }
         };
         edges.push(Edge {

@@ -1,371 +1,299 @@
-//! *Prefix consistency*, *snapshot isolation* and *serializability*: the models whose conditions
-//! depend on the commit order itself, so that it has to be searched for.
+//! The search for an order of the points, where saturation has left a choice.
 //!
-//! For every transaction *t3* that reads *x* from *t1*, and every other *t2* that writes *x*, *t2*
-//! commits before *t1* if (Biswas and Enea 2019):
+//! Points are placed one after another: the next one of some session, if everything that must come
+//! before it is placed. A commit also waits until everyone has read what it overwrites, so that a
+//! snapshot always finds what its transaction has read; and for snapshot isolation a snapshot waits
+//! until no other writer of the same keys is between its snapshot and its commit. What is possible
+//! from there on depends only on how far each session is (Biswas and Enea 2019), so that a state that
+//! was once left without success is not entered again. For a fixed number of sessions there are
+//! polynomially many states; in general the problem is NP-complete, and the search gives up when its
+//! steps run out.
 //!
-//! - prefix consistency: *t2* commits before, or is, a transaction that *t3* reads from or that
-//!   precedes it in its session;
-//! - snapshot isolation: as above, or *t2* commits before, or is, a transaction that commits before
-//!   *t3* and writes a key that *t3* writes;
-//! - serializability: *t2* commits before *t3*.
-//!
-//! The same in terms of what a database does: a transaction first takes a *snapshot*, the state after
-//! all commits so far, from which it reads, and then commits its writes. In snapshot isolation no other
-//! transaction that writes one of its keys commits in between; in serializability nothing at all does.
-//!
-//! # Algorithm
-//!
-//! Each step of the search takes a snapshot or commits, for the next transaction of some session. A
-//! snapshot may be taken once everything is committed that the transaction reads from; a commit may be
-//! done once nobody is still to read what it overwrites, so that a snapshot always finds what the
-//! transaction has read. What is possible from there on depends only on how far each session is, so
-//! that a state that failed once need not be tried again. Transactions that only read or only write do
-//! both steps at once.
-//!
-//! Causal consistency is weaker than all three, so it is checked first, and the edges that it derives
-//! limit the search. The problem is NP-complete, and after a limit the search gives up: the answer is
-//! then `unknown`. For a fixed number of sessions the number of states is polynomial, and for histories
-//! that satisfy the model the search mostly goes straight ahead, because it tries the transactions in
-//! an order that causality allows.
+//! A point that stands in nobody's way is placed without considering alternatives: a snapshot (unless
+//! it keeps others from writing), and a commit none of whose keys is still to be written by others, or
+//! of which nobody reads. From any order that is possible afterwards, such a point can be moved to
+//! the front.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use super::causal;
-use super::order::{Constraint, Cycle, Derived, Incoming, arrange, shorten};
-use super::{INITIAL, NONE, Node, Registers};
+use super::points::{Neighbours, Point, Points};
+use super::{INITIAL, Merge, NONE};
 
 /// What a search found.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// There is a commit order.
-    Order,
-    /// There is none already for causal consistency.
-    Cycle(Cycle),
-    /// There is none: everything was tried.
-    Nothing { states: usize },
-    /// The limit was reached.
-    GaveUp { states: usize },
+    /// An order of all points.
+    Order(Vec<Point>),
+    /// Everything was tried.
+    Nothing,
+    /// The steps ran out.
+    GaveUp,
 }
 
-/// What may happen between a snapshot and the commit.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Isolation {
-    Prefix,
-    Snapshot,
-    Serializable,
+/// Numbers that may be kept to remember states: 256 megabytes.
+const MEMORY: usize = 1 << 26;
+
+/// Searches. A step is looking whether a point can be placed. `order` tells which to try first.
+pub(super) fn search(points: &Points, order: &[Point], steps: &mut u64) -> Found {
+    Search::new(points, order).run(steps)
 }
 
-/// Numbers that the search may keep to remember the states that failed.
-const MEMORY: usize = 1 << 22;
-
-pub(super) fn search(registers: &Registers, isolation: Isolation) -> Found {
-    match causal::arrange_all(registers) {
-        Err(cycle) => Found::Cycle(cycle),
-        Ok((order, mut edges)) => {
-            let mut order = order;
-            if isolation == Isolation::Serializable && registers.lists {
-                let anti_dependencies = anti_dependencies(registers);
-                edges.extend(anti_dependencies.iter().map(|(edge, _)| *edge));
-                order = match arrange(registers, &edges, order.iter().copied()) {
-                    Ok(order) => order,
-                    Err(rough) => {
-                        return Found::Cycle(shorten(registers, &edges, &rough, |edge| {
-                            let mut known = anti_dependencies.iter();
-                            match known.find(|(known, _)| *known == edge) {
-                                Some((_, key)) => Constraint::AntiDependency(*key),
-                                None => causal::reason(registers, edge),
-                            }
-                        }));
-                    }
-                };
-            }
-            let incoming = Incoming::new(registers.transactions(), &edges);
-            Search::new(registers, isolation, &order, &incoming).run()
-        }
-    }
-}
-
-/// Where the version order is known, a serial order has every reader of a version before the writers
-/// of the next one.
-fn anti_dependencies(registers: &Registers) -> Vec<(Derived, u32)> {
-    // For each key and writer who follows; the first writer follows the initial transaction.
-    let mut next: HashMap<(u32, Node), Vec<Node>> = HashMap::new();
-    let mut preceded: HashSet<(u32, Node)> = HashSet::new();
-    for (Derived { from, to }, key) in &registers.known {
-        next.entry((*key, *from)).or_default().push(*to);
-        preceded.insert((*key, *to));
-    }
-    for node in registers.nodes() {
-        for key in registers.writes(node) {
-            if !preceded.contains(&(*key, node)) {
-                next.entry((*key, INITIAL)).or_default().push(node);
-            }
-        }
-    }
-    let mut edges = Vec::new();
-    for reader in registers.nodes() {
-        for (key, writer) in distinct(registers, reader) {
-            let following = next.get(&(key, writer)).map_or(&[][..], Vec::as_slice);
-            for to in following.iter().filter(|to| **to != reader) {
-                edges.push((
-                    Derived {
-                        from: reader,
-                        to: *to,
-                    },
-                    key,
-                ));
-            }
-        }
-    }
-    edges
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Snapshot,
-    Commit,
-    /// A snapshot and at once the commit.
-    Both,
-}
-
-struct Search<'r> {
-    registers: &'r Registers,
-    isolation: Isolation,
-    incoming: &'r Incoming,
-    /// The place of each transaction in an order that causality allows.
+struct Search<'p, 'r> {
+    points: &'p Points<'r>,
+    incoming: Neighbours,
+    /// The place of each point in the order that is tried first.
     rank: Vec<u32>,
-    /// Where each session's transactions begin in `members`.
-    starts: Vec<u32>,
-    members: Vec<Node>,
-    /// For each session twice the number of its commits, and one more after a snapshot.
+    /// For each session how many of its points are placed.
     progress: Vec<u32>,
-    committed: Vec<bool>,
-    /// For each key who wrote it last.
-    last: Vec<Node>,
-    /// For each key and writer how many transactions are still to read it.
-    awaited: HashMap<(u32, Node), u32>,
-    /// For each key how many transactions are between snapshot and commit and will write it.
+    /// For each transaction and each key that it writes how many others read that; and for each key
+    /// how many read the initial value.
+    readers: Vec<Vec<u32>>,
+    /// For each key how many are still to read its current value.
+    awaited: Vec<u32>,
+    /// For each key how many are still to write it.
+    to_write: Vec<u32>,
+    /// For each key how many of its writers are between snapshot and commit.
     open: Vec<u32>,
-    failed: HashSet<Box<[u32]>>,
+    visited: HashSet<Box<[u32]>>,
 }
 
-/// A step that was done, and what is needed to take it back.
-struct Done {
-    session: usize,
-    step: Step,
-    /// The keys that were written, and by whom before.
-    overwritten: Vec<(u32, Node)>,
-    /// The steps that were possible instead, the next one to try at the end.
-    alternatives: Vec<(usize, Step)>,
+/// A state with several ways to go on.
+struct Fork {
+    /// How many points were placed.
+    placed: usize,
+    /// The ways not tried yet, the best one at the end.
+    alternatives: Vec<Point>,
 }
 
-impl<'r> Search<'r> {
-    fn new(
-        registers: &'r Registers,
-        isolation: Isolation,
-        order: &[Node],
-        incoming: &'r Incoming,
-    ) -> Self {
-        let (starts, members) = causal::by_session(registers);
-        let mut rank = vec![0; registers.transactions()];
-        for (place, node) in (0..).zip(order) {
-            rank[*node as usize] = place;
+impl<'p, 'r> Search<'p, 'r> {
+    fn new(points: &'p Points<'r>, order: &[Point]) -> Self {
+        let mut rank = vec![0; points.owner.len()];
+        for (place, point) in (0..).zip(order) {
+            rank[*point as usize] = place;
         }
-        let mut awaited: HashMap<(u32, Node), u32> = HashMap::new();
-        for reader in registers.nodes() {
-            for read in distinct(registers, reader) {
-                *awaited.entry(read).or_default() += 1;
+        let mut readers: Vec<Vec<u32>> = points
+            .transactions
+            .iter()
+            .map(|transaction| vec![0; transaction.writes.len()])
+            .collect();
+        let mut awaited = vec![0; points.key_count];
+        let mut to_write = vec![0; points.key_count];
+        for transaction in &points.transactions {
+            for (key, writer) in &transaction.reads {
+                if *writer == INITIAL {
+                    awaited[*key as usize] += 1;
+                } else {
+                    let writes = &points.transactions[*writer as usize].writes;
+                    if let Ok(place) = writes.binary_search(key) {
+                        readers[*writer as usize][place] += 1;
+                    }
+                }
+            }
+            for key in &transaction.writes {
+                to_write[*key as usize] += 1;
             }
         }
         Search {
-            registers,
-            isolation,
-            incoming,
+            points,
+            incoming: points.incoming(),
             rank,
-            starts,
-            members,
-            progress: vec![0; registers.session_count],
-            committed: vec![false; registers.transactions()],
-            last: vec![INITIAL; registers.key_count],
+            progress: vec![0; points.sessions()],
+            readers,
             awaited,
-            open: vec![0; registers.key_count],
-            failed: HashSet::new(),
+            to_write,
+            open: vec![0; points.key_count],
+            visited: HashSet::new(),
         }
     }
 
-    fn run(mut self) -> Found {
+    fn run(mut self, steps: &mut u64) -> Found {
         let limit = MEMORY / self.progress.len().max(1);
-        let mut trail: Vec<Done> = Vec::new();
-        let mut left = self.registers.transactions();
-        let mut alternatives = self.possible();
+        let mut placed: Vec<Point> = Vec::with_capacity(self.points.owner.len());
+        let mut forks: Vec<Fork> = Vec::new();
         loop {
-            if left == 0 {
-                return Found::Order;
+            let mut alternatives = self.go_on(&mut placed, steps);
+            if placed.len() == self.points.owner.len() {
+                return Found::Order(placed);
             }
-            if let Some((session, step)) = alternatives.pop() {
-                let overwritten = self.apply(session, step);
-                left -= usize::from(step != Step::Snapshot);
-                trail.push(Done {
-                    session,
-                    step,
-                    overwritten,
-                    alternatives,
-                });
-                alternatives = if self.failed.contains(&self.progress[..]) {
-                    Vec::new()
-                } else {
-                    self.possible()
-                };
-                continue;
+            if *steps == 0 || self.visited.len() >= limit {
+                return Found::GaveUp;
             }
-            if self.failed.len() >= limit {
-                return Found::GaveUp {
-                    states: self.failed.len(),
-                };
-            }
-            self.failed.insert(self.progress.clone().into_boxed_slice());
-            let Some(done) = trail.pop() else {
-                return Found::Nothing {
-                    states: self.failed.len(),
-                };
-            };
-            left += usize::from(done.step != Step::Snapshot);
-            self.take_back(&done);
-            alternatives = done.alternatives;
-        }
-    }
-
-    /// The next transaction of a session.
-    fn next(&self, session: usize) -> Option<Node> {
-        let at = self.starts[session] + self.progress[session] / 2;
-        (at < self.starts[session + 1]).then(|| self.members[at as usize])
-    }
-
-    /// Every step that is possible now, the most promising one at the end.
-    fn possible(&self) -> Vec<(usize, Step)> {
-        let mut steps: Vec<(u32, usize, Step)> = Vec::new();
-        for session in 0..self.progress.len() {
-            let Some(node) = self.next(session) else {
-                continue;
-            };
-            let step = if self.progress[session] % 2 == 1 {
-                Step::Commit
-            } else if self.isolation == Isolation::Serializable
-                || self.registers.reads(node).is_empty()
-                || self.registers.writes(node).is_empty()
+            if !self
+                .visited
+                .insert(self.progress.clone().into_boxed_slice())
             {
-                Step::Both
-            } else {
-                Step::Snapshot
-            };
-            let snapshot = step == Step::Commit || self.may_snapshot(node);
-            let commit = step == Step::Snapshot || self.may_commit(node, step);
-            if snapshot && commit {
-                steps.push((self.rank[node as usize], session, step));
+                alternatives.clear();
+            }
+            forks.push(Fork {
+                placed: placed.len(),
+                alternatives,
+            });
+            loop {
+                let Some(fork) = forks.last_mut() else {
+                    return Found::Nothing;
+                };
+                for point in placed.drain(fork.placed..).rev() {
+                    self.take_back(point);
+                }
+                if let Some(point) = fork.alternatives.pop() {
+                    self.place(point);
+                    placed.push(point);
+                    break;
+                }
+                forks.pop();
             }
         }
-        steps.sort_by_key(|(rank, _, _)| std::cmp::Reverse(*rank));
-        steps
-            .into_iter()
-            .map(|(_, session, step)| (session, step))
-            .collect()
     }
 
-    fn may_snapshot(&self, node: Node) -> bool {
-        let committed = |node: Node| node >= NONE || self.committed[node as usize];
-        committed(self.registers.previous[node as usize])
-            && self
-                .registers
-                .reads(node)
-                .iter()
-                .all(|read| committed(read.writer))
-    }
-
-    fn may_commit(&self, node: Node, step: Step) -> bool {
-        let ready = |before: &Node| self.committed[*before as usize];
-        if !self.incoming.of(node).iter().all(ready) {
-            return false;
+    /// Places what stands in nobody's way, and answers with all other points that can be placed now.
+    fn go_on(&mut self, placed: &mut Vec<Point>, steps: &mut u64) -> Vec<Point> {
+        let mut possible = Vec::new();
+        loop {
+            let before = placed.len();
+            possible.clear();
+            for session in 0..self.progress.len() {
+                while let Some(point) = self.next(session) {
+                    *steps = steps.saturating_sub(1);
+                    if !self.can_place(point) {
+                        break;
+                    }
+                    if !self.is_harmless(point) {
+                        possible.push(point);
+                        break;
+                    }
+                    self.place(point);
+                    placed.push(point);
+                }
+            }
+            if placed.len() == before {
+                possible
+                    .sort_unstable_by_key(|point| std::cmp::Reverse(self.rank[*point as usize]));
+                return possible;
+            }
         }
-        let reads = self.registers.reads(node);
-        self.registers.writes(node).iter().all(|key| {
-            let last = self.last[*key as usize];
-            // What the transaction itself is about to read is not overwritten under it.
-            let own = step == Step::Both
-                && reads
-                    .iter()
-                    .any(|read| read.key == *key && read.writer == last);
-            let awaited = self.awaited.get(&(*key, last)).copied().unwrap_or(0);
-            let open = self.open[*key as usize] - u32::from(step == Step::Commit);
-            awaited == u32::from(own) && (self.isolation != Isolation::Snapshot || open == 0)
+    }
+
+    fn next(&self, session: usize) -> Option<Point> {
+        let point = self.points.starts[session] + self.progress[session];
+        (point < self.points.starts[session + 1]).then_some(point)
+    }
+
+    fn is_placed(&self, point: Point) -> bool {
+        let session = self.points.session_of[point as usize];
+        self.progress[session as usize] > self.points.position(point)
+    }
+
+    fn can_place(&self, point: Point) -> bool {
+        self.incoming
+            .of(point)
+            .iter()
+            .all(|before| self.is_placed(*before))
+            && (!self.begins(point) || self.can_begin(point))
+            && (!self.commits(point) || self.can_commit(point))
+    }
+
+    /// Whether the point is a snapshot, or of a transaction.
+    fn begins(&self, point: Point) -> bool {
+        let owner = self.points.owner[point as usize];
+        owner != NONE && self.points.transactions[owner as usize].snapshot == point
+    }
+
+    fn commits(&self, point: Point) -> bool {
+        let owner = self.points.owner[point as usize];
+        owner != NONE && self.points.transactions[owner as usize].commit == point
+    }
+
+    fn can_begin(&self, point: Point) -> bool {
+        let owner = self.points.owner[point as usize] as usize;
+        let writes = &self.points.transactions[owner].writes;
+        !self.points.rules.conflict || writes.iter().all(|key| self.open[*key as usize] == 0)
+    }
+
+    fn can_commit(&self, point: Point) -> bool {
+        if self.points.registers.merge == Merge::PerKey {
+            return true;
+        }
+        let transaction = &self.points.transactions[self.points.owner[point as usize] as usize];
+        transaction.writes.iter().all(|key| {
+            // What is read at the same point is read before it is overwritten.
+            let own = !self.points.rules.snapshot
+                && transaction.reads.iter().any(|(read, _)| read == key);
+            self.awaited[*key as usize] == u32::from(own)
         })
     }
 
-    fn apply(&mut self, session: usize, step: Step) -> Vec<(u32, Node)> {
-        let node = self.next(session).expect("a step is for a transaction");
-        if step != Step::Commit {
-            self.snapshot(node, false);
+    /// Whether no order that is possible now becomes impossible by placing the point, which can be
+    /// placed.
+    fn is_harmless(&self, point: Point) -> bool {
+        let owner = self.points.owner[point as usize];
+        if owner == NONE {
+            return true;
         }
-        if step == Step::Snapshot {
-            self.progress[session] += 1;
-            for key in self.registers.writes(node) {
+        let transaction = &self.points.transactions[owner as usize];
+        let mut writes = transaction.writes.iter().enumerate();
+        let snapshot_only = point != transaction.commit;
+        if snapshot_only && !self.points.rules.conflict {
+            return true;
+        }
+        if !snapshot_only && self.points.registers.merge == Merge::PerKey {
+            return true;
+        }
+        writes.all(|(place, key)| {
+            let last = self.to_write[*key as usize] == 1;
+            last || (!snapshot_only && self.readers[owner as usize][place] == 0)
+        })
+    }
+
+    fn place(&mut self, point: Point) {
+        self.progress[self.points.session_of[point as usize] as usize] += 1;
+        let owner = self.points.owner[point as usize];
+        if owner == NONE {
+            return;
+        }
+        let transaction = &self.points.transactions[owner as usize];
+        if self.begins(point) {
+            for (key, _) in &transaction.reads {
+                // In a merge by key nobody waits for readers.
+                self.awaited[*key as usize] = self.awaited[*key as usize].wrapping_sub(1);
+            }
+            for key in &transaction.writes {
                 self.open[*key as usize] += 1;
             }
-            return Vec::new();
         }
-        self.progress[session] += if step == Step::Both { 2 } else { 1 };
-        self.committed[node as usize] = true;
-        let mut overwritten = Vec::new();
-        for key in self.registers.writes(node) {
-            let last = std::mem::replace(&mut self.last[*key as usize], node);
-            overwritten.push((*key, last));
-            if step == Step::Commit {
+        if self.commits(point) {
+            for (place, key) in transaction.writes.iter().enumerate() {
+                let readers = self.readers[owner as usize][place];
+                let awaited = &mut self.awaited[*key as usize];
+                *awaited = awaited.wrapping_add(readers);
+                self.open[*key as usize] -= 1;
+                self.to_write[*key as usize] -= 1;
+            }
+        }
+    }
+
+    fn take_back(&mut self, point: Point) {
+        self.progress[self.points.session_of[point as usize] as usize] -= 1;
+        let owner = self.points.owner[point as usize];
+        if owner == NONE {
+            return;
+        }
+        let transaction = &self.points.transactions[owner as usize];
+        if self.commits(point) {
+            for (place, key) in transaction.writes.iter().enumerate() {
+                let readers = self.readers[owner as usize][place];
+                let awaited = &mut self.awaited[*key as usize];
+                *awaited = awaited.wrapping_sub(readers);
+                self.open[*key as usize] += 1;
+                self.to_write[*key as usize] += 1;
+            }
+        }
+        if self.begins(point) {
+            for (key, _) in &transaction.reads {
+                self.awaited[*key as usize] = self.awaited[*key as usize].wrapping_add(1);
+            }
+            for key in &transaction.writes {
                 self.open[*key as usize] -= 1;
             }
         }
-        overwritten
     }
-
-    fn take_back(&mut self, done: &Done) {
-        self.progress[done.session] -= if done.step == Step::Both { 2 } else { 1 };
-        let node = self.next(done.session).expect("the step was for it");
-        if done.step == Step::Snapshot {
-            for key in self.registers.writes(node) {
-                self.open[*key as usize] -= 1;
-            }
-        } else {
-            self.committed[node as usize] = false;
-            for (key, last) in &done.overwritten {
-                self.last[*key as usize] = *last;
-                if done.step == Step::Commit {
-                    self.open[*key as usize] += 1;
-                }
-            }
-        }
-        if done.step != Step::Commit {
-            self.snapshot(node, true);
-        }
-    }
-
-    fn snapshot(&mut self, node: Node, take_back: bool) {
-        for read in distinct(self.registers, node) {
-            let awaited = self.awaited.entry(read).or_default();
-            if take_back {
-                *awaited += 1;
-            } else {
-                *awaited -= 1;
-            }
-        }
-    }
-}
-
-/// What a transaction reads, each key once.
-fn distinct(registers: &Registers, node: Node) -> Vec<(u32, Node)> {
-    let mut reads: Vec<(u32, Node)> = registers
-        .reads(node)
-        .iter()
-        .map(|read| (read.key, read.writer))
-        .collect();
-    reads.sort_unstable();
-    reads.dedup();
-    reads
 }
