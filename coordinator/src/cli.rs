@@ -160,7 +160,9 @@ pub struct CheckArgs {
     #[arg(long)]
     pub format: Option<FormatArg>,
     /// Check against these consistency models: read-committed, read-atomic, causal, causal-per-key
-    /// (the higher value wins, key by key), prefix, snapshot-isolation, serializable. Without it,
+    /// (the higher value wins, key by key), prefix-consistency, snapshot-isolation,
+    /// serializability, strict-serializability (begin and end times needed), weak-causal,
+    /// causal-convergence. Without it,
     /// squall's own histories are judged by the properties of their workload, and others by all models.
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     pub model: Vec<ModelArg>,
