@@ -38,6 +38,13 @@ fn anomalies_have_their_usual_names() {
             vec![],
         ),
         (
+            // Its own element is on top of what it has read, before the other's is below it.
+            "own append over an older list",
+            ok(0, "[:append 1 1] [:r 1 [1]]") + &ok(1, "[:append 1 2]") + &ok(2, "[:r 1 [2 1]]"),
+            Model::Causal,
+            vec![],
+        ),
+        (
             "G0",
             ok(0, "[:append 1 1] [:append 2 1]")
                 + &ok(1, "[:append 1 2] [:append 2 2]")

@@ -128,7 +128,7 @@ pub struct SystemArgs {
     #[arg(long, value_name = "URL", requires_all = ["database_url", "service_key"])]
     pub service_url: Option<String>,
     /// A backend of your own that clients upload to, instead of squall's. It serves the API of
-    /// docs/workloads.md, and passes requests for credentials on to squall's (see --backend-port).
+    /// docs/backend.md, and passes requests for credentials on to squall's (see --backend-port).
     #[arg(long, value_name = "URL")]
     pub backend_url: Option<String>,
     /// The port of squall's own backend; without it a free one.

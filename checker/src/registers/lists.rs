@@ -97,6 +97,9 @@ impl ListBuilder {
         };
         self.builder
             .read_of_others(transaction, key, others.last().copied());
+        // Its own appends stand where it sees them, on top of what it has read, and need not end up
+        // there: only what others had appended tells an order.
+        let list = others;
         let (reader, longest) = self
             .longest
             .entry(key)
