@@ -198,7 +198,7 @@ impl Store {
                  ORDER BY id LIMIT ?1",
                 -1,
             ),
-            Uploader::Batch { size } => (
+            Uploader::Batch { size, .. } => (
                 "SELECT id, tx_id, data FROM ps_crud ORDER BY id LIMIT ?1",
                 i64::from(size.max(1)),
             ),

@@ -6,11 +6,13 @@
 //! a failed upload, not a write that raced an answer, not a crash between two steps.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use serde::Deserialize;
 use squall_protocol::backend::{Upload, UploadAnswer};
 use squall_protocol::control::LogLevel;
+use squall_protocol::plan::Uploader;
 
 use crate::client::Client;
 use crate::platform::{HttpRequest, Method, Platform};
@@ -80,6 +82,10 @@ impl<P: Platform> Client<P> {
             self.upload(&pending).await?;
             self.store(|store| store.complete_upload(&pending))?;
             self.0.changed.notify();
+            if let Uploader::Batch { pause_ms, .. } = self.0.config.uploader {
+                let pause = Duration::from_millis(pause_ms.into());
+                self.0.platform.sleep(pause).await;
+            }
             return Ok(Step::Again);
         }
         let Some(since) = self.store(|store| store.lacks_write_checkpoint())? else {

@@ -94,10 +94,13 @@ pub struct RunArgs {
     /// control: squall must find the torn transactions).
     #[arg(long, value_enum, default_value_t = UploaderArg::Transaction)]
     pub uploader: UploaderArg,
-    /// Rows of the upload queue in one batch; fewer than --writes tears every full transaction, and
-    /// one row a batch keeps it torn for the longest time.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Rows of the upload queue in one batch; fewer than --writes tears every full transaction.
+    #[arg(long, value_name = "N", default_value_t = 2)]
     pub batch_size: u32,
+    /// The pause between two batches, as SDKs throttle their uploads; a transaction stays torn at
+    /// least for so long.
+    #[arg(long, value_name = "DURATION", default_value = "20ms", value_parser = duration)]
+    pub batch_pause: Duration,
     /// How long every client may take to recover after the faults have ended.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub recovery_deadline: Duration,
@@ -507,6 +510,7 @@ impl RunArgs {
                 UploaderArg::Transaction => Uploader::Transaction,
                 UploaderArg::Batch => Uploader::Batch {
                     size: self.batch_size,
+                    pause_ms: self.batch_pause.as_millis().try_into().unwrap_or(u32::MAX),
                 },
             },
             recovery_deadline_ms: self.recovery_deadline.as_millis() as u64,

@@ -2,6 +2,8 @@
 //! be found, by name.
 
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -26,6 +28,8 @@ enum Sabotage {
 struct Saboteur {
     backend: String,
     sabotage: Sabotage,
+    /// Whether it has been done: once is what must be found.
+    done: Arc<AtomicBool>,
     http: reqwest::Client,
 }
 
@@ -67,8 +71,9 @@ async fn upload(
     let token = headers["authorization"].to_str().unwrap();
     let mut upload: serde_json::Value = serde_json::from_str(&body).unwrap();
     let mut entries = upload["crud"].as_array().unwrap().iter();
-    let chosen =
-        entries.any(|entry| entry["data"]["client"] == "native-1" && entry["data"]["seq"] == 3);
+    let chosen = entries
+        .any(|entry| entry["data"]["client"] == "native-1" && entry["data"]["seq"] == 3)
+        && !saboteur.done.swap(true, Ordering::SeqCst);
     if chosen && saboteur.sabotage == Sabotage::Drop {
         return (StatusCode::OK, JSON, r#"{"repeated":false}"#.to_owned());
     }
@@ -91,6 +96,7 @@ fn storm(sabotage: Sabotage) -> (Option<i32>, String) {
     let saboteur = Saboteur {
         backend: format!("http://127.0.0.1:{port}"),
         sabotage,
+        done: Arc::default(),
         http: reqwest::Client::new(),
     };
     let router = Router::new()

@@ -77,9 +77,13 @@ pub enum Uploader {
     Transaction,
     /// The oldest `size` rows of the queue are one upload, wherever transactions begin and end (the
     /// counterpart of `getCrudBatch`). Breaks atomicity: a negative control.
+    /// It pauses after each upload, as SDKs throttle theirs (10 ms in Dart, 1,000 ms in JavaScript).
     Batch {
         /// Rows of the queue in one upload, at least 1.
         size: u32,
+        /// The pause after an upload, in milliseconds: for so long at least, a transaction that was
+        /// split is torn for everyone to see.
+        pause_ms: u32,
     },
 }
 

@@ -164,7 +164,10 @@ fn the_batch_uploader_cuts_through_transactions() {
     story(async || {
         let server = Server::new();
         let mut device = Device::new(&server);
-        device.uploader = Uploader::Batch { size: 3 };
+        device.uploader = Uploader::Batch {
+            size: 3,
+            pause_ms: 0,
+        };
         let running = device.start_synced().await;
         running.client.disconnect();
         running.write(5, &[0, 1]);
