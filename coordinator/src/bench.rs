@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use squall_checker::generate::{mww, registers};
 
-use crate::cli::BenchCheckerArgs;
+use crate::cli::{BenchCheckerArgs, BenchGenerateArgs};
 use crate::exit::{Exit, Failure};
 
 /// What a row of the table checks.
@@ -152,6 +152,45 @@ struct Cost {
     status: ExitStatus,
 }
 
+/// Writes the history of one case.
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub fn generate(args: &BenchGenerateArgs) -> Result<Exit, Failure> {
+    let written = args.case.generate(args.seed, args.planted, &args.file);
+    written.map_err(|error| {
+        Failure::unavailable(format!("cannot write {}", args.file.display()), error)
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// Generates in a process of its own: what this process holds would count for every child that it
+/// starts, since the kernel counts the memory of a process from before it became the program.
+fn generate_in_child(
+    own: &Path,
+    case: &Case,
+    args: &BenchCheckerArgs,
+    file: &Path,
+) -> io::Result<()> {
+    let mut command = Command::new(own);
+    command
+        .args(["bench", "generate", &case.to_string()])
+        .arg(file);
+    command.args(["--seed", &args.seed.to_string()]);
+    if args.planted {
+        command.arg("--planted");
+    }
+    let status = command.status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!(
+            "generating {case} ended with {status}"
+        )))
+    }
+}
+
 /// Runs the benchmark and prints its table.
 ///
 /// # Errors
@@ -177,8 +216,7 @@ pub fn checker(args: &BenchCheckerArgs) -> Result<Exit, Failure> {
     );
     for case in &args.cases {
         let file = folder.path().join("history");
-        case.generate(args.seed, args.planted, &file)
-            .map_err(cannot)?;
+        generate_in_child(&own, case, args, &file).map_err(cannot)?;
         let cost = median(args.runs, || measure(&own, &case.arguments(&file))).map_err(cannot)?;
         let mut line = format!(
             "{:>18}  {:>11}  {:>8.3}  {:>9.1}  {:>12.0}  {:>6}",

@@ -254,6 +254,22 @@ pub struct MatrixArgs {
 pub enum BenchCommand {
     /// Time and memory of the checker on generated histories, and of another checker on the same.
     Checker(BenchCheckerArgs),
+    /// Write one such history.
+    Generate(BenchGenerateArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchGenerateArgs {
+    /// As for `bench checker`.
+    pub case: Case,
+    /// The file to write.
+    pub file: PathBuf,
+    /// The seed of the history.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Plant one violation near the end.
+    #[arg(long)]
+    pub planted: bool,
 }
 
 #[derive(Debug, Args)]

@@ -92,6 +92,7 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Check(args) => check::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Bench(BenchCommand::Checker(args)) => bench::checker(&args),
+        Command::Bench(BenchCommand::Generate(args)) => bench::generate(&args),
         Command::Matrix(args) => matrix::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Doctor => Ok(if doctor::run().await {
