@@ -219,13 +219,6 @@ impl Environment {
         Ok(folder)
     }
 
-    /// Every place, by client name.
-    pub fn places(&self) -> impl Iterator<Item = (&str, &Place)> {
-        self.places
-            .iter()
-            .map(|(name, place)| (name.as_str(), place))
-    }
-
     /// Watches the service and PostgreSQL, and says which of them ended although nobody wanted it.
     /// Never returns while they live.
     pub async fn collapsed(&self) -> String {
@@ -271,9 +264,7 @@ impl Environment {
             None => {}
         }
     }
-}
 
-impl Environment {
     /// A slot that nobody reads makes PostgreSQL keep its write-ahead log for ever.
     async fn drop_slot(&self) {
         let dropped = async {

@@ -30,18 +30,10 @@ fn write_page(
 ) -> std::fmt::Result {
     let word = word(verdict.judgement);
     let run = escape(run);
+    open_page(page, &format!("{word} · {run}"))?;
     write!(
         page,
-        r#"<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{word} · {run} · squall</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<header>
+        r#"<header>
 <h1><span class="judgement {word}">{word}</span> {run}</h1>
 <p>seed {seed} · {clients} clients · {keys} rows · operations: {ok} ok, {fail} failed, {info} unknown · {read} rows read, {written} written</p>
 </header>
@@ -62,6 +54,23 @@ fn write_page(
     write_faults(page, history, verdict)?;
     page.push_str("</main>\n</body>\n</html>\n");
     Ok(())
+}
+
+/// Everything before the content of a page's body. The title must be HTML already.
+pub fn open_page(page: &mut String, title: &str) -> std::fmt::Result {
+    write!(
+        page,
+        r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} · squall</title>
+<style>{STYLE}</style>
+</head>
+<body>
+"#
+    )
 }
 
 fn write_properties(page: &mut String, verdict: &Verdict) -> std::fmt::Result {
@@ -341,7 +350,7 @@ pub fn escape(text: &str) -> String {
 }
 
 /// How squall's pages look.
-pub const STYLE: &str = "
+const STYLE: &str = "
 :root { color-scheme: light dark; --ink: light-dark(#1c2733, #e3e9ef); --dim: light-dark(#5a6875, #93a1af);
   --ground: light-dark(#ffffff, #12181e); --line: light-dark(#d8dfe6, #2c3742);
   --good: light-dark(#1a7f4b, #4cc38a); --bad: light-dark(#c22f2f, #ff7b72); --doubt: light-dark(#a06800, #e3b341);

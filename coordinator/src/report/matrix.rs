@@ -5,7 +5,7 @@ use std::path::Path;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::html::{STYLE, escape};
+use super::html::{escape, open_page};
 use crate::matrix::MatrixResult;
 
 /// The page. Links to reports are relative to `folder`, where the page will be.
@@ -27,18 +27,10 @@ fn write_page(
         .iter()
         .filter(|result| result.exit == Some(0))
         .count();
+    open_page(page, &title)?;
     write!(
         page,
-        r#"<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title} · squall</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<header><h1>{title}</h1><p>{ok} of {} runs ok</p></header>
+        r#"<header><h1>{title}</h1><p>{ok} of {} runs ok</p></header>
 <main>
 <table>
 <thead><tr><th>run</th><th>judgement</th><th class="number">seconds</th><th>report</th></tr></thead>
