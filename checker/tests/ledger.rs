@@ -112,6 +112,8 @@ fn read_of<'h>(history: &'h mut History, reader: &str, number: usize) -> &'h mut
         Event::Ok {
             client,
             ledger: Some(ledger),
+            collections: None,
+            payload: None,
             ..
         } if client == reader => Some(&mut ledger.reads),
         _ => None,
@@ -125,10 +127,14 @@ fn final_read_of<'h>(history: &'h mut History, reader: &str) -> &'h mut LedgerRe
         Event::FinalRead {
             client,
             ledger: Some(ledger),
+            collections: None,
+            payload: None,
             ..
         } if client == reader => Some(ledger),
         Event::FinalReadPostgres {
             ledger: Some(ledger),
+            collections: None,
+            payload: None,
             ..
         } if reader == "PostgreSQL" => Some(ledger),
         _ => None,

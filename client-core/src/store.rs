@@ -70,7 +70,10 @@ impl Store {
         sqlite
             .query_row(
                 "SELECT powersync_replace_schema(?1)",
-                [squall_workloads::client_schema(workload).to_string()],
+                [
+                    squall_workloads::client_schema(squall_workloads::definition(workload, false))
+                        .to_string(),
+                ],
                 |_| Ok(()),
             )
             .doing("making the workload's tables")?;
@@ -124,7 +127,7 @@ impl Store {
             });
         }
         let ledger_reads = match self.workload {
-            Workload::Mww => None,
+            Workload::Mww | Workload::ListAppend | Workload::Gset => None,
             Workload::Ledger => Some(read_ledger(&sqlite, seen).doing("reading the ledger")?),
         };
         let mut writes = Rows::new();
@@ -162,6 +165,8 @@ impl Store {
             reads,
             writes,
             ledger,
+            collections: None,
+            payload: None,
         })
     }
 

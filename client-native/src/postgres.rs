@@ -227,7 +227,7 @@ async fn read_and_write(
         Err(_) => return Ok(Err("the table holds a key that is out of range".to_owned())),
     };
     let ledger_reads = match config.workload {
-        Workload::Mww => None,
+        Workload::Mww | Workload::ListAppend | Workload::Gset => None,
         Workload::Ledger => Some(ledger::read(&postgres, seen, ledger::Order::Seq).await?),
     };
     let mut writes = Rows::new();
@@ -255,6 +255,8 @@ async fn read_and_write(
         reads,
         writes,
         ledger,
+        collections: None,
+        payload: None,
     }))
 }
 

@@ -202,10 +202,7 @@ impl Worker {
 
     /// Does a transaction for a person; the answer is for that person too.
     fn write(&self, client: &Client<Browser>) -> String {
-        let transaction = Transaction {
-            value: value_now(),
-            keys: random_keys(self.0.keys.get()),
-        };
+        let transaction = Transaction::new(value_now(), random_keys(self.0.keys.get()));
         match client.transact(&transaction) {
             Ok(effects) => {
                 let keys: Vec<String> = effects.writes.iter().map(|(k, _)| k.to_string()).collect();

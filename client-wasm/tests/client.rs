@@ -10,7 +10,7 @@ use squall_client_core::{Client, ClientError};
 use squall_client_wasm::platform::Browser;
 use squall_client_wasm::storage::Storage;
 use squall_protocol::control::ClientConfig;
-use squall_protocol::plan::{Uploader, Workload};
+use squall_protocol::plan::{Isolation, Uploader, Workload};
 use squall_protocol::transaction::Transaction;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
@@ -29,6 +29,9 @@ fn open(storage: &Storage) -> Client<Browser> {
         client: "wasm-1".to_owned(),
         workload: Workload::Mww,
         keys: KEYS,
+        payload: false,
+        watch: false,
+        isolation: Isolation::default(),
         uploader: Uploader::Transaction,
         backend_url: "http://nowhere.invalid".to_owned(),
         retry_delay_ms: 1000,
@@ -66,12 +69,7 @@ async fn a_session_its_writes_and_their_uploads_survive_closing() {
     let client = open(&storage);
     assert!(!client.new_session());
     assert_eq!(client.session(), session);
-    let effects = client
-        .transact(&Transaction {
-            value: 7,
-            keys: vec![1, 3],
-        })
-        .unwrap();
+    let effects = client.transact(&Transaction::new(7, vec![1, 3])).unwrap();
     assert_eq!(effects.reads, [(0, -1), (1, -1), (2, -1), (3, -1), (4, -1)]);
     assert_eq!(effects.writes, [(1, 7), (3, 7)]);
     assert_eq!(client.status().queue, 2);

@@ -9,7 +9,9 @@ use squall_checker::formats::Format;
 use squall_checker::formats::export::Target;
 use squall_checker::registers::Model;
 use squall_protocol::fault::FaultKind;
-use squall_protocol::plan::{ClientKind, PlanOptions, Uploader, Workload};
+use squall_protocol::plan::{
+    ClientKind, Isolation, KeyChoice, Length, PlanOptions, ReadsThrough, Roles, Uploader, Workload,
+};
 
 use crate::bench::Case;
 use crate::environment::{BackendChoice, ServiceChoice};
@@ -517,7 +519,16 @@ impl RunArgs {
         Ok(PlanOptions {
             workload: self.workload.into(),
             keys: self.keys,
-            writes_per_transaction: self.writes,
+            payload: false,
+            writes_per_transaction: Length {
+                min: self.writes,
+                max: self.writes,
+            },
+            key_choice: KeyChoice::Uniform,
+            homogeneous: false,
+            roles: Roles::default(),
+            reads_through: vec![ReadsThrough::WriteTransaction],
+            isolation: Isolation::default(),
             rate: self.rate,
             duration_ms: self.time.as_millis() as u64,
             fault_interval_ms: self.fault_interval.as_millis() as u64,

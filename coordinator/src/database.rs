@@ -21,7 +21,7 @@ const UPLOADS_TABLE: &str = "CREATE TABLE IF NOT EXISTS squall_uploads (
 
 /// The tables of a workload that are synced to clients.
 pub fn tables(workload: Workload) -> Vec<String> {
-    let tables = definition(workload).tables.iter();
+    let tables = definition(workload, false).tables.iter();
     tables.map(|table| table.name.to_owned()).collect()
 }
 
@@ -96,7 +96,7 @@ pub async fn prepare(url: &str, workload: Workload, keys: u32) -> Result<(), Fai
             without_password(url)
         )));
     }
-    for table in definition(workload).tables {
+    for table in definition(workload, false).tables {
         let name = table.name;
         client.batch_execute(table.postgres).await.map_err(failed)?;
         let row = client
@@ -121,7 +121,7 @@ pub async fn prepare(url: &str, workload: Workload, keys: u32) -> Result<(), Fai
         .batch_execute(UPLOADS_TABLE)
         .await
         .map_err(failed)?;
-    for table in definition(workload).tables {
+    for table in definition(workload, false).tables {
         let name = table.name;
         transaction
             .batch_execute(&format!(
@@ -171,7 +171,7 @@ pub async fn final_read(
         .map_err(|error| describe(&error))?;
     let rows = read_all(&transaction).await?;
     let ledger = match workload {
-        Workload::Mww => None,
+        Workload::Mww | Workload::ListAppend | Workload::Gset => None,
         Workload::Ledger => Some(
             ledger::read(&transaction, &LedgerSeen::new(), Order::Insertion)
                 .await

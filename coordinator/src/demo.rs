@@ -15,7 +15,7 @@ use rand::seq::index;
 use serde::Serialize;
 use squall_protocol::control::ClientStatus;
 use squall_protocol::history::{HISTORY_VERSION, Header};
-use squall_protocol::plan::{ClientKind, ClientSpec, Uploader, Workload};
+use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, Uploader, Workload};
 use squall_protocol::transaction::{Rows, Transaction, Value};
 use tokio::net::TcpListener;
 use tower_http::services::ServeDir;
@@ -57,6 +57,8 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         seed: 0,
         workload: Workload::Mww,
         keys: args.keys,
+        payload: false,
+        isolation: Isolation::default(),
         clients: clients.clone(),
         recovery_deadline_ms: 0,
         started_at_ms: now_ms(),
@@ -219,10 +221,10 @@ async fn act(
 fn random_write(keys: u32) -> Transaction {
     let count = WRITES.min(keys as usize);
     let keys = index::sample(&mut rand::rng(), keys as usize, count);
-    Transaction {
-        value: now_ms() as Value,
-        keys: keys.into_iter().map(|key| key as u32).collect(),
-    }
+    Transaction::new(
+        now_ms() as Value,
+        keys.into_iter().map(|key| key as u32).collect(),
+    )
 }
 
 fn now_ms() -> u64 {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use squall_protocol::control::ClientConfig;
-use squall_protocol::plan::{ClientSpec, Uploader, Workload};
+use squall_protocol::plan::{ClientSpec, Isolation, Uploader, Workload};
 use squall_throwaway_postgres::Cluster;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -143,7 +143,7 @@ impl Environment {
         greet(&service_address, &signer).await?;
         let backend = Backend::start(
             &database_url,
-            squall_workloads::definition(options.workload),
+            squall_workloads::definition(options.workload, false),
             Arc::new(signer),
             options.backend.port,
         )
@@ -164,6 +164,9 @@ impl Environment {
                 client: client.name.clone(),
                 workload: options.workload,
                 keys: options.keys,
+                payload: false,
+                watch: false,
+                isolation: Isolation::default(),
                 uploader: options.uploader,
                 backend_url: place_backend.url(),
                 retry_delay_ms: RETRY_DELAY.as_millis() as u64,

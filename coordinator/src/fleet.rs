@@ -168,7 +168,11 @@ impl Client {
     pub async fn start(&self, driver: Option<&Driver>) -> Result<(), BodyError> {
         let mut body = self.body.lock().await;
         match self.spec.kind {
-            ClientKind::Native | ClientKind::Postgres => {
+            ClientKind::Native
+            | ClientKind::Postgres
+            | ClientKind::Sqlite
+            | ClientKind::Sqlite3
+            | ClientKind::Local => {
                 if !body.process.as_ref().is_some_and(OwnedProcess::is_alive) {
                     body.process = Some(self.start_process().await?);
                 }

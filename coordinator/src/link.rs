@@ -12,7 +12,7 @@ use futures_util::{SinkExt, StreamExt};
 use squall_protocol::control::{ClientConfig, ClientStatus, FromClient, LogLevel, ToClient};
 use squall_protocol::history::Event;
 use squall_protocol::ledger::LedgerSeen;
-use squall_protocol::transaction::{Effects, Outcome, Transaction};
+use squall_protocol::transaction::{Effects, Outcome, Through, Transaction};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::recorder::Recorder;
@@ -48,8 +48,16 @@ struct State {
 struct Connection {
     to_client: mpsc::UnboundedSender<ToClient>,
     ready: bool,
-    pending: Option<(u64, oneshot::Sender<Outcome>)>,
+    pending: Option<Pending>,
     integrity: Option<oneshot::Sender<Vec<String>>>,
+}
+
+/// A transaction that has not been answered.
+struct Pending {
+    operation: u64,
+    /// Whether it belongs in the history.
+    recorded: bool,
+    answer: oneshot::Sender<Outcome>,
 }
 
 impl State {
@@ -139,35 +147,45 @@ impl Link {
             operation,
             transaction: transaction.clone(),
         });
-        match self.transact(operation, transaction).await {
-            Outcome::Ok(effects) => {
-                self.lock().see(&effects);
-                self.recorder.record(Event::Ok {
-                    client,
-                    operation,
-                    reads: effects.reads.clone(),
-                    writes: effects.writes.clone(),
-                    ledger: effects.ledger.clone(),
-                });
-                Some(effects)
-            }
-            Outcome::Fail(error) => {
-                self.recorder.record(Event::Fail {
-                    client,
-                    operation,
-                    error,
-                });
-                None
-            }
-            Outcome::Info(error) => {
-                self.recorder.record(Event::Info {
-                    client,
-                    operation,
-                    error,
-                });
+        match self.transact(operation, transaction, true).await {
+            Ok(outcome) => match outcome {
+                Outcome::Ok(effects) => Some(effects),
+                Outcome::Fail(_) | Outcome::Info(_) => None,
+            },
+            Err(outcome) => {
+                self.complete(&mut self.lock(), operation, &outcome);
                 None
             }
         }
+    }
+
+    /// Records how an operation ended.
+    fn complete(&self, state: &mut State, operation: u64, outcome: &Outcome) {
+        let client = self.name().to_owned();
+        self.recorder.record(match outcome.clone() {
+            Outcome::Ok(effects) => {
+                state.see(&effects);
+                Event::Ok {
+                    client,
+                    operation,
+                    reads: effects.reads,
+                    writes: effects.writes,
+                    ledger: effects.ledger,
+                    collections: effects.collections,
+                    payload: effects.payload,
+                }
+            }
+            Outcome::Fail(error) => Event::Fail {
+                client,
+                operation,
+                error,
+            },
+            Outcome::Info(error) => Event::Info {
+                client,
+                operation,
+                error,
+            },
+        });
     }
 
     /// Reads every row, and all of the ledger, as an operation of the history.
@@ -179,25 +197,38 @@ impl Link {
     /// Reads every row without leaving a trace in the history.
     pub async fn peek(&self) -> Option<Effects> {
         let operation = self.recorder.new_operation();
-        match self.transact(operation, Transaction::read_all()).await {
-            Outcome::Ok(effects) => Some(effects),
+        let read = Transaction::read_all();
+        match self.transact(operation, read, false).await {
+            Ok(Outcome::Ok(effects)) => Some(effects),
             _ => None,
         }
     }
 
-    /// Does a transaction without leaving a trace in the history.
-    pub async fn transact(&self, operation: u64, transaction: Transaction) -> Outcome {
+    /// Does a transaction. What the client answers is in the history already, if it is to be recorded:
+    /// at the moment when the answer came, so that nothing that the client says later comes before it.
+    /// What is known without an answer is not: that is the error.
+    async fn transact(
+        &self,
+        operation: u64,
+        transaction: Transaction,
+        recorded: bool,
+    ) -> Result<Outcome, Outcome> {
         let answer = {
             let mut state = self.lock();
             let seen = state.seen.clone();
             let Some(connection) = state.connection.as_mut().filter(|c| c.ready) else {
-                return Outcome::Fail("the client is down".to_owned());
+                return Err(Outcome::Fail("the client is down".to_owned()));
             };
             if connection.pending.is_some() {
-                return Outcome::Fail("the client still owes an earlier answer".to_owned());
+                let owes = "the client still owes an earlier answer";
+                return Err(Outcome::Fail(owes.to_owned()));
             }
             let (sender, answer) = oneshot::channel();
-            connection.pending = Some((operation, sender));
+            connection.pending = Some(Pending {
+                operation,
+                recorded,
+                answer: sender,
+            });
             let _ = connection.to_client.send(ToClient::Transaction {
                 operation,
                 transaction,
@@ -206,11 +237,14 @@ impl Link {
             answer
         };
         match tokio::time::timeout(OPERATION_DEADLINE, answer).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Outcome::Info("the incarnation ended before it answered".to_owned()),
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(_)) => {
+                let ended = "the incarnation ended before it answered";
+                Err(Outcome::Info(ended.to_owned()))
+            }
             Err(_) => {
                 let seconds = OPERATION_DEADLINE.as_secs();
-                Outcome::Info(format!("no answer within {seconds} s"))
+                Err(Outcome::Info(format!("no answer within {seconds} s")))
             }
         }
     }
@@ -304,11 +338,27 @@ impl Link {
                 }
             }
             FromClient::Completed { operation, outcome } => {
-                if let Some(connection) = &mut state.connection
-                    && let Some((_, answer)) = connection.pending.take_if(|(o, _)| *o == operation)
-                {
-                    let _ = answer.send(outcome);
+                let current = state.connection.as_mut();
+                let pending = current.and_then(|c| c.pending.take_if(|p| p.operation == operation));
+                if let Some(pending) = pending {
+                    // Someone who has given up waiting has recorded that.
+                    if pending.recorded && !pending.answer.is_closed() {
+                        self.complete(&mut state, operation, &outcome);
+                    }
+                    let _ = pending.answer.send(outcome);
                 }
+            }
+            FromClient::Emission(effects) => {
+                let operation = self.recorder.new_operation();
+                self.recorder.record(Event::Invoke {
+                    client: self.name().to_owned(),
+                    operation,
+                    transaction: Transaction {
+                        through: Through::Watch,
+                        ..Transaction::read_all()
+                    },
+                });
+                self.complete(&mut state, operation, &Outcome::Ok(effects));
             }
             FromClient::Status(status) => {
                 self.recorder.record(Event::Status {

@@ -89,12 +89,9 @@ fn transaction(random: &mut ChaCha8Rng, options: &PlanOptions, value: Value) -> 
     let keys = index::sample(
         random,
         options.keys as usize,
-        options.writes_per_transaction as usize,
+        options.writes_per_transaction.min as usize,
     );
-    Transaction {
-        value,
-        keys: keys.into_iter().map(|key| key as u32).collect(),
-    }
+    Transaction::new(value, keys.into_iter().map(|key| key as u32).collect())
 }
 
 /// For every kind of fault a sequence of pause, fault, pause, fault, … until the storm is over. Each
@@ -168,7 +165,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
-    use squall_protocol::plan::{Uploader, Workload};
+    use squall_protocol::plan::{
+        Isolation, KeyChoice, Length, ReadsThrough, Roles, Uploader, Workload,
+    };
 
     use super::*;
 
@@ -176,7 +175,13 @@ mod tests {
         PlanOptions {
             workload: Workload::Mww,
             keys: 100,
-            writes_per_transaction: 4,
+            payload: false,
+            writes_per_transaction: Length { min: 4, max: 4 },
+            key_choice: KeyChoice::Uniform,
+            homogeneous: false,
+            roles: Roles::default(),
+            reads_through: vec![ReadsThrough::WriteTransaction],
+            isolation: Isolation::default(),
             rate: 20.0,
             duration_ms: 30_000,
             fault_interval_ms: 5_000,

@@ -164,6 +164,8 @@ fn header(plan: &Plan) -> Header {
         seed: plan.seed,
         workload: plan.options.workload,
         keys: plan.options.keys,
+        payload: plan.options.payload,
+        isolation: plan.options.isolation,
         clients: plan.clients.clone(),
         recovery_deadline_ms: plan.options.recovery_deadline_ms,
         started_at_ms: now.map_or(0, |since| since.as_millis() as u64),

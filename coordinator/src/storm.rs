@@ -239,6 +239,8 @@ async fn final_reads(plan: &Plan, environment: &Environment, fleet: &Fleet, reco
             client: client.name().to_owned(),
             rows,
             ledger,
+            collections: None,
+            payload: None,
             error,
         });
     });
@@ -257,6 +259,8 @@ async fn final_reads(plan: &Plan, environment: &Environment, fleet: &Fleet, reco
     recorder.record(Event::FinalReadPostgres {
         rows,
         ledger,
+        collections: None,
+        payload: None,
         error,
     });
 

@@ -9,8 +9,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::LedgerSeen;
-use crate::plan::{Uploader, Workload};
-use crate::transaction::{Outcome, Transaction};
+use crate::plan::{Isolation, Uploader, Workload};
+use crate::transaction::{Effects, Outcome, Transaction};
 
 /// What a client needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,8 +18,18 @@ pub struct ClientConfig {
     /// The client's name in the plan.
     pub client: String,
     pub workload: Workload,
-    /// The number of rows that a complete database holds.
+    /// The number of keys.
     pub keys: u32,
+    /// Whether there is the payload table as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub payload: bool,
+    /// Whether a live query is kept open, each of whose emissions is told with
+    /// [`FromClient::Emission`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub watch: bool,
+    /// The isolation level of a client on PostgreSQL.
+    #[serde(default)]
+    pub isolation: Isolation,
     pub uploader: Uploader,
     /// Where the backend is, without a trailing slash; clients get the service's address and their
     /// token from it (see [`crate::backend`]). It leads through the client's fault proxy.
@@ -70,6 +80,8 @@ pub enum FromClient {
     },
     /// The answer to [`ToClient::Transaction`].
     Completed { operation: u64, outcome: Outcome },
+    /// The live query emitted: these rows changed. Nothing was written.
+    Emission(Effects),
     /// The client's state, sent when it changed and at least every second.
     Status(ClientStatus),
     /// The answer to [`ToClient::CheckIntegrity`]: the rows of SQLite's `PRAGMA integrity_check`,

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::control::ClientStatus;
 use crate::fault::Fault;
 use crate::ledger::{LedgerEffects, LedgerRead};
-use crate::plan::{ClientSpec, Workload};
-use crate::transaction::{Rows, Transaction};
+use crate::payload::PayloadRead;
+use crate::plan::{ClientSpec, Isolation, Workload};
+use crate::transaction::{Collections, Rows, Transaction};
 
 /// The version of the history's format.
 pub const HISTORY_VERSION: u32 = 1;
@@ -26,8 +27,14 @@ pub struct Header {
     pub squall_history: u32,
     pub seed: u64,
     pub workload: Workload,
-    /// The number of rows; all hold [`crate::transaction::INITIAL_VALUE`] at first.
+    /// The number of keys; in `mww` and `ledger` all hold [`crate::transaction::INITIAL_VALUE`] at first.
     pub keys: u32,
+    /// Whether there is the payload table as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub payload: bool,
+    /// The isolation level of clients on PostgreSQL.
+    #[serde(default)]
+    pub isolation: Isolation,
     pub clients: Vec<ClientSpec>,
     /// How long after the heal every client may take to recover, in milliseconds.
     pub recovery_deadline_ms: u64,
@@ -79,12 +86,23 @@ pub enum Event {
         client: String,
         operation: u64,
         /// Every row that was read, before the operation's own writes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         reads: Rows,
         /// Every row that was really written.
         writes: Rows,
         /// What it did with the ledger, in the workload of that name.
         #[serde(rename = "ledger-v1", default, skip_serializing_if = "Option::is_none")]
         ledger: Option<LedgerEffects>,
+        /// The collections that were read, in `list-append` and `gset`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        collections: Option<Collections>,
+        /// The payload table, if the run has one.
+        #[serde(
+            rename = "payload-v1",
+            default,
+            skip_serializing_if = "Option::is_none"
+        )]
+        payload: Option<PayloadRead>,
     },
     /// The operation did not happen.
     Fail {
@@ -140,6 +158,16 @@ pub enum Event {
         /// The whole ledger, in the workload of that name.
         #[serde(rename = "ledger-v1", default, skip_serializing_if = "Option::is_none")]
         ledger: Option<LedgerRead>,
+        /// Every collection, in `list-append` and `gset`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        collections: Option<Collections>,
+        /// The payload table, if the run has one.
+        #[serde(
+            rename = "payload-v1",
+            default,
+            skip_serializing_if = "Option::is_none"
+        )]
+        payload: Option<PayloadRead>,
         error: Option<String>,
     },
     /// PostgreSQL's final read, by the coordinator itself.
@@ -148,6 +176,16 @@ pub enum Event {
         /// The whole ledger, in the workload of that name.
         #[serde(rename = "ledger-v1", default, skip_serializing_if = "Option::is_none")]
         ledger: Option<LedgerRead>,
+        /// Every collection, in `list-append` and `gset`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        collections: Option<Collections>,
+        /// The payload table, if the run has one.
+        #[serde(
+            rename = "payload-v1",
+            default,
+            skip_serializing_if = "Option::is_none"
+        )]
+        payload: Option<PayloadRead>,
         error: Option<String>,
     },
     /// What SQLite's `PRAGMA integrity_check` said of a client's database, `["ok"]` if intact.

@@ -10,7 +10,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::transaction::Transaction;
 
 /// The version of the plan's format.
-pub const PLAN_VERSION: u32 = 1;
+pub const PLAN_VERSION: u32 = 2;
 
 /// The rows, the transactions and the merge rule that a run uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,14 +20,28 @@ pub enum Workload {
     Mww,
     /// As `mww`, and every transaction that writes inserts one row `ledger(id, client, seq, writes)`.
     Ledger,
+    /// Rows `lists(id, k unique, v)` whose texts are appended to; the last write wins.
+    ListAppend,
+    /// Rows `gset(id, k, v)` that are only inserted.
+    Gset,
 }
 
 impl Workload {
+    /// Every workload, in the order in which they are documented.
+    pub const ALL: [Workload; 4] = [
+        Workload::Mww,
+        Workload::Ledger,
+        Workload::ListAppend,
+        Workload::Gset,
+    ];
+
     /// The workload's name, as on the command line and in every file.
     pub fn name(self) -> &'static str {
         match self {
             Workload::Mww => "mww",
             Workload::Ledger => "ledger",
+            Workload::ListAppend => "list-append",
+            Workload::Gset => "gset",
         }
     }
 }
@@ -42,21 +56,40 @@ pub enum ClientKind {
     Wasm,
     /// A process that reads and writes PostgreSQL itself.
     Postgres,
+    /// A process with SQLite alone; all of them share one file.
+    Sqlite,
+    /// As `sqlite`, by way of the `sqlite3` command-line shell.
+    Sqlite3,
+    /// A process with a SQLite file and powersync_core that never connects.
+    Local,
 }
 
 impl ClientKind {
+    /// Every kind, in the order in which they are documented.
+    pub const ALL: [ClientKind; 6] = [
+        ClientKind::Native,
+        ClientKind::Wasm,
+        ClientKind::Postgres,
+        ClientKind::Sqlite,
+        ClientKind::Sqlite3,
+        ClientKind::Local,
+    ];
+
     /// The kind's name, as on the command line and in client names.
     pub fn name(self) -> &'static str {
         match self {
             ClientKind::Native => "native",
             ClientKind::Wasm => "wasm",
             ClientKind::Postgres => "postgres",
+            ClientKind::Sqlite => "sqlite",
+            ClientKind::Sqlite3 => "sqlite3",
+            ClientKind::Local => "local",
         }
     }
 
     /// Whether clients of this kind have a local database that is synced.
     pub fn syncs(self) -> bool {
-        self != ClientKind::Postgres
+        matches!(self, ClientKind::Native | ClientKind::Wasm)
     }
 }
 
@@ -87,14 +120,84 @@ pub enum Uploader {
     },
 }
 
+/// A number that is drawn for each transaction, uniformly from a range with both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Length {
+    pub min: u32,
+    pub max: u32,
+}
+
+/// How keys are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyChoice {
+    /// All alike.
+    Uniform,
+    /// By Zipf's law: the key of rank r (from 1) has a probability proportional to r to the power of
+    /// minus the exponent, which is above 0.
+    Zipf { exponent: f64 },
+}
+
+/// What a client may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    #[default]
+    ReadWrite,
+    ReadOnly,
+    WriteOnly,
+}
+
+/// What clients may do, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Roles {
+    /// Clients with a SQLite database.
+    pub powersync: Role,
+    /// Clients on PostgreSQL.
+    pub postgres: Role,
+}
+
+/// How a transaction that only reads is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadsThrough {
+    WriteTransaction,
+    ReadTransaction,
+    /// Clients with a SQLite database also keep a live query open, each of whose emissions is a read.
+    Watch,
+}
+
+/// PostgreSQL's isolation levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    ReadCommitted,
+    #[default]
+    RepeatableRead,
+    Serializable,
+}
+
 /// What the seed and the options decided; together with the seed they determine the whole plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlanOptions {
     pub workload: Workload,
     /// The number of rows.
     pub keys: u32,
+    /// Whether there is the payload table as well, in the workload `ledger`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub payload: bool,
     /// How many distinct keys a transaction writes.
-    pub writes_per_transaction: u32,
+    pub writes_per_transaction: Length,
+    /// How a transaction's keys are chosen.
+    pub key_choice: KeyChoice,
+    /// Whether a transaction either only reads or only writes.
+    pub homogeneous: bool,
+    /// What the clients do.
+    pub roles: Roles,
+    /// How transactions that only read are done.
+    pub reads_through: Vec<ReadsThrough>,
+    /// The isolation level of clients on PostgreSQL.
+    pub isolation: Isolation,
     /// Transactions per second, over all clients.
     pub rate: f64,
     /// The length of the storm in milliseconds.

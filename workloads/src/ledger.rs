@@ -29,12 +29,18 @@ use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
 use squall_protocol::ledger::{ClientLedger, LedgerSeen};
 use squall_protocol::transaction::{Key, Rows};
 
-use crate::{Definition, Merge, Table, complaint, mww};
+use crate::{Definition, Merge, Table, complaint, mww, payload};
 
 /// The workload.
 pub const DEFINITION: Definition = Definition {
     tables: &[mww::TABLE, TABLE],
     merge,
+};
+
+/// The workload with the payload table.
+pub const WITH_PAYLOAD: Definition = Definition {
+    tables: &[mww::TABLE, TABLE, payload::TABLE],
+    merge: merge_with_payload,
 };
 
 const TABLE: Table = Table {
@@ -93,6 +99,13 @@ pub fn next_seq(totals: &[ClientLedger], client: &str) -> i64 {
 pub fn writes_column(writes: &Rows) -> String {
     let keys: Vec<Key> = writes.iter().map(|(key, _)| *key).collect();
     serde_json::json!(keys).to_string()
+}
+
+fn merge_with_payload(entry: &CrudEntry) -> Result<Merge, String> {
+    match entry.table == payload::TABLE.name {
+        true => payload::merge(entry),
+        false => merge(entry),
+    }
 }
 
 fn merge(entry: &CrudEntry) -> Result<Merge, String> {

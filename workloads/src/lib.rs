@@ -11,8 +11,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod gset;
 pub mod ledger;
+pub mod list_append;
 pub mod mww;
+pub mod payload;
 
 use squall_protocol::backend::{CrudEntry, CrudValue};
 use squall_protocol::plan::Workload;
@@ -42,25 +45,24 @@ pub struct Table {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Merge {
     pub sql: &'static str,
-    /// Texts and 64-bit integers.
+    /// Texts, 64-bit integers and nulls.
     pub parameters: Vec<CrudValue>,
 }
 
-/// The workload's definition.
-pub fn definition(workload: Workload) -> &'static Definition {
+/// The workload's definition, with the payload table or without. Only `ledger` can have one.
+pub fn definition(workload: Workload, payload: bool) -> &'static Definition {
     match workload {
         Workload::Mww => &mww::DEFINITION,
+        Workload::Ledger if payload => &ledger::WITH_PAYLOAD,
         Workload::Ledger => &ledger::DEFINITION,
+        Workload::ListAppend => &list_append::DEFINITION,
+        Workload::Gset => &gset::DEFINITION,
     }
 }
 
 /// The clients' tables, in the form that `powersync_replace_schema` takes.
-pub fn client_schema(workload: Workload) -> serde_json::Value {
-    let tables: Vec<_> = definition(workload)
-        .tables
-        .iter()
-        .map(client_table)
-        .collect();
+pub fn client_schema(definition: &Definition) -> serde_json::Value {
+    let tables: Vec<_> = definition.tables.iter().map(client_table).collect();
     serde_json::json!({ "tables": tables })
 }
 
@@ -101,7 +103,7 @@ mod tests {
 
     #[test]
     fn clients_have_the_indexed_columns_of_the_ledger() {
-        let schema = client_schema(Workload::Ledger);
+        let schema = client_schema(&ledger::DEFINITION);
         let ledger = &schema["tables"][1];
         assert_eq!(ledger["name"], "ledger");
         assert_eq!(
@@ -128,7 +130,7 @@ mod tests {
             CrudOp::Put,
             serde_json::json!({ "client": "native-1", "seq": 1, "writes": "[2]" }),
         );
-        let merge = |workload, entry| (definition(workload).merge)(entry);
+        let merge = |workload, entry| (definition(workload, false).merge)(entry);
         assert!(merge(Workload::Mww, &changed).is_ok());
         assert!(merge(Workload::Ledger, &changed).is_ok());
         assert!(merge(Workload::Ledger, &inserted).is_ok());

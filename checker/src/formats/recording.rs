@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use squall_protocol::history::Event;
-use squall_protocol::plan::{ClientKind, Workload};
+use squall_protocol::plan::ClientKind;
 use squall_protocol::transaction::{INITIAL_VALUE, Rows};
 
 use crate::history::History;
@@ -73,9 +73,6 @@ struct Client<'h> {
 impl Recording {
     /// The transactions of a history.
     pub fn new(history: &History) -> Self {
-        match history.header.workload {
-            Workload::Mww | Workload::Ledger => {}
-        }
         let mut recording = Recording {
             started_at_ms: history.header.started_at_ms,
             ..Recording::default()

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use squall_protocol::control::ClientStatus;
 use squall_protocol::history::{Event, HISTORY_VERSION, Header, Phase, Record};
-use squall_protocol::plan::{ClientKind, ClientSpec, Workload};
+use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, Workload};
 use squall_protocol::transaction::{INITIAL_VALUE, Key, Rows, Transaction, Value};
 
 use super::Random;
@@ -184,6 +184,8 @@ impl<'c> Simulation<'c> {
                 seed: config.seed,
                 workload: Workload::Mww,
                 keys: config.keys,
+                payload: false,
+                isolation: Isolation::default(),
                 clients,
                 recovery_deadline_ms: 60_000,
                 started_at_ms: 0,
@@ -246,6 +248,8 @@ impl<'c> Simulation<'c> {
                 client: client.clone(),
                 rows: Some(rows),
                 ledger: None,
+                collections: None,
+                payload: None,
                 error: None,
             });
             if self.replicas[replica].kind.syncs() {
@@ -258,6 +262,8 @@ impl<'c> Simulation<'c> {
         self.record(Event::FinalReadPostgres {
             rows: Some((0..).zip(self.server.iter().copied()).collect()),
             ledger: None,
+            collections: None,
+            payload: None,
             error: None,
         });
         self.time += self.header.recovery_deadline_ms * 1000;
@@ -340,6 +346,8 @@ impl<'c> Simulation<'c> {
                 reads,
                 writes,
                 ledger: None,
+                collections: None,
+                payload: None,
             }
         });
     }
@@ -356,7 +364,7 @@ impl<'c> Simulation<'c> {
         keys.sort_unstable();
         let value = self.value;
         self.value += 1;
-        Transaction { value, keys }
+        Transaction::new(value, keys)
     }
 
     fn view(&self, replica: usize) -> Vec<Value> {

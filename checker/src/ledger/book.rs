@@ -138,6 +138,7 @@ impl<'h> Book<'h> {
                     reads,
                     writes,
                     ledger,
+                    ..
                 } => {
                     let Some(ledger) = ledger else {
                         book.without_ledger += 1;

@@ -141,6 +141,8 @@ impl Online {
                 reads: Vec::new(),
                 writes: writes.clone(),
                 ledger: None,
+                collections: None,
+                payload: None,
             },
             Event::Status { client, .. } => {
                 // A client that the header does not name exists from its first mention on.

@@ -4,7 +4,7 @@
 use squall_checker::{History, check};
 use squall_protocol::control::ClientStatus;
 use squall_protocol::history::{Event, HISTORY_VERSION, Header, Phase, Record};
-use squall_protocol::plan::{ClientKind, ClientSpec, Workload};
+use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, Workload};
 use squall_protocol::transaction::{Key, Rows, Transaction, Value};
 use squall_protocol::verdict::{Judgement, Property, PropertyVerdict, Verdict};
 
@@ -43,6 +43,8 @@ impl Story {
                 seed: 1,
                 workload: Workload::Mww,
                 keys,
+                payload: false,
+                isolation: Isolation::default(),
                 clients: clients
                     .into_iter()
                     .map(|(name, kind)| ClientSpec {
@@ -80,10 +82,7 @@ impl Story {
         self.record(Event::Invoke {
             client: client.to_owned(),
             operation: self.operations,
-            transaction: Transaction {
-                value,
-                keys: keys.to_vec(),
-            },
+            transaction: Transaction::new(value, keys.to_vec()),
         });
         self.operations
     }
@@ -95,6 +94,8 @@ impl Story {
             reads,
             writes,
             ledger: None,
+            collections: None,
+            payload: None,
         });
     }
 
@@ -165,6 +166,8 @@ impl Story {
             client: client.to_owned(),
             rows: Some(rows(values)),
             ledger: None,
+            collections: None,
+            payload: None,
             error: None,
         });
     }
@@ -173,6 +176,8 @@ impl Story {
         self.record(Event::FinalReadPostgres {
             rows: Some(rows(values)),
             ledger: None,
+            collections: None,
+            payload: None,
             error: None,
         });
     }

@@ -107,15 +107,7 @@ fn a_life_under_the_coordinator() {
             })
             .await;
         assert!(new);
-        let early = control
-            .outcome(
-                1,
-                Transaction {
-                    value: 1,
-                    keys: vec![0],
-                },
-            )
-            .await;
+        let early = control.outcome(1, Transaction::new(1, vec![0])).await;
         assert!(matches!(early, Outcome::Fail(_)), "{early:?}");
         server.set_down(false);
         control
@@ -124,16 +116,7 @@ fn a_life_under_the_coordinator() {
                 _ => None,
             })
             .await;
-        let Outcome::Ok(effects) = control
-            .outcome(
-                2,
-                Transaction {
-                    value: 2,
-                    keys: vec![4, 0],
-                },
-            )
-            .await
-        else {
+        let Outcome::Ok(effects) = control.outcome(2, Transaction::new(2, vec![4, 0])).await else {
             panic!("it must commit")
         };
         assert_eq!(effects.reads.len(), KEYS as usize);
@@ -154,15 +137,7 @@ fn a_life_under_the_coordinator() {
                 _ => None,
             })
             .await;
-        control
-            .outcome(
-                3,
-                Transaction {
-                    value: 3,
-                    keys: vec![1],
-                },
-            )
-            .await;
+        control.outcome(3, Transaction::new(3, vec![1])).await;
         tokio::time::sleep(Duration::from_secs(3600)).await;
         assert_eq!(
             server.rows()[1],

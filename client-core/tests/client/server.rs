@@ -13,7 +13,7 @@ use squall_client_core::platform::{Body, HttpError, HttpRequest, HttpResponse, P
 use squall_client_core::{Client, ClientError};
 use squall_protocol::backend::{CrudValue, Upload};
 use squall_protocol::control::{ClientConfig, ClientStatus};
-use squall_protocol::plan::{Uploader, Workload};
+use squall_protocol::plan::{Isolation, Uploader, Workload};
 use squall_protocol::transaction::{Effects, Rows, Transaction};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -500,6 +500,9 @@ impl Device {
             client: "native-1".to_owned(),
             workload: Workload::Mww,
             keys: KEYS,
+            payload: false,
+            watch: false,
+            isolation: Isolation::default(),
             uploader: self.uploader,
             backend_url: "http://backend".to_owned(),
             retry_delay_ms: RETRY_DELAY.as_millis() as u64,
@@ -589,10 +592,7 @@ impl Running {
 
     pub fn write(&self, value: i64, keys: &[u32]) -> Effects {
         self.client
-            .transact(&Transaction {
-                value,
-                keys: keys.to_vec(),
-            })
+            .transact(&Transaction::new(value, keys.to_vec()))
             .unwrap()
     }
 

@@ -25,6 +25,8 @@ fn a_write_goes_up_and_comes_back_acknowledged() {
                 reads: initial(),
                 writes: vec![(1, 7), (3, 7)],
                 ledger: None,
+                collections: None,
+                payload: None,
             }
         );
         assert_eq!(running.client.status().queue, 2);
@@ -83,10 +85,7 @@ fn transactions_need_the_first_sync_and_known_keys() {
         let server = Server::new();
         let device = Device::new(&server);
         let running = device.start();
-        let unsynced = running.client.transact(&Transaction {
-            value: 1,
-            keys: vec![0],
-        });
+        let unsynced = running.client.transact(&Transaction::new(1, vec![0]));
         assert!(matches!(
             unsynced,
             Err(ClientError::NotSynced {
@@ -100,10 +99,7 @@ fn transactions_need_the_first_sync_and_known_keys() {
                 status.last_synced_at_ms.is_some()
             })
             .await;
-        let unknown = running.client.transact(&Transaction {
-            value: 1,
-            keys: vec![KEYS],
-        });
+        let unknown = running.client.transact(&Transaction::new(1, vec![KEYS]));
         assert!(matches!(
             unknown,
             Err(ClientError::UnknownKey { key: KEYS, .. })

@@ -17,7 +17,7 @@ use axum::{Json, Router};
 use squall_protocol::backend::{Credentials, CrudValue, Upload, UploadAnswer};
 use squall_protocol::control::{ClientConfig, FromClient, ToClient};
 use squall_protocol::ledger::LedgerSeen;
-use squall_protocol::plan::{Uploader, Workload};
+use squall_protocol::plan::{Isolation, Uploader, Workload};
 use squall_protocol::transaction::{Outcome, Rows, Transaction};
 use squall_throwaway_postgres::{Cluster, Options};
 use tokio::net::TcpListener;
@@ -261,10 +261,7 @@ impl Client {
             log.operations += 1;
             log.operations
         });
-        let transaction = Transaction {
-            value,
-            keys: keys.to_vec(),
-        };
+        let transaction = Transaction::new(value, keys.to_vec());
         self.tell(ToClient::Transaction {
             operation,
             transaction,
@@ -462,6 +459,9 @@ async fn converse(shared: Arc<Shared>, name: String, mut socket: WebSocket) {
                 client: name.clone(),
                 workload: Workload::Mww,
                 keys: KEYS,
+                payload: false,
+                watch: false,
+                isolation: Isolation::default(),
                 uploader: Uploader::Transaction,
                 backend_url: format!("http://{}", shared.address),
                 retry_delay_ms: 200,

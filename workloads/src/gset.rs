@@ -1,0 +1,73 @@
+//! `gset`: sets to which elements are only added.
+//!
+//! *Rows*: `gset(id, k, v)`, none at first: the element `v` of the set `k`. `id` is `k` and `v` with a
+//! slash between, so that an element has one row however often it is inserted.
+//!
+//! *A transaction* reads some sets whole, then adds its value, unique in the run, to some others or the
+//! same.
+//!
+//! *Merge*: an insert; a row that is already there is kept.
+//!
+//! *Proves* strong convergence, that nothing is read that was not written, that no element vanishes,
+//! the session guarantees and atomic visibility, for inserts alone: no merge can excuse a loss.
+
+use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
+use squall_protocol::transaction::{Key, Value};
+
+use crate::{Definition, Merge, Table, complaint};
+
+/// The workload.
+pub const DEFINITION: Definition = Definition {
+    tables: &[TABLE],
+    merge,
+};
+
+const TABLE: Table = Table {
+    name: "gset",
+    postgres: "CREATE TABLE IF NOT EXISTS gset (
+            id text PRIMARY KEY,
+            k bigint NOT NULL,
+            v bigint NOT NULL
+        );
+        CREATE INDEX IF NOT EXISTS gset_k_v ON gset (k, v)",
+    columns: &[("k", "INTEGER"), ("v", "INTEGER")],
+    index: &["k", "v"],
+};
+
+/// Every element's key and value, in the order of both.
+pub const READ_ALL: &str = "SELECT k, v FROM gset ORDER BY k, v";
+
+/// As [`READ_ALL`], of the key `$1`.
+pub const READ: &str = "SELECT k, v FROM gset WHERE k = $1 ORDER BY k, v";
+
+/// Inserts an element: id, key, value.
+pub const INSERT: &str = "INSERT INTO gset (id, k, v) VALUES ($1, $2, $3)";
+
+/// The id of an element's row.
+pub fn id(key: Key, value: Value) -> String {
+    format!("{key}/{value}")
+}
+
+fn merge(entry: &CrudEntry) -> Result<Merge, String> {
+    if entry.table != TABLE.name || entry.op != CrudOp::Put {
+        return Err(complaint(
+            entry,
+            "the workload gset only inserts rows of gset",
+        ));
+    }
+    let integer = |name: &str| {
+        let column = entry.data.as_ref().and_then(|data| data.get(name));
+        match column {
+            Some(value @ CrudValue::Integer(_)) => Ok(value.clone()),
+            _ => Err(complaint(entry, &format!("{name} must be an integer"))),
+        }
+    };
+    Ok(Merge {
+        sql: "INSERT INTO gset (id, k, v) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
+        parameters: vec![
+            CrudValue::Text(entry.id.clone()),
+            integer("k")?,
+            integer("v")?,
+        ],
+    })
+}
