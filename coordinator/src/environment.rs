@@ -77,13 +77,18 @@ pub struct EnvironmentOptions {
 /// The ground that clients stand on.
 pub struct Environment {
     options: EnvironmentOptions,
+    servers: Servers,
+    pages: Pages,
+    places: BTreeMap<String, Place>,
+}
+
+/// What must be stopped with care, no matter how far the start has come.
+struct Servers {
     cluster: Option<Cluster>,
     database_url: String,
     service: Option<OwnedProcess>,
     /// The embedded service's replication slot. It must not outlive the run in a database that does.
     slot: String,
-    pages: Pages,
-    places: BTreeMap<String, Place>,
 }
 
 /// What belongs to one client: its control link and its two fault proxies.
@@ -112,88 +117,19 @@ impl Environment {
         options: EnvironmentOptions,
         recorder: &Recorder,
     ) -> Result<Environment, Failure> {
-        let (cluster, database_url) = match &options.database_url {
-            Some(url) => (None, url.clone()),
-            None => {
-                let cluster = Cluster::start(squall_throwaway_postgres::Options::default())
-                    .await
-                    .map_err(|error| Failure::unavailable("cannot start PostgreSQL", error))?;
-                let url = cluster.url();
-                (Some(cluster), url)
+        let mut servers = Servers::start_database(&options).await?;
+        match furnish(&mut servers, &options, recorder).await {
+            Ok((pages, places)) => Ok(Environment {
+                options,
+                servers,
+                pages,
+                places,
+            }),
+            Err(failure) => {
+                servers.stop().await;
+                Err(failure)
             }
-        };
-        database::prepare(&database_url, options.workload, options.keys).await?;
-
-        let secret = match &options.service {
-            ServiceChoice::Embedded => Secret::random(),
-            ServiceChoice::Remote { secret, .. } => secret.clone(),
-        };
-        let slot = format!("squall_{}", uuid::Uuid::new_v4().simple());
-        let (service, service_address) = match &options.service {
-            ServiceChoice::Embedded => {
-                let (process, address) =
-                    start_service(&options, &database_url, &secret, &slot).await?;
-                (Some(process), address)
-            }
-            ServiceChoice::Remote { address, .. } => (None, address.clone()),
-        };
-
-        let signer = Signer::new(secret)
-            .map_err(|error| Failure::Usage(format!("--service-key: {error}")))?;
-        greet(&service_address, &signer).await?;
-        let backend = Backend::start(
-            &database_url,
-            squall_workloads::definition(options.workload, false),
-            Arc::new(signer),
-            options.backend.port,
-        )
-        .await?;
-        let backend_address = options.backend.address.clone();
-        let backend_address = backend_address.unwrap_or_else(|| backend.address());
-        let mut places = BTreeMap::new();
-        for client in &options.clients {
-            let no_port = |error| Failure::unavailable("cannot start a fault proxy", error);
-            let place_service = Proxy::start(service_address.clone())
-                .await
-                .map_err(no_port)?;
-            let place_backend = Proxy::start(backend_address.clone())
-                .await
-                .map_err(no_port)?;
-            backend.admit(&client.name, place_service.url());
-            let config = ClientConfig {
-                client: client.name.clone(),
-                workload: options.workload,
-                keys: options.keys,
-                payload: false,
-                watch: false,
-                isolation: Isolation::default(),
-                uploader: options.uploader,
-                backend_url: place_backend.url(),
-                retry_delay_ms: RETRY_DELAY.as_millis() as u64,
-                request_deadline_ms: REQUEST_DEADLINE.as_millis() as u64,
-                stream_idle_deadline_ms: STREAM_IDLE_DEADLINE.as_millis() as u64,
-            };
-            let place = Place {
-                link: Link::new(config, recorder.clone()),
-                service: place_service,
-                backend: place_backend,
-            };
-            places.insert(client.name.clone(), place);
         }
-        let links = places
-            .iter()
-            .map(|(name, place)| (name.clone(), place.link.clone()))
-            .collect();
-        let pages = Pages::start(links, pages::bundle()).await?;
-        Ok(Environment {
-            options,
-            cluster,
-            database_url,
-            service,
-            slot,
-            pages,
-            places,
-        })
     }
 
     /// What belongs to the client of that name.
@@ -207,7 +143,7 @@ impl Environment {
 
     /// Where PostgreSQL is.
     pub fn database_url(&self) -> &str {
-        &self.database_url
+        &self.servers.database_url
     }
 
     /// The web server.
@@ -226,7 +162,7 @@ impl Environment {
     /// Never returns while they live.
     pub async fn collapsed(&self) -> String {
         let service = async {
-            match &self.service {
+            match &self.servers.service {
                 Some(service) => {
                     let status = service.exited().await;
                     let log = service_log(&self.options.folder);
@@ -242,7 +178,12 @@ impl Environment {
         let postgres = async {
             loop {
                 tokio::time::sleep(Duration::from_millis(250)).await;
-                if self.cluster.as_ref().is_some_and(|c| !c.is_running()) {
+                if self
+                    .servers
+                    .cluster
+                    .as_ref()
+                    .is_some_and(|c| !c.is_running())
+                {
                     return "PostgreSQL ended on its own".to_owned();
                 }
             }
@@ -254,7 +195,81 @@ impl Environment {
     }
 
     /// Stops everything. Clients should have been stopped before.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
+        self.servers.stop().await;
+    }
+}
+
+impl Servers {
+    async fn start_database(options: &EnvironmentOptions) -> Result<Servers, Failure> {
+        let (cluster, database_url) = match &options.database_url {
+            Some(url) => (None, url.clone()),
+            None => {
+                let cluster = Cluster::start(squall_throwaway_postgres::Options::default())
+                    .await
+                    .map_err(|error| Failure::unavailable("cannot start PostgreSQL", error))?;
+                let url = cluster.url();
+                (Some(cluster), url)
+            }
+        };
+        Ok(Servers {
+            cluster,
+            database_url,
+            service: None,
+            slot: format!("squall_{}", uuid::Uuid::new_v4().simple()),
+        })
+    }
+
+    /// Starts `squall serve` and waits until it says where it listens.
+    async fn start_service(
+        &mut self,
+        options: &EnvironmentOptions,
+        secret: &Secret,
+    ) -> Result<String, Failure> {
+        let starting = "cannot start the sync service";
+        let unavailable = |error| Failure::unavailable(starting, error);
+        let log = service_log(&options.folder);
+        for folder in ["logs", "service"] {
+            std::fs::create_dir_all(options.folder.join(folder)).map_err(unavailable)?;
+        }
+        let mut command = Command::new(std::env::current_exe().map_err(unavailable)?);
+        command
+            .arg("serve")
+            .args([
+                "--storage".as_ref(),
+                options.folder.join("service/storage.sqlite").as_os_str(),
+            ])
+            .args(["--tables", &database::tables(options.workload).join(",")])
+            .args(["--kid", &secret.kid, "--audience", &secret.audience])
+            .args(["--publication", "squall", "--slot", &self.slot])
+            // Secrets do not belong on a command line, where every process can read them.
+            .env("SQUALL_DATABASE_URL", &self.database_url)
+            .env("SQUALL_SERVICE_KEY", &secret.key)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::fs::File::create(&log).map_err(unavailable)?);
+        let (process, stdout) = OwnedProcess::spawn(command).await.map_err(unavailable)?;
+        // From here on it may have made its slot.
+        self.service = Some(process);
+        let mut lines = BufReader::new(stdout.expect("standard output is piped")).lines();
+        let first_line = tokio::time::timeout(SERVICE_START_DEADLINE, lines.next_line()).await;
+        let address = match first_line {
+            Ok(Ok(Some(line))) => line
+                .strip_prefix("listening on ")
+                .and_then(|address| address.parse::<SocketAddr>().ok()),
+            _ => None,
+        };
+        let Some(address) = address else {
+            let last = last_line(&log).unwrap_or_else(|| "it said nothing".to_owned());
+            return Err(Failure::unavailable(
+                starting,
+                format!("{last} (all of it is in {})", log.display()),
+            ));
+        };
+        Ok(address.to_string())
+    }
+
+    async fn stop(mut self) {
         if let Some(service) = &self.service {
             service.signal(libc::SIGTERM);
             if let Err(error) = service.end_within(Duration::from_secs(5)).await {
@@ -274,8 +289,11 @@ impl Environment {
             let database = database::connect(&self.database_url)
                 .await
                 .map_err(|error| error.to_string())?;
+            // A service that would not start may not have made it.
+            let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+                        WHERE slot_name = $1";
             database
-                .execute("SELECT pg_drop_replication_slot($1)", &[&self.slot])
+                .execute(drop, &[&self.slot])
                 .await
                 .map_err(|error| database::describe(&error))
         };
@@ -286,6 +304,71 @@ impl Environment {
             );
         }
     }
+}
+
+/// Starts everything that stands on the database.
+async fn furnish(
+    servers: &mut Servers,
+    options: &EnvironmentOptions,
+    recorder: &Recorder,
+) -> Result<(Pages, BTreeMap<String, Place>), Failure> {
+    database::prepare(&servers.database_url, options.workload, options.keys).await?;
+    let (secret, service_address) = match &options.service {
+        ServiceChoice::Embedded => {
+            let secret = Secret::random();
+            let address = servers.start_service(options, &secret).await?;
+            (secret, address)
+        }
+        ServiceChoice::Remote { address, secret } => (secret.clone(), address.clone()),
+    };
+    let signer =
+        Signer::new(secret).map_err(|error| Failure::Usage(format!("--service-key: {error}")))?;
+    greet(&service_address, &signer).await?;
+    let backend = Backend::start(
+        &servers.database_url,
+        squall_workloads::definition(options.workload, false),
+        Arc::new(signer),
+        options.backend.port,
+    )
+    .await?;
+    let backend_address = options.backend.address.clone();
+    let backend_address = backend_address.unwrap_or_else(|| backend.address());
+    let mut places = BTreeMap::new();
+    for client in &options.clients {
+        let no_port = |error| Failure::unavailable("cannot start a fault proxy", error);
+        let place_service = Proxy::start(service_address.clone())
+            .await
+            .map_err(no_port)?;
+        let place_backend = Proxy::start(backend_address.clone())
+            .await
+            .map_err(no_port)?;
+        backend.admit(&client.name, place_service.url());
+        let config = ClientConfig {
+            client: client.name.clone(),
+            workload: options.workload,
+            keys: options.keys,
+            payload: false,
+            watch: false,
+            isolation: Isolation::default(),
+            uploader: options.uploader,
+            backend_url: place_backend.url(),
+            retry_delay_ms: RETRY_DELAY.as_millis() as u64,
+            request_deadline_ms: REQUEST_DEADLINE.as_millis() as u64,
+            stream_idle_deadline_ms: STREAM_IDLE_DEADLINE.as_millis() as u64,
+        };
+        let place = Place {
+            link: Link::new(config, recorder.clone()),
+            service: place_service,
+            backend: place_backend,
+        };
+        places.insert(client.name.clone(), place);
+    }
+    let links = places
+        .iter()
+        .map(|(name, place)| (name.clone(), place.link.clone()))
+        .collect();
+    let pages = Pages::start(links, pages::bundle()).await?;
+    Ok((pages, places))
 }
 
 fn last_line(log: &Path) -> Option<String> {
@@ -327,52 +410,4 @@ async fn greet(service_address: &str, signer: &Signer) -> Result<(), Failure> {
     Err(Failure::Unavailable(format!(
         "the sync service at {service_address} refuses squall's token ({status}: {text}); check --service-key, --service-kid and --service-audience"
     )))
-}
-
-/// Starts `squall serve` and waits until it says where it listens.
-async fn start_service(
-    options: &EnvironmentOptions,
-    database_url: &str,
-    secret: &Secret,
-    slot: &str,
-) -> Result<(OwnedProcess, String), Failure> {
-    let starting = "cannot start the sync service";
-    let unavailable = |error| Failure::unavailable(starting, error);
-    let log = service_log(&options.folder);
-    for folder in ["logs", "service"] {
-        std::fs::create_dir_all(options.folder.join(folder)).map_err(unavailable)?;
-    }
-    let mut command = Command::new(std::env::current_exe().map_err(unavailable)?);
-    command
-        .arg("serve")
-        .args([
-            "--storage".as_ref(),
-            options.folder.join("service/storage.sqlite").as_os_str(),
-        ])
-        .args(["--tables", &database::tables(options.workload).join(",")])
-        .args(["--kid", &secret.kid, "--audience", &secret.audience])
-        .args(["--publication", "squall", "--slot", slot])
-        // Secrets do not belong on a command line, where every process can read them.
-        .env("SQUALL_DATABASE_URL", database_url)
-        .env("SQUALL_SERVICE_KEY", &secret.key)
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::fs::File::create(&log).map_err(unavailable)?);
-    let (process, stdout) = OwnedProcess::spawn(command).await.map_err(unavailable)?;
-    let mut lines = BufReader::new(stdout.expect("standard output is piped")).lines();
-    let first_line = tokio::time::timeout(SERVICE_START_DEADLINE, lines.next_line()).await;
-    let address = match first_line {
-        Ok(Ok(Some(line))) => line
-            .strip_prefix("listening on ")
-            .and_then(|address| address.parse::<SocketAddr>().ok()),
-        _ => None,
-    };
-    let Some(address) = address else {
-        let last = last_line(&log).unwrap_or_else(|| "it said nothing".to_owned());
-        return Err(Failure::unavailable(
-            starting,
-            format!("{last} (all of it is in {})", log.display()),
-        ));
-    };
-    Ok((process, address.to_string()))
 }

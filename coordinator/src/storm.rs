@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use squall_protocol::history::{Event, Phase};
-use squall_protocol::plan::{ClientKind, Plan};
+use squall_protocol::plan::{ClientKind, Plan, PlannedTransaction};
 use squall_protocol::transaction::{Effects, INITIAL_VALUE, Rows, Transaction};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -115,8 +115,15 @@ async fn storm(
 ) {
     let over = CancellationToken::new();
     let began = Instant::now();
-    let clients = fleet.clients.iter().enumerate();
-    let operations = clients.map(|(index, client)| operate(plan, index, client, began, &over));
+    let mut transactions: Vec<Vec<&PlannedTransaction>> = vec![Vec::new(); fleet.clients.len()];
+    for planned in &plan.transactions {
+        if let Some(of_client) = transactions.get_mut(planned.client) {
+            of_client.push(planned);
+        }
+    }
+    let clients = fleet.clients.iter().zip(transactions);
+    let operations =
+        clients.map(|(client, transactions)| operate(client, transactions, began, &over));
     let end = async {
         let planned = began + Duration::from_millis(plan.options.duration_ms);
         tokio::select! {
@@ -146,13 +153,12 @@ fn why(recorder: &Recorder) -> String {
 
 /// One client's transactions, each at its time or as soon as the one before it is done.
 async fn operate(
-    plan: &Plan,
-    index: usize,
     client: &Client,
+    transactions: Vec<&PlannedTransaction>,
     began: Instant,
     over: &CancellationToken,
 ) {
-    for planned in plan.transactions.iter().filter(|p| p.client == index) {
+    for planned in transactions {
         tokio::select! {
             () = tokio::time::sleep_until(began + Duration::from_millis(planned.at_ms)) => {}
             () = over.cancelled() => {}

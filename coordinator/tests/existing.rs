@@ -11,6 +11,8 @@ use tokio_postgres::NoTls;
 
 const KEY: &str = "c3F1YWxsLWlzLWEtdGVzdC1zdWl0ZS1mb3Itc3luYw";
 
+const SLOTS: &str = "SELECT count(*) FROM pg_replication_slots";
+
 async fn run(database_url: &str, folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_squall"))
         .args([
@@ -53,8 +55,16 @@ async fn a_database_and_a_service_that_are_already_there() {
     for _ in 0..2 {
         assert_ok(&run(&url, folder.path(), &[]).await);
     }
-    let slots = count(&url, "SELECT count(*) FROM pg_replication_slots").await;
-    assert_eq!(slots, 0);
+    assert_eq!(count(&url, SLOTS).await, 0);
+
+    // Nor does a run that fails once the service is up.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let failed = run(&url, folder.path(), &["--backend-port", &port]).await;
+    let errors = String::from_utf8_lossy(&failed.stderr);
+    assert_eq!(failed.status.code(), Some(69), "{errors}");
+    assert!(errors.contains("backend"), "{errors}");
+    assert_eq!(count(&url, SLOTS).await, 0);
 
     // A service that squall did not start, and that still has the last run's rows.
     let mut service = Command::new(env!("CARGO_BIN_EXE_squall"))
