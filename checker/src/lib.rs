@@ -24,11 +24,11 @@ pub mod generate;
 mod history;
 pub mod ledger;
 pub mod mww;
+pub mod online;
 pub mod registers;
 mod render;
 
 pub use history::{Cut, History, HistoryError, read_history, write_history};
-pub use mww::online;
 pub use render::{path, render};
 pub use squall_protocol::verdict::Verdict;
 

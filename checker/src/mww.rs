@@ -73,7 +73,7 @@ mod floor;
 mod index;
 mod monotonic_writes;
 mod no_thin_air_read;
-pub mod online;
+pub(crate) mod online;
 mod recovery;
 mod session;
 mod shown;
@@ -126,12 +126,8 @@ pub(crate) fn check_with(
     verdict_with(index, of_reads, counts, more)
 }
 
-/// The verdict from what was found about the properties of reads, and the properties of the end.
-fn verdict_of(index: Index, of_reads: [Findings; 6], counts: Counts) -> Verdict {
-    verdict_with(index, of_reads, counts, |_| Vec::new())
-}
-
-/// As [`verdict_of`], followed by what another workload adds.
+/// The verdict from what was found about the properties of reads, those of the end, and what another
+/// workload adds.
 fn verdict_with(
     index: Index,
     of_reads: [Findings; 6],
@@ -181,7 +177,7 @@ fn verdict_with(
 }
 
 /// The verdict on a history with more rows than the checker has room for.
-fn not_judged(header: &Header, counts: Counts) -> Verdict {
+pub(crate) fn not_judged(header: &Header, counts: Counts) -> Verdict {
     Verdict {
         squall_verdict: VERDICT_VERSION,
         judgement: Judgement::Unknown,
@@ -205,7 +201,7 @@ fn counts(history: &History) -> Counts {
     counts
 }
 
-fn count(counts: &mut Counts, event: &Event) {
+pub(crate) fn count(counts: &mut Counts, event: &Event) {
     match event {
         Event::Ok { reads, writes, .. } => {
             counts.ok += 1;

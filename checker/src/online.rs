@@ -1,0 +1,129 @@
+//! The same rules along with a run: events in, violations out as soon as nothing can excuse them.
+//!
+//! # What is told when
+//!
+//! A finding is never taken back. So a read is judged once everything that could excuse it is known;
+//! when that is, is written at the top of the modules that judge reads. Final reads wait for
+//! [`Online::verdict`], which takes what has been pushed for the whole history: what has not ended is
+//! unknown, and nothing waits any more. Convergence and recovery, which are properties of an end,
+//! are judged only there.
+//!
+//! # Memory
+//!
+//! Besides what judges the reads, everything from the heal on is kept, for the properties of the end,
+//! and of what came before who did what, without the rows that were read.
+
+use squall_protocol::history::{Event, Header, Phase, Record};
+use squall_protocol::verdict::{Counts, Property, Verdict, Violation};
+
+use crate::history::History;
+use crate::mww::online::Reads;
+use crate::mww::{MAX_KEYS, count, not_judged};
+
+/// A violation that was found while the run went on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub property: Property,
+    pub violation: Violation,
+}
+
+/// Judges a history of the workload `mww` event by event. Of other workloads that have its rows too,
+/// it judges these rows.
+#[derive(Clone)]
+pub struct Online {
+    /// What the properties of the end are judged by: without the rows read before the heal.
+    kept: History,
+    reads: Reads,
+    counts: Counts,
+    healed: bool,
+    /// The time of the last event.
+    end: u64,
+    found: u64,
+}
+
+impl Online {
+    /// Begins with nothing but the header.
+    pub fn new(header: &Header) -> Self {
+        Online {
+            kept: History {
+                header: header.clone(),
+                records: Vec::new(),
+                cut: None,
+            },
+            reads: Reads::new(header),
+            counts: Counts::default(),
+            healed: false,
+            end: 0,
+            found: 0,
+        }
+    }
+
+    /// Takes the next event, and tells the violations of safety that are certain since then. Of a
+    /// great number that become certain at once only the first few are told.
+    pub fn push(&mut self, record: &Record) -> Vec<Finding> {
+        self.end = record.time;
+        count(&mut self.counts, &record.event);
+        if self.kept.header.keys > MAX_KEYS {
+            return Vec::new();
+        }
+        if let Event::Phase(phase) = record.event {
+            self.healed |= phase == Phase::Heal;
+        }
+        self.reads.push(&record.event);
+        self.keep(record);
+        let found = self.reads.take_found();
+        self.found += found.len() as u64;
+        found
+    }
+
+    /// How many violations have been told so far.
+    pub fn violations(&self) -> u64 {
+        self.found
+    }
+
+    /// The verdict on what has been pushed, as if it were the whole history: the same as that of
+    /// [`check`](crate::check), but for the words of explanations.
+    pub fn verdict(&self) -> Verdict {
+        let counts = self.counts.clone();
+        if self.kept.header.keys > MAX_KEYS {
+            return not_judged(&self.kept.header, counts);
+        }
+        self.reads
+            .verdict(&self.kept, self.end, counts, |_| Vec::new())
+    }
+
+    fn keep(&mut self, record: &Record) {
+        let event = match &record.event {
+            Event::Ok {
+                client,
+                operation,
+                writes,
+                ..
+            } if !self.healed => Event::Ok {
+                client: client.clone(),
+                operation: *operation,
+                reads: Vec::new(),
+                writes: writes.clone(),
+                ledger: None,
+                collections: None,
+                payload: None,
+            },
+            Event::Status { client, .. } => {
+                // A client that the header does not name exists from its first mention on.
+                let mut specs = self.kept.header.clients.iter();
+                if !self.healed && specs.any(|spec| spec.name == *client) {
+                    return;
+                }
+                record.event.clone()
+            }
+            Event::FaultBegin { .. } | Event::FaultEnd { .. } | Event::FaultSkipped { .. } => {
+                return;
+            }
+            event => event.clone(),
+        };
+        self.kept.records.push(Record {
+            time: record.time,
+            event,
+        });
+    }
+}
