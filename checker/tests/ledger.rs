@@ -58,6 +58,7 @@ fn annotate(history: &mut History) {
             let rows = done.iter().filter(|(of, _)| of == client);
             let rows: Vec<LedgerRow> = rows.map(|(_, row)| row.clone()).collect();
             ClientLedger {
+                above: 0,
                 client: client.clone(),
                 count: rows.len() as i64,
                 highest: rows.len() as i64,
@@ -112,8 +113,6 @@ fn read_of<'h>(history: &'h mut History, reader: &str, number: usize) -> &'h mut
         Event::Ok {
             client,
             ledger: Some(ledger),
-            collections: None,
-            payload: None,
             ..
         } if client == reader => Some(&mut ledger.reads),
         _ => None,
@@ -127,14 +126,10 @@ fn final_read_of<'h>(history: &'h mut History, reader: &str) -> &'h mut LedgerRe
         Event::FinalRead {
             client,
             ledger: Some(ledger),
-            collections: None,
-            payload: None,
             ..
         } if client == reader => Some(ledger),
         Event::FinalReadPostgres {
             ledger: Some(ledger),
-            collections: None,
-            payload: None,
             ..
         } if reader == "PostgreSQL" => Some(ledger),
         _ => None,
@@ -175,6 +170,23 @@ fn a_transaction_is_missing_in_the_middle() {
         &history,
         &[Property::AtomicTransactions, Property::GaplessPrefix],
     );
+}
+
+#[test]
+fn a_read_may_count_the_latest_rows_only() {
+    let counts_above_1 = |count| {
+        let mut history = healthy();
+        let a = part(read_of(&mut history, "b", 3), "a");
+        assert_eq!((a.count, a.highest), (2, 2));
+        (a.above, a.count) = (1, count);
+        history
+    };
+    assert_eq!(check(&counts_above_1(1)).judgement, Judgement::Ok);
+    for wrong in [0, 2] {
+        let verdict = assert_violates(&counts_above_1(wrong), &[Property::GaplessPrefix]);
+        let summary = &of(&verdict, Property::GaplessPrefix).examples[0].summary;
+        assert!(summary.contains("with numbers above 1"), "{summary}");
+    }
 }
 
 #[test]

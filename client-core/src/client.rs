@@ -106,7 +106,7 @@ impl<P: Platform> Client<P> {
     ///
     /// After every error but [`ClientError::CommitUnknown`] it certainly did not happen.
     pub fn transact(&self, transaction: &Transaction) -> Result<Effects, ClientError> {
-        self.transact_after(transaction, &LedgerSeen::new())
+        self.transact_after(transaction, &LedgerSeen::nothing())
     }
 
     /// As [`Client::transact`], for someone who holds those rows of the ledger already.

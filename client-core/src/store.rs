@@ -323,17 +323,10 @@ impl Store {
 
 /// The ledger's totals, and the rows that have not been seen.
 fn read_ledger(sqlite: &Connection, seen: &LedgerSeen) -> rusqlite::Result<LedgerRead> {
-    let mut totals: LedgerRead = sqlite
-        .prepare(ledger::READ_TOTALS)?
-        .query_map([], |row| {
-            Ok(ClientLedger {
-                client: row.get(0)?,
-                count: row.get(1)?,
-                highest: row.get(2)?,
-                rows: Vec::new(),
-            })
-        })?
-        .collect::<Result<_, _>>()?;
+    let mut totals = match seen.window {
+        None => all_totals(sqlite)?,
+        Some(_) => latest_totals(sqlite, seen)?,
+    };
     let mut rows = sqlite.prepare(ledger::READ_ROWS)?;
     for of in &mut totals {
         if let Some(above) = ledger::unread_above(of, seen) {
@@ -350,6 +343,43 @@ fn read_ledger(sqlite: &Connection, seen: &LedgerSeen) -> rusqlite::Result<Ledge
         }
     }
     Ok(totals)
+}
+
+/// The totals over all rows.
+fn all_totals(sqlite: &Connection) -> rusqlite::Result<LedgerRead> {
+    let mut totals = sqlite.prepare(ledger::READ_TOTALS)?;
+    let totals = totals.query_map([], |row| {
+        Ok(ClientLedger {
+            client: row.get(0)?,
+            count: row.get(1)?,
+            above: 0,
+            highest: row.get(2)?,
+            rows: Vec::new(),
+        })
+    })?;
+    totals.collect()
+}
+
+/// The totals over the latest rows.
+fn latest_totals(sqlite: &Connection, seen: &LedgerSeen) -> rusqlite::Result<LedgerRead> {
+    let mut next = sqlite.prepare(ledger::NEXT_CLIENT)?;
+    let mut totals = sqlite.prepare(ledger::READ_TOTALS_ABOVE)?;
+    let mut read = LedgerRead::new();
+    let mut client = String::new();
+    while let Some(found) = next.query_row([&client], |row| row.get::<_, Option<String>>(0))? {
+        let above = seen.above(&found);
+        let (count, highest) =
+            totals.query_row((&found, above), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        client.clone_from(&found);
+        read.push(ClientLedger {
+            client: found,
+            count,
+            above,
+            highest,
+            rows: Vec::new(),
+        });
+    }
+    Ok(read)
 }
 
 /// Puts powersync_core into this connection. Its own way in is SQLite's list of automatic

@@ -25,15 +25,12 @@ pub async fn read(
         Order::Seq => ledger::READ_ROWS,
         Order::Insertion => ledger::READ_ROWS_AS_INSERTED_POSTGRES,
     };
-    let mut read = LedgerRead::new();
-    for row in postgres.query(ledger::READ_TOTALS, &[]).await? {
-        let mut of = ClientLedger {
-            client: row.try_get(0)?,
-            count: row.try_get(1)?,
-            highest: row.try_get(2)?,
-            rows: Vec::new(),
-        };
-        if let Some(above) = ledger::unread_above(&of, seen) {
+    let mut read = match seen.window {
+        None => all_totals(postgres).await?,
+        Some(_) => latest_totals(postgres, seen).await?,
+    };
+    for of in &mut read {
+        if let Some(above) = ledger::unread_above(of, seen) {
             for row in postgres.query(sql, &[&of.client, &above]).await? {
                 of.rows.push(LedgerRow {
                     seq: row.try_get(0)?,
@@ -43,7 +40,49 @@ pub async fn read(
                 });
             }
         }
-        read.push(of);
+    }
+    Ok(read)
+}
+
+/// The totals over all rows.
+async fn all_totals(postgres: &impl GenericClient) -> Result<LedgerRead, Error> {
+    let rows = postgres.query(ledger::READ_TOTALS, &[]).await?;
+    let totals = rows.iter().map(|row| {
+        Ok(ClientLedger {
+            client: row.try_get(0)?,
+            count: row.try_get(1)?,
+            above: 0,
+            highest: row.try_get(2)?,
+            rows: Vec::new(),
+        })
+    });
+    totals.collect()
+}
+
+/// The totals over the latest rows.
+async fn latest_totals(
+    postgres: &impl GenericClient,
+    seen: &LedgerSeen,
+) -> Result<LedgerRead, Error> {
+    let next = postgres.prepare(ledger::NEXT_CLIENT).await?;
+    let totals = postgres.prepare(ledger::READ_TOTALS_ABOVE).await?;
+    let mut read = LedgerRead::new();
+    let mut client = String::new();
+    while let Some(found) = postgres
+        .query_one(&next, &[&client])
+        .await?
+        .try_get::<_, Option<String>>(0)?
+    {
+        let above = seen.above(&found);
+        let row = postgres.query_one(&totals, &[&found, &above]).await?;
+        client.clone_from(&found);
+        read.push(ClientLedger {
+            client: found,
+            count: row.try_get(0)?,
+            above,
+            highest: row.try_get(1)?,
+            rows: Vec::new(),
+        });
     }
     Ok(read)
 }

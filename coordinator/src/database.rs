@@ -173,7 +173,7 @@ pub async fn final_read(
     let ledger = match workload {
         Workload::Mww | Workload::ListAppend | Workload::Gset => None,
         Workload::Ledger => Some(
-            ledger::read(&transaction, &LedgerSeen::new(), Order::Insertion)
+            ledger::read(&transaction, &LedgerSeen::nothing(), Order::Insertion)
                 .await
                 .map_err(|error| describe(&error))?,
         ),

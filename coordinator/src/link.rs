@@ -13,6 +13,7 @@ use squall_protocol::control::{ClientConfig, ClientStatus, FromClient, LogLevel,
 use squall_protocol::history::Event;
 use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::transaction::{Effects, Outcome, Through, Transaction};
+use squall_workloads::ledger;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::recorder::Recorder;
@@ -39,8 +40,11 @@ struct State {
     fatal: Option<String>,
     /// The identity of the client's database.
     session: Option<String>,
-    /// The ledger's rows that the history holds as read from that database.
+    /// The ledger's rows that the history holds as read from that database, and how many they are.
     seen: LedgerSeen,
+    seen_rows: u64,
+    /// How many they were when all were counted last.
+    counted_rows: u64,
     /// Why the next end of a connection is no surprise.
     expected_end: Option<&'static str>,
 }
@@ -61,14 +65,33 @@ struct Pending {
 }
 
 impl State {
-    /// Remembers what the history is about to hold.
+    /// Remembers what the history holds from now on.
     fn see(&mut self, effects: &Effects) {
-        for of in effects.ledger.iter().flat_map(|ledger| &ledger.reads) {
-            if let Some(highest) = of.rows.iter().map(|row| row.seq).max() {
-                let seen = self.seen.entry(of.client.clone()).or_insert(highest);
-                *seen = highest.max(*seen);
-            }
+        let Some(ledger) = &effects.ledger else {
+            return;
+        };
+        self.seen.see(&ledger.reads);
+        let rows: usize = ledger.reads.iter().map(|of| of.rows.len()).sum();
+        self.seen_rows += rows as u64;
+        if ledger.reads.iter().all(|of| of.above == 0) {
+            self.counted_rows = self.seen_rows;
         }
+    }
+
+    /// What the next transaction need not read. It counts all rows whenever there are a sixteenth more
+    /// than at the last time.
+    fn seen(&self) -> LedgerSeen {
+        let news = self.seen_rows - self.counted_rows;
+        LedgerSeen {
+            window: (news * 16 < self.seen_rows).then_some(ledger::WINDOW),
+            highest: self.seen.highest.clone(),
+        }
+    }
+
+    fn forget(&mut self) {
+        self.seen = LedgerSeen::nothing();
+        self.seen_rows = 0;
+        self.counted_rows = 0;
     }
 }
 
@@ -190,7 +213,7 @@ impl Link {
 
     /// Reads every row, and all of the ledger, as an operation of the history.
     pub async fn read_everything(&self) -> Option<Effects> {
-        self.lock().seen.clear();
+        self.lock().forget();
         self.operate(Transaction::read_all()).await
     }
 
@@ -215,7 +238,7 @@ impl Link {
     ) -> Result<Outcome, Outcome> {
         let answer = {
             let mut state = self.lock();
-            let seen = state.seen.clone();
+            let seen = state.seen();
             let Some(connection) = state.connection.as_mut().filter(|c| c.ready) else {
                 return Err(Outcome::Fail("the client is down".to_owned()));
             };
@@ -322,7 +345,7 @@ impl Link {
                 if state.session.as_ref() != Some(&session) {
                     // Another database: nothing of it has been read.
                     state.session = Some(session.clone());
-                    state.seen.clear();
+                    state.forget();
                 }
                 let current = state.connection.as_mut();
                 if let Some(connection) = current.filter(|c| c.to_client.same_channel(to_client)) {

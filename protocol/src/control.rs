@@ -51,8 +51,8 @@ pub enum ToClient {
     Transaction {
         operation: u64,
         transaction: Transaction,
-        /// The ledger's rows that need not be read again.
-        #[serde(default, skip_serializing_if = "LedgerSeen::is_empty")]
+        /// What of the ledger need not be read again.
+        #[serde(default, skip_serializing_if = "LedgerSeen::is_nothing")]
         seen: LedgerSeen,
     },
     /// Connect to the service (a client does so by itself after `Configure`).

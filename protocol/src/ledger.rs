@@ -9,9 +9,47 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// For each client (by name) the highest sequence number of its rows that a session's history holds.
-/// A client that is not there has none: all its rows are to be read.
-pub type LedgerSeen = BTreeMap<String, i64>;
+/// What a session's history holds of the ledger, and so need not be read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerSeen {
+    /// For each client (by name) the highest sequence number of its rows. A client that is not there
+    /// has none: all its rows are to be read.
+    pub highest: BTreeMap<String, i64>,
+    /// If set, a client's rows are counted only above its highest sequence number less this; otherwise
+    /// all are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<i64>,
+}
+
+impl LedgerSeen {
+    /// Nothing: everything is to be read and counted.
+    pub fn nothing() -> Self {
+        LedgerSeen::default()
+    }
+
+    /// Whether everything is to be read and counted.
+    pub fn is_nothing(&self) -> bool {
+        self.highest.is_empty() && self.window.is_none()
+    }
+
+    /// The sequence number above which that client's rows are to be counted.
+    pub fn above(&self, client: &str) -> i64 {
+        match (self.window, self.highest.get(client)) {
+            (Some(window), Some(highest)) => (highest - window).max(0),
+            _ => 0,
+        }
+    }
+
+    /// Remembers what a read has shown.
+    pub fn see(&mut self, read: &[ClientLedger]) {
+        for of in read {
+            if let Some(last) = of.rows.iter().map(|row| row.seq).max() {
+                let highest = self.highest.entry(of.client.clone()).or_insert(last);
+                *highest = last.max(*highest);
+            }
+        }
+    }
+}
 
 /// What a transaction that committed did with the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,14 +69,21 @@ pub type LedgerRead = Vec<ClientLedger>;
 pub struct ClientLedger {
     /// The client that the rows name.
     pub client: String,
-    /// How many rows it has in all.
+    /// How many rows it has whose sequence number is above [`ClientLedger::above`].
     pub count: i64,
+    /// What the count begins after; 0 if all rows are counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub above: i64,
     /// Their highest sequence number.
     pub highest: i64,
     /// The rows that had not been seen ([`LedgerSeen`]), ordered by sequence number; in PostgreSQL's
-    /// final read in the order in which PostgreSQL inserted them. Without a [`LedgerSeen`], all.
+    /// final read in the order in which PostgreSQL inserted them. If nothing had been, all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<LedgerRow>,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// A row of the ledger, without the client that it names; in a history `[seq, id, writes]`, followed

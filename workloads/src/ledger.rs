@@ -6,7 +6,9 @@
 //! array.
 //!
 //! *A transaction* reads every row of `mww`, per client the count and the highest `seq` of its rows in
-//! the ledger, and the rows that its session's history does not hold yet. One that writes does as in
+//! the ledger, and the rows that its session's history does not hold yet. Counting all rows every time
+//! would take ever longer, so most transactions count only a [`WINDOW`] of the latest; all are counted
+//! whenever there are a sixteenth more than at the last time, which takes constant time per row. One that writes does as in
 //! `mww`, and inserts its row in the ledger: `seq` is 1 plus the client's highest in that very
 //! transaction. So only transactions that happened use up a number, even when their answer is lost or
 //! they write nothing to `mww`, because all its rows were higher. One that only reads inserts nothing.
@@ -60,12 +62,22 @@ const TABLE: Table = Table {
         ("writes", "TEXT"),
         ("copies", "INTEGER"),
     ],
-    // Every transaction counts the rows: from the index alone.
+    // Every transaction counts rows: from the index alone.
     index: &["client", "seq"],
 };
 
-/// Per client its name, the count of its rows and their highest `seq`.
+/// How many of each client's latest rows are counted by a transaction that does not count all.
+pub const WINDOW: i64 = 256;
+
+/// Of all rows, per client its name, the count of its rows and their highest `seq`.
 pub const READ_TOTALS: &str = "SELECT coalesce(client, ''), count(*), coalesce(max(seq), 0) FROM ledger GROUP BY client ORDER BY client";
+
+/// The first client after `$1` in the order of names, or null.
+pub const NEXT_CLIENT: &str = "SELECT min(client) FROM ledger WHERE client > $1";
+
+/// Of the rows of the client `$1` above the `seq` `$2`: their count and highest `seq`, or 0.
+pub const READ_TOTALS_ABOVE: &str =
+    "SELECT count(*), coalesce(max(seq), 0) FROM ledger WHERE client = $1 AND seq > $2";
 
 /// The rows of the client `$1` above the `seq` `$2`: seq, id, writes, copies.
 pub const READ_ROWS: &str = "SELECT seq, id, coalesce(writes, ''), coalesce(copies, 1) FROM ledger WHERE client = $1 AND seq > $2 ORDER BY seq";
@@ -83,7 +95,7 @@ pub const LOCK_CLIENT_POSTGRES: &str = "SELECT pg_advisory_lock(hashtextextended
 
 /// The `seq` above which rows are to be read of that client, if it has any such.
 pub fn unread_above(totals: &ClientLedger, seen: &LedgerSeen) -> Option<i64> {
-    match seen.get(&totals.client) {
+    match seen.highest.get(&totals.client) {
         None => Some(i64::MIN),
         Some(seen) => (totals.highest > *seen).then_some(*seen),
     }

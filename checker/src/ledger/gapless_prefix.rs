@@ -4,7 +4,9 @@
 //! is that same order.
 //!
 //! Algorithm: per session and client the highest number shown so far; what a read shows beyond it must
-//! follow on without a gap up to the highest number that the read tells, and that must be the count.
+//! follow on without a gap up to the highest number that the read tells, and that must be the count. A
+//! read may count only the rows above some number: a row below it that vanishes and comes back before all
+//! are counted again goes unnoticed.
 
 use std::collections::HashMap;
 
@@ -77,9 +79,13 @@ pub(super) fn judge(book: &Book) -> Findings {
 /// What is wrong with a client's part of a read in a session that had seen `before` transactions of it.
 fn problem(read: &Read, of: &ClientLedger, before: i64) -> Option<String> {
     let client = &of.client;
-    if of.count != of.highest {
+    if of.above.checked_add(of.count) != Some(of.highest) {
+        let above = match of.above {
+            0 => String::new(),
+            above => format!(" with numbers above {above}"),
+        };
         return Some(format!(
-            "shows {} transactions of {client}, of which the highest number is {}{}",
+            "shows {} transactions of {client}{above}, of which the highest number is {}{}",
             of.count,
             of.highest,
             missing(of, before)
@@ -111,7 +117,7 @@ fn problem(read: &Read, of: &ClientLedger, before: i64) -> Option<String> {
     (last != of.highest).then(|| {
         format!(
             "shows {} transactions of {client}, but only the rows up to number {last}",
-            of.count
+            of.highest
         )
     })
 }

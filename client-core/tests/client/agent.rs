@@ -70,7 +70,7 @@ impl Control {
         self.tell(ToClient::Transaction {
             operation,
             transaction,
-            seen: LedgerSeen::new(),
+            seen: LedgerSeen::nothing(),
         });
         self.find("the outcome", |message| match message {
             FromClient::Completed {

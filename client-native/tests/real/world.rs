@@ -265,7 +265,7 @@ impl Client {
         self.tell(ToClient::Transaction {
             operation,
             transaction,
-            seen: LedgerSeen::new(),
+            seen: LedgerSeen::nothing(),
         });
         operation
     }
