@@ -2,9 +2,10 @@
 
 use squall_client_native::ledger::{self, Order};
 use squall_protocol::ledger::{LedgerRead, LedgerSeen};
-use squall_protocol::plan::Workload;
+use squall_protocol::plan::{PlanOptions, Workload};
 use squall_protocol::transaction::{INITIAL_VALUE, Rows};
-use squall_workloads::{definition, mww};
+use squall_workloads::{definition, list_append, mww};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, GenericClient, IsolationLevel, NoTls};
 
 use crate::exit::Failure;
@@ -20,8 +21,8 @@ const UPLOADS_TABLE: &str = "CREATE TABLE IF NOT EXISTS squall_uploads (
 )";
 
 /// The tables of a workload that are synced to clients.
-pub fn tables(workload: Workload) -> Vec<String> {
-    let tables = definition(workload, false).tables.iter();
+pub fn tables(options: &PlanOptions) -> Vec<String> {
+    let tables = definition(options.workload, options.payload).tables.iter();
     tables.map(|table| table.name.to_owned()).collect()
 }
 
@@ -70,14 +71,15 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
     }
 }
 
-/// Makes the workload's tables and fills them with `keys` rows of the initial value. A table that
+/// Makes the workload's tables and fills them with what they hold at first. A table that
 /// squall did not make is only used when it is empty.
 ///
 /// # Errors
 ///
 /// When the database cannot be used: not reachable, no logical replication, no right to make
 /// tables, or a table that belongs to someone else.
-pub async fn prepare(url: &str, workload: Workload, keys: u32) -> Result<(), Failure> {
+pub async fn prepare(url: &str, options: &PlanOptions) -> Result<(), Failure> {
+    let tables = definition(options.workload, options.payload).tables;
     let mut client = connect(url).await?;
     let failed = |error: tokio_postgres::Error| {
         Failure::unavailable(
@@ -96,7 +98,7 @@ pub async fn prepare(url: &str, workload: Workload, keys: u32) -> Result<(), Fai
             without_password(url)
         )));
     }
-    for table in definition(workload, false).tables {
+    for table in tables {
         let name = table.name;
         client.batch_execute(table.postgres).await.map_err(failed)?;
         let row = client
@@ -121,7 +123,7 @@ pub async fn prepare(url: &str, workload: Workload, keys: u32) -> Result<(), Fai
         .batch_execute(UPLOADS_TABLE)
         .await
         .map_err(failed)?;
-    for table in definition(workload, false).tables {
+    for table in tables {
         let name = table.name;
         transaction
             .batch_execute(&format!(
@@ -130,10 +132,20 @@ pub async fn prepare(url: &str, workload: Workload, keys: u32) -> Result<(), Fai
             .await
             .map_err(failed)?;
     }
-    transaction
-        .execute(mww::SEED_POSTGRES, &[&i64::from(keys), &INITIAL_VALUE])
-        .await
-        .map_err(failed)?;
+    let keys = i64::from(options.keys);
+    let seeded = match options.workload {
+        Workload::Mww | Workload::Ledger => {
+            let parameters: [&(dyn ToSql + Sync); 2] = [&keys, &INITIAL_VALUE];
+            transaction.execute(mww::SEED_POSTGRES, &parameters).await
+        }
+        Workload::ListAppend => {
+            transaction
+                .execute(list_append::SEED_POSTGRES, &[&keys])
+                .await
+        }
+        Workload::Gset => Ok(0),
+    };
+    seeded.map_err(failed)?;
     transaction.commit().await.map_err(failed)
 }
 

@@ -15,7 +15,7 @@ use rand::seq::index;
 use serde::Serialize;
 use squall_protocol::control::ClientStatus;
 use squall_protocol::history::{HISTORY_VERSION, Header};
-use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, Uploader, Workload};
+use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, Workload};
 use squall_protocol::transaction::{Rows, Transaction, Value};
 use tokio::net::TcpListener;
 use tower_http::services::ServeDir;
@@ -66,9 +66,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let recorder = Recorder::create(&folder.join(check::HISTORY), &header)
         .map_err(|error| Failure::unavailable("cannot write the history", error))?;
     let options = EnvironmentOptions {
-        workload: Workload::Mww,
-        keys: args.keys,
-        uploader: Uploader::Transaction,
+        plan: plan::calm(Workload::Mww, args.keys),
         clients: clients.clone(),
         database_url: None,
         service: ServiceChoice::Embedded,

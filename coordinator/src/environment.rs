@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use squall_protocol::control::ClientConfig;
-use squall_protocol::plan::{ClientSpec, Isolation, Uploader, Workload};
+use squall_protocol::plan::{ClientSpec, PlanOptions};
 use squall_throwaway_postgres::Cluster;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -19,6 +19,7 @@ use crate::database;
 use crate::exit::Failure;
 use crate::link::Link;
 use crate::pages::{self, Pages};
+use crate::plan;
 use crate::process::OwnedProcess;
 use crate::proxy::{Proxy, Weather};
 use crate::recorder::Recorder;
@@ -62,9 +63,8 @@ pub struct BackendChoice {
 /// What the environment is made for.
 #[derive(Clone, Debug)]
 pub struct EnvironmentOptions {
-    pub workload: Workload,
-    pub keys: u32,
-    pub uploader: Uploader,
+    /// What the plan was made from: the database and the clients need to know much of it.
+    pub plan: PlanOptions,
     pub clients: Vec<ClientSpec>,
     /// A PostgreSQL that is already there; otherwise a throw-away one is started.
     pub database_url: Option<String>,
@@ -239,7 +239,7 @@ impl Servers {
                 "--storage".as_ref(),
                 options.folder.join("service/storage.sqlite").as_os_str(),
             ])
-            .args(["--tables", &database::tables(options.workload).join(",")])
+            .args(["--tables", &database::tables(&options.plan).join(",")])
             .args(["--kid", &secret.kid, "--audience", &secret.audience])
             .args(["--publication", "squall", "--slot", &self.slot])
             // Secrets do not belong on a command line, where every process can read them.
@@ -312,7 +312,7 @@ async fn furnish(
     options: &EnvironmentOptions,
     recorder: &Recorder,
 ) -> Result<(Pages, BTreeMap<String, Place>), Failure> {
-    database::prepare(&servers.database_url, options.workload, options.keys).await?;
+    database::prepare(&servers.database_url, &options.plan).await?;
     let (secret, service_address) = match &options.service {
         ServiceChoice::Embedded => {
             let secret = Secret::random();
@@ -326,7 +326,7 @@ async fn furnish(
     greet(&service_address, &signer).await?;
     let backend = Backend::start(
         &servers.database_url,
-        squall_workloads::definition(options.workload, false),
+        squall_workloads::definition(options.plan.workload, options.plan.payload),
         Arc::new(signer),
         options.backend.port,
     )
@@ -345,12 +345,12 @@ async fn furnish(
         backend.admit(&client.name, place_service.url());
         let config = ClientConfig {
             client: client.name.clone(),
-            workload: options.workload,
-            keys: options.keys,
-            payload: false,
-            watch: false,
-            isolation: Isolation::default(),
-            uploader: options.uploader,
+            workload: options.plan.workload,
+            keys: options.plan.keys,
+            payload: options.plan.payload,
+            watch: plan::watches(&options.plan, client.kind),
+            isolation: options.plan.isolation,
+            uploader: options.plan.uploader,
             backend_url: place_backend.url(),
             retry_delay_ms: RETRY_DELAY.as_millis() as u64,
             request_deadline_ms: REQUEST_DEADLINE.as_millis() as u64,

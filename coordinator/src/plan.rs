@@ -8,7 +8,8 @@ use squall_protocol::fault::{
     Fault, FaultKind, PartitionDirection, PartitionManner, PartitionTarget,
 };
 use squall_protocol::plan::{
-    ClientKind, ClientSpec, PLAN_VERSION, Plan, PlanOptions, PlannedFault, PlannedTransaction,
+    ClientKind, ClientSpec, Isolation, KeyChoice, Length, PLAN_VERSION, Plan, PlanOptions,
+    PlannedFault, PlannedTransaction, ReadsThrough, Role, Roles, Uploader, Workload,
 };
 use squall_protocol::transaction::{Transaction, Value};
 
@@ -40,6 +41,44 @@ pub fn can_suffer(kind: ClientKind, fault: FaultKind) -> bool {
         FaultKind::ClientKill | FaultKind::ClientPause => kind != ClientKind::Wasm,
         FaultKind::ClientDisconnect | FaultKind::NetPartition => kind.syncs(),
     }
+}
+
+/// The options of a plan without faults that says nothing out of the ordinary.
+pub fn calm(workload: Workload, keys: u32) -> PlanOptions {
+    PlanOptions {
+        workload,
+        keys,
+        payload: false,
+        writes_per_transaction: Length { min: 4, max: 4 },
+        key_choice: KeyChoice::Uniform,
+        homogeneous: false,
+        roles: Roles::default(),
+        reads_through: vec![ReadsThrough::WriteTransaction],
+        isolation: Isolation::default(),
+        rate: 20.0,
+        duration_ms: 30_000,
+        fault_interval_ms: 5_000,
+        faults: Vec::new(),
+        uploader: Uploader::Transaction,
+        recovery_deadline_ms: 60_000,
+    }
+}
+
+/// What clients of that kind may do.
+pub fn role(options: &PlanOptions, kind: ClientKind) -> Role {
+    match kind {
+        ClientKind::Postgres => options.roles.postgres,
+        _ => options.roles.powersync,
+    }
+}
+
+/// Whether clients of that kind keep a live query open: those with powersync_core, which knows of
+/// every change, unless they are to read nothing.
+pub fn watches(options: &PlanOptions, kind: ClientKind) -> bool {
+    let can_watch = kind.syncs() || kind == ClientKind::Local;
+    can_watch
+        && options.reads_through.contains(&ReadsThrough::Watch)
+        && role(options, kind) != Role::WriteOnly
 }
 
 /// Makes the plan. Transactions and faults are drawn from two streams of the seed, so that the
@@ -165,29 +204,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
-    use squall_protocol::plan::{
-        Isolation, KeyChoice, Length, ReadsThrough, Roles, Uploader, Workload,
-    };
 
     use super::*;
 
     fn options(faults: Vec<FaultKind>) -> PlanOptions {
         PlanOptions {
-            workload: Workload::Mww,
-            keys: 100,
-            payload: false,
-            writes_per_transaction: Length { min: 4, max: 4 },
-            key_choice: KeyChoice::Uniform,
-            homogeneous: false,
-            roles: Roles::default(),
-            reads_through: vec![ReadsThrough::WriteTransaction],
-            isolation: Isolation::default(),
-            rate: 20.0,
-            duration_ms: 30_000,
-            fault_interval_ms: 5_000,
             faults,
-            uploader: Uploader::Transaction,
-            recovery_deadline_ms: 60_000,
+            ..calm(Workload::Mww, 100)
         }
     }
 

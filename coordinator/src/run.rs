@@ -79,9 +79,7 @@ async fn stand(
 ) -> Result<(), Failure> {
     let plan = &options.plan;
     let environment_options = EnvironmentOptions {
-        workload: plan.options.workload,
-        keys: plan.options.keys,
-        uploader: plan.options.uploader,
+        plan: plan.options.clone(),
         clients: plan.clients.clone(),
         database_url: options.database_url.clone(),
         service: options.service.clone(),
