@@ -157,6 +157,7 @@ impl Worker {
             }),
             FromClient::Log { level, line } => to_page_log(*level, line),
             FromClient::Completed { .. }
+            | FromClient::Emission(_)
             | FromClient::Integrity { .. }
             | FromClient::Fatal { .. } => {}
         }
