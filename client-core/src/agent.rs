@@ -33,6 +33,15 @@ pub enum AgentEnd {
     Disconnected,
 }
 
+/// Whether a client syncs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It connects by itself, as soon as it is ready.
+    Syncing,
+    /// It never connects, whatever it is told, and its database begins with the workload's first rows.
+    Local,
+}
+
 /// Lives a client's life: says hello, opens the database when configured, connects, and does what
 /// it is told until it is stopped or `incoming` ends.
 ///
@@ -42,6 +51,7 @@ pub enum AgentEnd {
 /// is back, a person who presses a button) get a clone of it through `opened`.
 pub async fn run_agent<P: Platform>(
     name: &str,
+    mode: Mode,
     platform: P,
     open: impl AsyncFnOnce(&ClientConfig) -> Result<Connection, String>,
     opened: impl FnOnce(Client<P>),
@@ -69,9 +79,11 @@ pub async fn run_agent<P: Platform>(
         Rc::new(move |level, line| outgoing(FromClient::Log { level, line }))
     };
     let client = match open(&config).await {
-        Ok(connection) => {
-            Client::open(connection, config, platform, log).map_err(|error| error.to_string())
+        Ok(connection) => match mode {
+            Mode::Syncing => Client::open(connection, config, platform, log),
+            Mode::Local => Client::open_local(connection, config, platform, log),
         }
+        .map_err(|error| error.to_string()),
         Err(error) => Err(error),
     };
     let client = match client {
@@ -89,11 +101,18 @@ pub async fn run_agent<P: Platform>(
         session: client.session().to_owned(),
         new_session: client.new_session(),
     });
-    client.connect();
+    if mode == Mode::Syncing {
+        client.connect();
+    }
     let background = async {
         futures_util::future::join(client.run(), report_status(&client, &*outgoing)).await;
     };
-    let end = match select(pin!(obey(&client, incoming, &*outgoing)), pin!(background)).await {
+    let end = match select(
+        pin!(obey(&client, mode, incoming, &*outgoing)),
+        pin!(background),
+    )
+    .await
+    {
         Either::Left((end, _)) => end,
         // Someone else who holds the client has closed it.
         Either::Right(_) => AgentEnd::Stopped,
@@ -105,6 +124,7 @@ pub async fn run_agent<P: Platform>(
 /// Does what the coordinator says until it says stop.
 async fn obey<P: Platform>(
     client: &Client<P>,
+    mode: Mode,
     mut incoming: impl Stream<Item = ToClient> + Unpin,
     outgoing: &dyn Fn(FromClient),
 ) -> AgentEnd {
@@ -118,7 +138,7 @@ async fn obey<P: Platform>(
                 operation,
                 outcome: outcome(client, &transaction, &seen),
             }),
-            ToClient::Connect => client.connect(),
+            ToClient::Connect if mode == Mode::Syncing => client.connect(),
             ToClient::Disconnect => client.disconnect(),
             ToClient::CheckIntegrity => outgoing(FromClient::Integrity {
                 report: client
@@ -126,6 +146,7 @@ async fn obey<P: Platform>(
                     .unwrap_or_else(|error| vec![format!("the check could not be done: {error}")]),
             }),
             ToClient::Stop => return AgentEnd::Stopped,
+            ToClient::Connect => client.log(LogLevel::Error, "a local client does not connect"),
             ToClient::Configure(_) => client.log(
                 LogLevel::Error,
                 "configured already: a client takes its configuration once",

@@ -78,8 +78,24 @@ impl<P: Platform> Client<P> {
         platform: P,
         log: Log,
     ) -> Result<Self, ClientError> {
-        let store = Store::open(connection, config.workload)?;
-        Ok(Client(Rc::new(Inner {
+        let store = Store::open(connection, &config, false)?;
+        Ok(Self::with(store, config, platform, log))
+    }
+
+    /// As [`Client::open`], of a database that is never synced, though it could be: a new one is given
+    /// the workload's first rows. Such a client is not to be connected.
+    pub fn open_local(
+        connection: Connection,
+        config: ClientConfig,
+        platform: P,
+        log: Log,
+    ) -> Result<Self, ClientError> {
+        let store = Store::open(connection, &config, true)?;
+        Ok(Self::with(store, config, platform, log))
+    }
+
+    fn with(store: Store, config: ClientConfig, platform: P, log: Log) -> Self {
+        Client(Rc::new(Inner {
             session: store.session().to_owned(),
             new_session: store.new_session(),
             store: RefCell::new(Some(store)),
@@ -88,7 +104,7 @@ impl<P: Platform> Client<P> {
             state: State::default(),
             changed: Signal::default(),
             log,
-        })))
+        }))
     }
 
     /// The session's identity, which powersync_core made with the database (`powersync_client_id()`).
@@ -101,8 +117,7 @@ impl<P: Platform> Client<P> {
         self.0.new_session
     }
 
-    /// Does a transaction of the workload in one SQLite transaction: reads every row, then writes
-    /// those keys whose row is lower than the value.
+    /// Does a transaction of the workload in one SQLite transaction; see [`crate::operations`].
     ///
     /// After every error but [`ClientError::CommitUnknown`] it certainly did not happen.
     pub fn transact(&self, transaction: &Transaction) -> Result<Effects, ClientError> {
@@ -116,8 +131,7 @@ impl<P: Platform> Client<P> {
         seen: &LedgerSeen,
     ) -> Result<Effects, ClientError> {
         let config = &self.0.config;
-        let effects =
-            self.store(|store| store.transact(transaction, config.keys, &config.client, seen));
+        let effects = self.store(|store| store.transact(config, transaction, seen));
         // Even after an error: the COMMIT may have happened.
         self.wake_uploads();
         effects

@@ -13,8 +13,11 @@ pub enum ClientError {
     /// The COMMIT of a transaction failed, so it may or may not be in the database.
     #[error("COMMIT failed, the transaction may or may not have happened: {0}")]
     CommitUnknown(rusqlite::Error),
-    /// The database does not hold all rows yet: the first sync is not done.
-    #[error("the database holds {rows} of {keys} rows: wait for the first sync")]
+    /// No complete checkpoint has ever been applied.
+    #[error("the database has never been synced: wait for the first sync")]
+    NeverSynced,
+    /// The database does not hold all rows that the workload has from the start.
+    #[error("the database holds {rows} of {keys} rows: it was made or synced incompletely")]
     NotSynced { rows: usize, keys: u32 },
     /// A transaction names a key that the workload does not have.
     #[error("there is no key {key}: the workload has the keys 0 to {keys} (exclusive)")]

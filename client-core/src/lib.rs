@@ -19,6 +19,7 @@ mod download;
 mod error;
 mod instruction;
 mod lines;
+pub mod operations;
 pub mod platform;
 mod request;
 mod signal;

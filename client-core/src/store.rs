@@ -5,13 +5,15 @@
 
 use rusqlite::{Connection, OptionalExtension, ToSql, TransactionBehavior};
 use squall_protocol::backend::CrudEntry;
-use squall_protocol::ledger::{ClientLedger, LedgerEffects, LedgerRead, LedgerRow, LedgerSeen};
-use squall_protocol::plan::{Uploader, Workload};
-use squall_protocol::transaction::{Effects, Key, Rows, Transaction, Value};
-use squall_workloads::{ledger, mww};
+use squall_protocol::control::ClientConfig;
+use squall_protocol::ledger::LedgerSeen;
+use squall_protocol::plan::Uploader;
+use squall_protocol::transaction::{Effects, Transaction};
+use squall_workloads::{client_schema, definition};
 
 use crate::error::{ClientError, Doing};
 use crate::instruction::Instruction;
+use crate::operations;
 
 /// The key in `ps_kv` of the gate: downloaded checkpoints are applied only when the service has
 /// announced this write checkpoint.
@@ -23,7 +25,9 @@ const PENDING: i64 = i64::MAX;
 /// An open database.
 pub(crate) struct Store {
     connection: Connection,
-    workload: Workload,
+    /// Whether the database is known to hold what its transactions need: it has been synced, or
+    /// never will be. Rows alone do not tell, as `gset` begins without any.
+    complete: bool,
     /// The identity that powersync_core gave the database.
     session: String,
     new_session: bool,
@@ -49,10 +53,12 @@ pub(crate) struct QueueState {
 }
 
 impl Store {
-    /// Prepares a database for the workload, making its tables if there are none.
+    /// Prepares a database for the workload, making its tables if there are none. A `local` database
+    /// syncs with nobody: it is given its first rows here.
     pub(crate) fn open(
         mut connection: Connection,
-        workload: Workload,
+        config: &ClientConfig,
+        local: bool,
     ) -> Result<Self, ClientError> {
         load_powersync(&connection)?;
         // In one transaction, so that a database is a session or nothing: a crash in between leaves
@@ -70,20 +76,20 @@ impl Store {
         sqlite
             .query_row(
                 "SELECT powersync_replace_schema(?1)",
-                [
-                    squall_workloads::client_schema(squall_workloads::definition(workload, false))
-                        .to_string(),
-                ],
+                [client_schema(definition(config.workload, config.payload)).to_string()],
                 |_| Ok(()),
             )
             .doing("making the workload's tables")?;
+        if local && new_session {
+            operations::seed(&sqlite, config)?;
+        }
         let session = sqlite
             .query_row("SELECT powersync_client_id()", [], |row| row.get(0))
             .doing("reading the database's identity")?;
         sqlite.commit().doing("preparing the database")?;
         Ok(Store {
             connection,
-            workload,
+            complete: local,
             session,
             new_session,
         })
@@ -97,77 +103,18 @@ impl Store {
         self.new_session
     }
 
-    /// Does a transaction of the workload, for the client of that name.
+    /// Does a transaction of the workload.
     pub(crate) fn transact(
         &mut self,
+        config: &ClientConfig,
         transaction: &Transaction,
-        keys: u32,
-        client: &str,
         seen: &LedgerSeen,
     ) -> Result<Effects, ClientError> {
-        if let Some(&key) = transaction.keys.iter().find(|key| **key >= keys) {
-            return Err(ClientError::UnknownKey { key, keys });
+        if !self.complete && last_synced_at(&self.connection)?.is_none() {
+            return Err(ClientError::NeverSynced);
         }
-        let sqlite = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .doing("beginning the transaction")?;
-        let rows: Vec<(String, Key, Value)> = sqlite
-            .prepare(mww::READ)
-            .and_then(|mut statement| {
-                statement
-                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-                    .collect()
-            })
-            .doing("reading the rows")?;
-        if rows.len() != keys as usize {
-            return Err(ClientError::NotSynced {
-                rows: rows.len(),
-                keys,
-            });
-        }
-        let ledger_reads = match self.workload {
-            Workload::Mww | Workload::ListAppend | Workload::Gset => None,
-            Workload::Ledger => Some(read_ledger(&sqlite, seen).doing("reading the ledger")?),
-        };
-        let mut writes = Rows::new();
-        for (id, key, value) in &rows {
-            if transaction.keys.contains(key) && *value < transaction.value {
-                sqlite
-                    .prepare(mww::WRITE)
-                    .and_then(|mut statement| statement.execute((transaction.value, id)))
-                    .doing("writing a row")?;
-                writes.push((*key, transaction.value));
-            }
-        }
-        let ledger = match ledger_reads {
-            None => None,
-            Some(reads) if transaction.is_read_only() => Some(LedgerEffects { reads, seq: None }),
-            Some(reads) => {
-                let seq = ledger::next_seq(&reads, client);
-                let id = transaction.value.to_string();
-                sqlite
-                    .prepare(ledger::INSERT)
-                    .and_then(|mut statement| {
-                        statement.execute((id, client, seq, ledger::writes_column(&writes)))
-                    })
-                    .doing("writing to the ledger")?;
-                let seq = Some(seq);
-                Some(LedgerEffects { reads, seq })
-            }
-        };
-        sqlite.commit().map_err(ClientError::CommitUnknown)?;
-        let reads = rows
-            .into_iter()
-            .map(|(_, key, value)| (key, value))
-            .collect();
-        Ok(Effects {
-            reads,
-            writes,
-            ledger,
-            collections: None,
-            payload: None,
-        })
+        self.complete = true;
+        operations::transact(&mut self.connection, config, transaction, seen)
     }
 
     /// Calls `powersync_control` in a transaction of its own. If that fails, neither the database
@@ -290,12 +237,7 @@ impl Store {
             Some(target) => read_kv(&self.connection, "last_applied_checkpoint_request_id")?
                 .is_some_and(|applied| applied >= target),
         };
-        // Complete checkpoints are kept under the highest priority number, in microseconds.
-        let last_synced_at: Option<i64> = self
-            .connection
-            .prepare("SELECT last_synced_at FROM ps_sync_state WHERE priority = 2147483647")
-            .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
-            .doing("reading the time of the last sync")?;
+        let last_synced_at = last_synced_at(&self.connection)?;
         Ok(QueueState {
             queue,
             acknowledged: queue == 0 && reached,
@@ -319,67 +261,6 @@ impl Store {
                 source,
             })
     }
-}
-
-/// The ledger's totals, and the rows that have not been seen.
-fn read_ledger(sqlite: &Connection, seen: &LedgerSeen) -> rusqlite::Result<LedgerRead> {
-    let mut totals = match seen.window {
-        None => all_totals(sqlite)?,
-        Some(_) => latest_totals(sqlite, seen)?,
-    };
-    let mut rows = sqlite.prepare(ledger::READ_ROWS)?;
-    for of in &mut totals {
-        if let Some(above) = ledger::unread_above(of, seen) {
-            of.rows = rows
-                .query_map((&of.client, above), |row| {
-                    Ok(LedgerRow {
-                        seq: row.get(0)?,
-                        id: row.get(1)?,
-                        writes: row.get(2)?,
-                        copies: row.get(3)?,
-                    })
-                })?
-                .collect::<Result<_, _>>()?;
-        }
-    }
-    Ok(totals)
-}
-
-/// The totals over all rows.
-fn all_totals(sqlite: &Connection) -> rusqlite::Result<LedgerRead> {
-    let mut totals = sqlite.prepare(ledger::READ_TOTALS)?;
-    let totals = totals.query_map([], |row| {
-        Ok(ClientLedger {
-            client: row.get(0)?,
-            count: row.get(1)?,
-            above: 0,
-            highest: row.get(2)?,
-            rows: Vec::new(),
-        })
-    })?;
-    totals.collect()
-}
-
-/// The totals over the latest rows.
-fn latest_totals(sqlite: &Connection, seen: &LedgerSeen) -> rusqlite::Result<LedgerRead> {
-    let mut next = sqlite.prepare(ledger::NEXT_CLIENT)?;
-    let mut totals = sqlite.prepare(ledger::READ_TOTALS_ABOVE)?;
-    let mut read = LedgerRead::new();
-    let mut client = String::new();
-    while let Some(found) = next.query_row([&client], |row| row.get::<_, Option<String>>(0))? {
-        let above = seen.above(&found);
-        let (count, highest) =
-            totals.query_row((&found, above), |row| Ok((row.get(0)?, row.get(1)?)))?;
-        client.clone_from(&found);
-        read.push(ClientLedger {
-            client: found,
-            count,
-            above,
-            highest,
-            rows: Vec::new(),
-        });
-    }
-    Ok(read)
 }
 
 /// Puts powersync_core into this connection. Its own way in is SQLite's list of automatic
@@ -410,6 +291,15 @@ fn load_powersync(connection: &Connection) -> Result<(), ClientError> {
         doing: "loading powersync_core",
         source: rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), text),
     })
+}
+
+/// When the last complete checkpoint was applied, in microseconds since 1970.
+fn last_synced_at(connection: &Connection) -> Result<Option<i64>, ClientError> {
+    // Complete checkpoints are kept under the highest priority number.
+    connection
+        .prepare("SELECT last_synced_at FROM ps_sync_state WHERE priority = 2147483647")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
+        .doing("reading the time of the last sync")
 }
 
 fn queue_length(connection: &Connection) -> Result<u64, ClientError> {

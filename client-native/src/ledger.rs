@@ -93,9 +93,9 @@ pub(crate) async fn insert(
     client: &str,
     transaction: &Transaction,
     writes: &Rows,
-    reads: &LedgerRead,
 ) -> Result<i64, Error> {
-    let seq = ledger::next_seq(reads, client);
+    let highest = postgres.query_one(ledger::READ_HIGHEST, &[&client]).await?;
+    let seq = highest.try_get::<_, i64>(0)? + 1;
     let id = transaction.value.to_string();
     let writes = ledger::writes_column(writes);
     postgres

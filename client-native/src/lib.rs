@@ -1,7 +1,7 @@
-//! The native client process, in two kinds.
+//! The native client process, in several kinds.
 //!
 //! [`run_native`] is the portable client of `squall-client-core` on tokio: HTTP with reqwest, one
-//! SQLite file. [`run_postgres`] is a client that reads and writes PostgreSQL itself. Both take
+//! SQLite file; [`run_local`] the same without ever connecting. [`run_postgres`] is a client that reads and writes PostgreSQL itself. Both take
 //! their orders from the coordinator over one WebSocket and end when it does, so that no client
 //! outlives its run.
 //!
@@ -16,7 +16,7 @@ mod postgres;
 
 use std::path::PathBuf;
 
-use squall_client_core::agent::{AgentEnd, run_agent};
+use squall_client_core::agent::{AgentEnd, Mode, run_agent};
 use squall_protocol::control::FromClient;
 
 pub use http::NativePlatform;
@@ -51,11 +51,21 @@ pub enum Error {
 ///
 /// Its future is not `Send`: it is for a current-thread runtime, or the main future of any other.
 pub async fn run_native(options: NativeOptions) -> Result<(), Error> {
+    run_with_powersync(options, Mode::Syncing).await
+}
+
+/// As [`run_native`], for the client that never connects.
+pub async fn run_local(options: NativeOptions) -> Result<(), Error> {
+    run_with_powersync(options, Mode::Local).await
+}
+
+async fn run_with_powersync(options: NativeOptions, mode: Mode) -> Result<(), Error> {
     let connection = control::connect(&options.control_url, &options.client).await?;
     let platform = NativePlatform::new().map_err(Error::Fatal)?;
     let outgoing = connection.outgoing;
     let agent = run_agent(
         &options.client,
+        mode,
         platform,
         async |_| database::open(&options.database),
         |_| (),

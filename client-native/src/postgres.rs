@@ -243,8 +243,7 @@ async fn read_and_write(
         None => None,
         Some(reads) if transaction.is_read_only() => Some(LedgerEffects { reads, seq: None }),
         Some(reads) => {
-            let seq =
-                ledger::insert(&postgres, &config.client, transaction, &writes, &reads).await?;
+            let seq = ledger::insert(&postgres, &config.client, transaction, &writes).await?;
             let seq = Some(seq);
             Some(LedgerEffects { reads, seq })
         }

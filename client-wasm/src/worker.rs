@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gloo_timers::future::sleep;
 use js_sys::{Date, Math};
-use squall_client_core::agent::{AgentEnd, run_agent};
+use squall_client_core::agent::{AgentEnd, Mode, run_agent};
 use squall_client_core::{Client, ClientError};
 use squall_protocol::control::{ClientConfig, FromClient, LogLevel};
 use squall_protocol::transaction::{Transaction, Value};
@@ -88,6 +88,7 @@ impl Worker {
             let speaker = self.clone();
             let end = run_agent(
                 &self.0.name,
+                Mode::Syncing,
                 Browser,
                 async |config: &ClientConfig| self.open(config, &storage).await,
                 move |client| opened.opened(client),

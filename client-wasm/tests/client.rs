@@ -51,6 +51,12 @@ fn fill(database: &Connection) {
             )
             .unwrap();
     }
+    database
+        .execute(
+            "INSERT INTO ps_sync_state (priority, last_synced_at) VALUES (2147483647, 1)",
+            [],
+        )
+        .unwrap();
 }
 
 #[wasm_bindgen_test]
@@ -61,7 +67,7 @@ async fn a_session_its_writes_and_their_uploads_survive_closing() {
     let session = client.session().to_owned();
     assert!(matches!(
         client.transact(&Transaction::read_all()),
-        Err(ClientError::NotSynced { .. })
+        Err(ClientError::NeverSynced)
     ));
     client.close().unwrap();
     fill(&storage.open().unwrap());

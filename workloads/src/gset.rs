@@ -4,17 +4,21 @@
 //! slash between, so that an element has one row however often it is inserted.
 //!
 //! *A transaction* reads some sets whole, then adds its value, unique in the run, to some others or the
-//! same.
+//! same. A set without elements is read too, and reported as such. As no row is there from the start,
+//! a database that has never been synced can not be told from an empty one by its rows: a client that
+//! syncs takes no transactions before its first complete checkpoint.
 //!
 //! *Merge*: an insert; a row that is already there is kept.
 //!
 //! *Proves* strong convergence, that nothing is read that was not written, that no element vanishes,
 //! the session guarantees and atomic visibility, for inserts alone: no merge can excuse a loss.
 
-use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
-use squall_protocol::transaction::{Key, Value};
+use std::collections::BTreeMap;
 
-use crate::{Definition, Merge, Table, complaint};
+use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
+use squall_protocol::transaction::{Collections, Key, Value};
+
+use crate::{Definition, Merge, Table, complaint, list_append};
 
 /// The workload.
 pub const DEFINITION: Definition = Definition {
@@ -38,10 +42,25 @@ const TABLE: Table = Table {
 pub const READ_ALL: &str = "SELECT k, v FROM gset ORDER BY k, v";
 
 /// As [`READ_ALL`], of the key `$1`.
-pub const READ: &str = "SELECT k, v FROM gset WHERE k = $1 ORDER BY k, v";
+pub const READ_KEY: &str = "SELECT k, v FROM gset WHERE k = $1 ORDER BY k, v";
 
 /// Inserts an element: id, key, value.
 pub const INSERT: &str = "INSERT INTO gset (id, k, v) VALUES ($1, $2, $3)";
+
+/// The sets of those keys, in key order, out of the elements that were read, in the order of
+/// [`READ_ALL`]. Elements of other keys make sets of their own: whether they may be is for the checker.
+pub fn collections(
+    keys: impl IntoIterator<Item = Key>,
+    elements: impl IntoIterator<Item = (Key, Value)>,
+) -> Collections {
+    let mut sets: BTreeMap<Key, String> =
+        keys.into_iter().map(|key| (key, String::new())).collect();
+    for (key, value) in elements {
+        let set = sets.entry(key).or_default();
+        *set = list_append::append(set, value);
+    }
+    sets.into_iter().collect()
+}
 
 /// The id of an element's row.
 pub fn id(key: Key, value: Value) -> String {
@@ -63,7 +82,9 @@ fn merge(entry: &CrudEntry) -> Result<Merge, String> {
         }
     };
     Ok(Merge {
-        sql: "INSERT INTO gset (id, k, v) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
+        // Not `DO NOTHING`: a statement that changes no row is an error to the backend.
+        sql: "INSERT INTO gset (id, k, v) VALUES ($1, $2, $3)
+              ON CONFLICT (id) DO UPDATE SET k = EXCLUDED.k, v = EXCLUDED.v",
         parameters: vec![
             CrudValue::Text(entry.id.clone()),
             integer("k")?,

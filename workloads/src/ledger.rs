@@ -5,13 +5,15 @@
 //! `seq` counts the client's transactions from 1; `writes` are the keys it wrote in `mww`, as a JSON
 //! array.
 //!
-//! *A transaction* reads every row of `mww`, per client the count and the highest `seq` of its rows in
-//! the ledger, and the rows that its session's history does not hold yet. Counting all rows every time
-//! would take ever longer, so most transactions count only a [`WINDOW`] of the latest; all are counted
-//! whenever there are a sixteenth more than at the last time, which takes constant time per row. One that writes does as in
-//! `mww`, and inserts its row in the ledger: `seq` is 1 plus the client's highest in that very
-//! transaction. So only transactions that happened use up a number, even when their answer is lost or
-//! they write nothing to `mww`, because all its rows were higher. One that only reads inserts nothing.
+//! *A transaction* reads rows as in `mww`. If it reads any, it also reads, per client, the count and the
+//! highest `seq` of its rows in the ledger, and the rows that its session's history does not hold yet.
+//! Counting all rows every time would take ever longer, so most transactions count only a [`WINDOW`] of
+//! the latest; all are counted whenever there are a sixteenth more than at the last time, which takes
+//! constant time per row. One that writes does as in `mww`, and inserts its row in the ledger: `seq` is
+//! 1 plus the client's highest in that very transaction. So only transactions that happened use up a
+//! number, even when their answer is lost or they write nothing to `mww`, because all its rows were
+//! higher. One that only reads inserts nothing; one that only writes reads of the ledger its own highest
+//! `seq` alone, which it does not report.
 //!
 //! What a session has read is remembered by the coordinator, which holds its history: it tells the
 //! client with each transaction ([`LedgerSeen`]). So a client has nothing to remember, an incarnation
@@ -79,6 +81,9 @@ pub const NEXT_CLIENT: &str = "SELECT min(client) FROM ledger WHERE client > $1"
 pub const READ_TOTALS_ABOVE: &str =
     "SELECT count(*), coalesce(max(seq), 0) FROM ledger WHERE client = $1 AND seq > $2";
 
+/// The highest `seq` of the client `$1`, 0 if it has none: one less than that of its next transaction.
+pub const READ_HIGHEST: &str = "SELECT coalesce(max(seq), 0) FROM ledger WHERE client = $1";
+
 /// The rows of the client `$1` above the `seq` `$2`: seq, id, writes, copies.
 pub const READ_ROWS: &str = "SELECT seq, id, coalesce(writes, ''), coalesce(copies, 1) FROM ledger WHERE client = $1 AND seq > $2 ORDER BY seq";
 
@@ -99,12 +104,6 @@ pub fn unread_above(totals: &ClientLedger, seen: &LedgerSeen) -> Option<i64> {
         None => Some(i64::MIN),
         Some(seen) => (totals.highest > *seen).then_some(*seen),
     }
-}
-
-/// The `seq` of that client's next transaction.
-pub fn next_seq(totals: &[ClientLedger], client: &str) -> i64 {
-    let own = totals.iter().find(|totals| totals.client == client);
-    1 + own.map_or(0, |own| own.highest)
 }
 
 /// The column `writes` for what a transaction wrote to `mww`, in key order.

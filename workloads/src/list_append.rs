@@ -33,17 +33,27 @@ const TABLE: Table = Table {
         v text NOT NULL
     )",
     columns: &[("k", "INTEGER"), ("v", "TEXT")],
-    index: &[],
+    // Transactions read a few lists of many, and lists grow long.
+    index: &["k"],
 };
 
 /// Fills the empty table in PostgreSQL with `$1` rows.
 pub const SEED_POSTGRES: &str = "INSERT INTO lists (id, k, v) SELECT k::text, k, '' FROM generate_series(0, $1::bigint - 1) AS k";
 
+/// Inserts the row that a key has at first: id, key, list. For databases that sync with nobody.
+pub const SEED: &str = "INSERT INTO lists (id, k, v) VALUES ($1, $2, $3)";
+
 /// Every row's id, key and list, in key order.
 pub const READ: &str = "SELECT id, k, v FROM lists ORDER BY k";
 
+/// As [`READ`], of the key `$1`.
+pub const READ_KEY: &str = "SELECT id, k, v FROM lists WHERE k = $1";
+
 /// As [`READ`], with the key as a 64-bit integer.
 pub const READ_POSTGRES: &str = "SELECT id, k::int8, v FROM lists ORDER BY k";
+
+/// As [`READ_POSTGRES`], of the key `$1`.
+pub const READ_KEY_POSTGRES: &str = "SELECT id, k::int8, v FROM lists WHERE k = $1::int8";
 
 /// Writes the list `$1` to the row of the id `$2`.
 pub const WRITE: &str = "UPDATE lists SET v = $1 WHERE id = $2";

@@ -2,8 +2,8 @@
 //!
 //! *Rows*: `mww(id, k unique, v)` for the keys 0 to n − 1, all -1 at first; never inserted or deleted.
 //!
-//! *A transaction* reads every row, then writes one value, unique in the run, to some of them; it
-//! leaves out the rows in which it has just read a higher value.
+//! *A transaction* reads every row, or some, or none, then writes one value, unique in the run, to some
+//! of them; it leaves out those that hold a higher value, whether it reports what it reads or not.
 //!
 //! *Merge*: per row, the greatest value wins.
 //!
@@ -35,6 +35,9 @@ pub(crate) const TABLE: Table = Table {
 pub const SEED_POSTGRES: &str =
     "INSERT INTO mww (id, k, v) SELECT k::text, k, $2 FROM generate_series(0, $1::bigint - 1) AS k";
 
+/// Inserts the row that a key has at first: id, key, value. For databases that sync with nobody.
+pub const SEED: &str = "INSERT INTO mww (id, k, v) VALUES ($1, $2, $3)";
+
 /// Every row's id, key and value, in key order.
 pub const READ: &str = "SELECT id, k, v FROM mww ORDER BY k";
 
@@ -44,8 +47,12 @@ pub const WRITE: &str = "UPDATE mww SET v = $1 WHERE id = $2";
 /// Every row's key and value, in key order, as 64-bit integers whatever the table was made with.
 pub const READ_POSTGRES: &str = "SELECT k::int8, v::int8 FROM mww ORDER BY k";
 
-/// Merges the value `$1` into the row of the key `$2`.
-pub const WRITE_POSTGRES: &str = "UPDATE mww SET v = GREATEST(v, $1::int8) WHERE k = $2::int8";
+/// As [`READ_POSTGRES`], of the key `$1`.
+pub const READ_KEY_POSTGRES: &str = "SELECT k::int8, v::int8 FROM mww WHERE k = $1::int8";
+
+/// Writes the value `$1` to the row of the key `$2`, unless that holds a higher one. The condition is
+/// in the statement, so that it holds at READ COMMITTED too, where a row may change after it was read.
+pub const WRITE_POSTGRES: &str = "UPDATE mww SET v = $1::int8 WHERE k = $2::int8 AND v < $1::int8";
 
 /// Rows are only changed, and the greatest value wins.
 pub(crate) fn merge(entry: &CrudEntry) -> Result<Merge, String> {

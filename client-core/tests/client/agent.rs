@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use squall_client_core::agent::{AgentEnd, run_agent};
+use squall_client_core::agent::{AgentEnd, Mode, run_agent};
 use squall_protocol::control::{FromClient, ToClient};
 use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::transaction::{Outcome, Transaction};
@@ -30,6 +30,7 @@ fn start(server: &Server, open: Result<&Device, &'static str>) -> Control {
     let agent = tokio::task::spawn_local(async move {
         run_agent(
             "native-1",
+            Mode::Syncing,
             server,
             async |_| {
                 opened

@@ -86,13 +86,7 @@ fn transactions_need_the_first_sync_and_known_keys() {
         let device = Device::new(&server);
         let running = device.start();
         let unsynced = running.client.transact(&Transaction::new(1, vec![0]));
-        assert!(matches!(
-            unsynced,
-            Err(ClientError::NotSynced {
-                rows: 0,
-                keys: KEYS
-            })
-        ));
+        assert!(matches!(unsynced, Err(ClientError::NeverSynced)));
         running.client.connect();
         running
             .until("the first sync", |status| {
