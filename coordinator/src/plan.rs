@@ -1,7 +1,7 @@
 //! Makes the plan of a run from a seed and options. Pure: no IO, no clock, and no randomness but the
 //! seed's, so that the same seed and options give the same plan, byte for byte.
 
-use rand::seq::{IndexedRandom, index};
+use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use squall_protocol::fault::{
@@ -9,9 +9,13 @@ use squall_protocol::fault::{
 };
 use squall_protocol::plan::{
     ClientKind, ClientSpec, Isolation, KeyChoice, Length, PLAN_VERSION, Plan, PlanOptions,
-    PlannedFault, PlannedTransaction, ReadsThrough, Role, Roles, Uploader, Workload,
+    PlannedFault, ReadsThrough, Role, Roles, Uploader, Workload,
 };
-use squall_protocol::transaction::{Transaction, Value};
+
+pub use transactions::default_keys;
+use transactions::{probes, transactions};
+
+mod transactions;
 
 /// A client is left alone for this long after a fault, so that it can show what the fault did to it.
 const REST_AFTER_FAULT_MS: u64 = 1_000;
@@ -86,11 +90,8 @@ pub fn watches(options: &PlanOptions, kind: ClientKind) -> bool {
 pub fn make(seed: u64, options: PlanOptions, fleet: &Fleet) -> Plan {
     let clients = clients(fleet);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let transactions = transactions(&mut random, &options, clients.len());
-    let first_probe = transactions.len() as Value;
-    let probes = (0..clients.len())
-        .map(|client| transaction(&mut random, &options, first_probe + client as Value))
-        .collect();
+    let storm = transactions(&mut random, &options, &clients);
+    let probes = probes(&mut random, &options, &clients);
 
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(1);
@@ -101,36 +102,10 @@ pub fn make(seed: u64, options: PlanOptions, fleet: &Fleet) -> Plan {
         seed,
         options,
         clients,
-        transactions,
+        transactions: storm,
         faults,
         probes,
     }
-}
-
-/// One transaction in every slot of 1/rate seconds, at a random moment of it, by a random client.
-fn transactions(
-    random: &mut ChaCha8Rng,
-    options: &PlanOptions,
-    clients: usize,
-) -> Vec<PlannedTransaction> {
-    let slot_ms = 1000.0 / options.rate;
-    let count = (options.duration_ms as f64 / slot_ms).floor() as u64;
-    (0..count)
-        .map(|number| PlannedTransaction {
-            at_ms: ((number as f64 + random.random::<f64>()) * slot_ms) as u64,
-            client: random.random_range(0..clients),
-            transaction: transaction(random, options, number as Value),
-        })
-        .collect()
-}
-
-fn transaction(random: &mut ChaCha8Rng, options: &PlanOptions, value: Value) -> Transaction {
-    let keys = index::sample(
-        random,
-        options.keys as usize,
-        options.writes_per_transaction.min as usize,
-    );
-    Transaction::new(value, keys.into_iter().map(|key| key as u32).collect())
 }
 
 /// For every kind of fault a sequence of pause, fault, pause, fault, … until the storm is over. Each
