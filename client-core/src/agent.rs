@@ -105,7 +105,9 @@ pub async fn run_agent<P: Platform>(
         client.connect();
     }
     let background = async {
-        futures_util::future::join(client.run(), report_status(&client, &*outgoing)).await;
+        let emit = |effects| outgoing(FromClient::Emission(effects));
+        let status = report_status(&client, &*outgoing);
+        futures_util::future::join3(client.run(), status, client.watch(emit)).await;
     };
     let end = match select(
         pin!(obey(&client, mode, incoming, &*outgoing)),

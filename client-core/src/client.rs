@@ -65,6 +65,10 @@ pub(crate) struct State {
     pub(crate) uploading: Cell<bool>,
     pub(crate) download_error: RefCell<Option<String>>,
     pub(crate) upload_error: RefCell<Option<String>>,
+    /// Grows when the workload's tables change, if there is a live query.
+    pub(crate) changes: Cell<u64>,
+    /// What of the ledger a live query need not tell.
+    pub(crate) told: RefCell<LedgerSeen>,
 }
 
 impl<P: Platform> Client<P> {
@@ -131,7 +135,9 @@ impl<P: Platform> Client<P> {
         seen: &LedgerSeen,
     ) -> Result<Effects, ClientError> {
         let config = &self.0.config;
+        self.remember(seen);
         let effects = self.store(|store| store.transact(config, transaction, seen));
+        self.note_changes();
         // Even after an error: the COMMIT may have happened.
         self.wake_uploads();
         effects

@@ -162,7 +162,9 @@ impl<P: Platform> Client<P> {
         command: &str,
         payload: impl rusqlite::ToSql,
     ) -> Result<Option<String>, SyncError> {
-        let instructions = self.store(|store| store.control(command, payload))?;
+        let instructions = self.store(|store| store.control(command, payload));
+        self.note_changes();
+        let instructions = instructions?;
         let state = &self.0.state;
         let mut request = None;
         for instruction in instructions {

@@ -25,6 +25,7 @@ mod request;
 mod signal;
 mod store;
 mod upload;
+mod watch;
 
 pub use client::{Client, Log};
 pub use error::ClientError;

@@ -9,7 +9,7 @@ use squall_protocol::control::ClientConfig;
 use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::plan::Uploader;
 use squall_protocol::transaction::{Effects, Transaction};
-use squall_workloads::{client_schema, definition};
+use squall_workloads::{Table, client_schema, definition};
 
 use crate::error::{ClientError, Doing};
 use crate::instruction::Instruction;
@@ -25,6 +25,8 @@ const PENDING: i64 = i64::MAX;
 /// An open database.
 pub(crate) struct Store {
     connection: Connection,
+    /// The workload's.
+    tables: &'static [Table],
     /// Whether the database is known to hold what its transactions need: it has been synced, or
     /// never will be. Rows alone do not tell, as `gset` begins without any.
     complete: bool,
@@ -87,8 +89,14 @@ impl Store {
             .query_row("SELECT powersync_client_id()", [], |row| row.get(0))
             .doing("reading the database's identity")?;
         sqlite.commit().doing("preparing the database")?;
+        if config.watch {
+            connection
+                .query_row("SELECT powersync_update_hooks('install')", [], |_| Ok(()))
+                .doing("installing the hooks of the live query")?;
+        }
         Ok(Store {
             connection,
+            tables: definition(config.workload, config.payload).tables,
             complete: local,
             session,
             new_session,
@@ -115,6 +123,26 @@ impl Store {
         }
         self.complete = true;
         operations::transact(&mut self.connection, config, transaction, seen)
+    }
+
+    /// Whether anything was committed to the workload's tables since the last call. Only for a store
+    /// whose configuration has a live query.
+    pub(crate) fn take_changes(&self) -> Result<bool, ClientError> {
+        let changed: String = self
+            .connection
+            .prepare_cached("SELECT powersync_update_hooks('get')")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .doing("asking what has changed")?;
+        let changed: Vec<String> =
+            serde_json::from_str(&changed).map_err(|source| ClientError::Malformed {
+                what: "the answer of powersync_update_hooks",
+                source,
+            })?;
+        // The tables behind the views.
+        let mut names = changed
+            .iter()
+            .filter_map(|name| name.strip_prefix("ps_data__"));
+        Ok(names.any(|name| self.tables.iter().any(|table| table.name == name)))
     }
 
     /// Calls `powersync_control` in a transaction of its own. If that fails, neither the database

@@ -11,7 +11,6 @@
 mod control;
 mod database;
 mod http;
-pub mod ledger;
 mod postgres;
 
 use std::path::PathBuf;
@@ -20,7 +19,7 @@ use squall_client_core::agent::{AgentEnd, Mode, run_agent};
 use squall_protocol::control::FromClient;
 
 pub use http::NativePlatform;
-pub use postgres::{PostgresOptions, run_postgres};
+pub use postgres::{PostgresOptions, ledger, operations, run_postgres};
 
 /// What a native client has to be told from outside; everything else it is told by the coordinator.
 #[derive(Clone, Debug)]

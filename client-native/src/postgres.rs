@@ -1,19 +1,26 @@
-//! The client that reads and writes PostgreSQL itself: the same transactions, at REPEATABLE READ.
+//! The client that reads and writes PostgreSQL itself: the same transactions, at the isolation level
+//! that the configuration says.
+
+mod gset;
+pub mod ledger;
+mod list_append;
+mod mww;
+pub mod operations;
+mod payload;
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use squall_protocol::control::{ClientConfig, FromClient, LogLevel, ToClient};
-use squall_protocol::ledger::{LedgerEffects, LedgerSeen};
-use squall_protocol::plan::Workload;
-use squall_protocol::transaction::{Effects, Outcome, Rows, Transaction};
-use squall_workloads::mww;
+use squall_protocol::ledger::LedgerSeen;
+use squall_protocol::plan::{Isolation, Workload};
+use squall_protocol::transaction::{Effects, Outcome, Reads, Transaction};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, NoTls};
 
-use crate::{Error, control, ledger};
+use crate::{Error, control};
 
 /// The pause before the first retry of a transaction; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -141,7 +148,12 @@ impl Session {
     /// of a request.
     async fn transact(&mut self, transaction: &Transaction, seen: &LedgerSeen) -> Outcome {
         let keys = self.config.keys;
-        if let Some(key) = transaction.keys.iter().find(|key| **key >= keys) {
+        let named = match &transaction.reads {
+            Reads::Keys(named) => &named[..],
+            Reads::All | Reads::Nothing => &[],
+        };
+        let mut all = transaction.keys.iter().chain(named);
+        if let Some(key) = all.find(|key| **key >= keys) {
             return Outcome::Fail(format!("there is no key {key} among {keys}"));
         }
         let deadline = self.deadline();
@@ -178,9 +190,9 @@ impl Session {
             read_and_write(client, transaction, seen, &config, &committing),
         );
         match attempt.await {
-            Ok(Ok(Ok(effects))) => Attempt::Committed(effects),
-            Ok(Ok(Err(reason))) => Attempt::Failed(reason),
-            Ok(Err(error)) => judge(&error, committing.get()),
+            Ok(Ok(effects)) => Attempt::Committed(effects),
+            Ok(Err(operations::Error::Postgres(error))) => judge(&error, committing.get()),
+            Ok(Err(error)) => Attempt::Failed(error.to_string()),
             Err(_) => {
                 // Whatever is still going on there ends with the connection.
                 self.client = None;
@@ -193,70 +205,28 @@ impl Session {
     }
 }
 
-/// The transaction itself. The inner error says why the database is not fit for it.
+/// The transaction itself.
 async fn read_and_write(
     client: &mut Client,
     transaction: &Transaction,
     seen: &LedgerSeen,
     config: &ClientConfig,
     committing: &Cell<bool>,
-) -> Result<Result<Effects, String>, tokio_postgres::Error> {
-    let keys = config.keys;
+) -> Result<Effects, operations::Error> {
     let postgres = client
         .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
+        .isolation_level(match config.isolation {
+            Isolation::ReadCommitted => IsolationLevel::ReadCommitted,
+            Isolation::RepeatableRead => IsolationLevel::RepeatableRead,
+            Isolation::Serializable => IsolationLevel::Serializable,
+        })
+        .read_only(!transaction.through.is_write_transaction())
         .start()
         .await?;
-    let reads = postgres.query(mww::READ_POSTGRES, &[]).await?;
-    let reads: Vec<(i64, i64)> = reads
-        .iter()
-        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-        .collect::<Result<_, tokio_postgres::Error>>()?;
-    let reads: Result<Rows, _> = reads
-        .into_iter()
-        .map(|(key, value)| u32::try_from(key).map(|key| (key, value)))
-        .collect();
-    let reads = match reads {
-        Ok(reads) if reads.len() == keys as usize => reads,
-        Ok(reads) => {
-            return Ok(Err(format!(
-                "the table holds {} of {keys} rows",
-                reads.len()
-            )));
-        }
-        Err(_) => return Ok(Err("the table holds a key that is out of range".to_owned())),
-    };
-    let ledger_reads = match config.workload {
-        Workload::Mww | Workload::ListAppend | Workload::Gset => None,
-        Workload::Ledger => Some(ledger::read(&postgres, seen, ledger::Order::Seq).await?),
-    };
-    let mut writes = Rows::new();
-    for (key, value) in &reads {
-        if transaction.keys.contains(key) && *value < transaction.value {
-            postgres
-                .execute(mww::WRITE_POSTGRES, &[&transaction.value, &i64::from(*key)])
-                .await?;
-            writes.push((*key, transaction.value));
-        }
-    }
-    let ledger = match ledger_reads {
-        None => None,
-        Some(reads) if transaction.is_read_only() => Some(LedgerEffects { reads, seq: None }),
-        Some(reads) => {
-            let seq = ledger::insert(&postgres, &config.client, transaction, &writes).await?;
-            let seq = Some(seq);
-            Some(LedgerEffects { reads, seq })
-        }
-    };
+    let effects = operations::perform(&postgres, config, transaction, seen).await?;
     committing.set(true);
     postgres.commit().await?;
-    Ok(Ok(Effects {
-        reads,
-        writes,
-        ledger,
-        collections: None,
-        payload: None,
-    }))
+    Ok(effects)
 }
 
 /// What an error means for the transaction.

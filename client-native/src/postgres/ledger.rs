@@ -2,7 +2,7 @@
 //! everything at the end. The statements are those of [`squall_workloads::ledger`].
 
 use squall_protocol::ledger::{ClientLedger, LedgerRead, LedgerRow, LedgerSeen};
-use squall_protocol::transaction::{Rows, Transaction};
+use squall_protocol::transaction::{Rows, Value};
 use squall_workloads::ledger;
 use tokio_postgres::{Client, Error, GenericClient};
 
@@ -88,15 +88,15 @@ async fn latest_totals(
 }
 
 /// Inserts a transaction's row, and answers its sequence number.
-pub(crate) async fn insert(
+pub(super) async fn insert(
     postgres: &impl GenericClient,
     client: &str,
-    transaction: &Transaction,
+    value: Value,
     writes: &Rows,
 ) -> Result<i64, Error> {
     let highest = postgres.query_one(ledger::READ_HIGHEST, &[&client]).await?;
     let seq = highest.try_get::<_, i64>(0)? + 1;
-    let id = transaction.value.to_string();
+    let id = value.to_string();
     let writes = ledger::writes_column(writes);
     postgres
         .execute(ledger::INSERT, &[&id, &client, &seq, &writes])
@@ -105,7 +105,7 @@ pub(crate) async fn insert(
 }
 
 /// Waits until no earlier connection of that client is left, and keeps later ones waiting.
-pub(crate) async fn wait_until_alone(postgres: &Client, client: &str) -> Result<(), Error> {
+pub(super) async fn wait_until_alone(postgres: &Client, client: &str) -> Result<(), Error> {
     postgres
         .execute(ledger::LOCK_CLIENT_POSTGRES, &[&client])
         .await
