@@ -248,6 +248,12 @@ impl Registers {
         self.session_count
     }
 
+    /// Whether it is known of all transactions when they began and ended, as
+    /// [`Model::StrictSerializability`] needs it.
+    pub fn has_times(&self) -> bool {
+        self.times.is_some()
+    }
+
     /// Checks the history against a model. [`Model::CausalPerKey`] needs a history whose values are
     /// versions, and is unknown for others.
     ///

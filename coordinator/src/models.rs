@@ -130,14 +130,13 @@ pub fn check(source: &Source, models: &[Model]) -> Result<Judged, Failure> {
     // That the higher value wins is known of our own histories; of others, whoever names the model says so.
     let known = source.format.values_are_versions();
     let versions = known || models.contains(&Model::CausalPerKey);
+    let reading = source.read(versions)?;
     let all: Vec<Model> = Model::ALL
         .into_iter()
         .filter(|model| known || *model != Model::CausalPerKey)
-        // No format tells when each transaction began and ended.
-        .filter(|model| *model != Model::StrictSerializability)
+        .filter(|model| reading.registers.has_times() || *model != Model::StrictSerializability)
         .collect();
     let models = if models.is_empty() { &all } else { models };
-    let reading = source.read(versions)?;
     let reports: Vec<Report> = models.iter().map(|model| reading.check(*model)).collect();
     let any = |judgement| reports.iter().any(|report| report.judgement == judgement);
     let judgement = if any(Judgement::Violation) {

@@ -6,6 +6,11 @@
 //! `[:append key element]`. A process is a session. What has no completion, or is completed by
 //! `:info`, may have happened. `nil` is the initial value, and the empty list.
 //!
+//! The order of the records is that of real time, as it is for Elle: a transaction took effect between
+//! the records of its invocation and its completion, if it did, and what was completed by `:info` may
+//! still take effect at any time. `:time` says the same in nanoseconds, and could only add ties. Of a
+//! history without invocations nothing is known about real time.
+//!
 //! Of the workload of jepsen-powersync, `[:readAll nil {key value …}]` and `[:writeSome nil {…}]` are
 //! read too; there -1 is the initial value.
 
@@ -15,7 +20,7 @@ use std::io::Read;
 use super::edn::{self, Value};
 use super::lines::Cursor;
 use super::{FormatError, Names, Reading};
-use crate::registers::{Builder, ListBuilder, Outcome, Registers};
+use crate::registers::{ListBuilder, Outcome, Registers};
 
 /// Reads a history; `values_are_versions` as for
 /// [`Builder::values_are_versions`](crate::registers::Builder::values_are_versions).
@@ -63,11 +68,8 @@ pub(super) fn read(
                 _ => false,
             })
     };
-    let registers = if transactions.iter().any(of_lists) {
-        lists(&transactions)?
-    } else {
-        registers(&transactions, values_are_versions)?
-    };
+    let of_lists = transactions.iter().any(of_lists);
+    let registers = build(&transactions, of_lists, values_are_versions)?;
     Ok(Reading { registers, cut })
 }
 
@@ -77,6 +79,9 @@ struct Transaction<'t> {
     label: u64,
     outcome: Outcome,
     value: Value,
+    /// The numbers of the records, where there are such.
+    invoked: Option<u64>,
+    completed: Option<u64>,
     /// The beginning of its record.
     begin: Cursor<'t>,
 }
@@ -103,11 +108,12 @@ impl<'t> Transactions<'t> {
             return Ok(());
         };
         let session = *process as u64;
+        let record = self.count;
+        self.count += 1;
         let label = match operation.get("index") {
             Some(Value::Integer(index)) => *index as u64,
-            _ => self.count,
+            _ => record,
         };
-        self.count += 1;
         let outcome = match kind {
             "invoke" | "info" => Outcome::Unknown,
             "ok" => Outcome::Committed,
@@ -119,28 +125,31 @@ impl<'t> Transactions<'t> {
             label,
             outcome,
             value: operation.get("value").cloned().unwrap_or(Value::Nil),
+            invoked: None,
+            completed: Some(record),
             begin: cursor.clone(),
         };
-        match kind {
-            "invoke" => {
-                // What never completed may have happened.
-                self.transactions
-                    .extend(self.open.insert(session, transaction));
-            }
-            "ok" => {
-                self.open.remove(&session);
-                self.transactions.push(transaction);
-            }
-            _ => {
-                // The invocation says what was tried.
-                let invoked = self.open.remove(&session);
-                let tried = invoked.map(|invoked| invoked.value);
-                self.transactions.push(Transaction {
-                    value: tried.unwrap_or_else(|| transaction.value.clone()),
+        if kind == "invoke" {
+            // What never completed may have happened.
+            self.transactions.extend(self.open.insert(
+                session,
+                Transaction {
+                    invoked: Some(record),
+                    completed: None,
                     ..transaction
-                });
+                },
+            ));
+            return Ok(());
+        }
+        let mut completed = transaction;
+        if let Some(tried) = self.open.remove(&session) {
+            completed.invoked = tried.invoked;
+            if kind != "ok" {
+                // The invocation says what was tried.
+                completed.value = tried.value;
             }
         }
+        self.transactions.push(completed);
         Ok(())
     }
 
@@ -156,23 +165,52 @@ impl<'t> Transactions<'t> {
 const OPERATIONS: &str = "here an operation with a :value that is a list of operations such as [:r 1 7] and [:w 1 7], or \
                           [:r 1 [5 7]] and [:append 1 7]";
 
+/// What an operation does with a key.
+enum Access<'v> {
+    Append(&'v Value),
+    ReadList(&'v [Value]),
+    Write(&'v Value),
+    Read(&'v Value),
+}
+
 impl Transaction<'_> {
-    /// The operations: kind, key and value.
-    fn operations(&self) -> Result<Vec<(&str, &Value, &Value)>, FormatError> {
+    /// What the transaction does with which key, in its order. Over lists `nil` is the empty one, and
+    /// there are no registers.
+    fn accesses(&self, of_lists: bool) -> Result<Vec<(&Value, Access<'_>)>, FormatError> {
         let operations = match &self.value {
             Value::Nil => &[][..],
             value => value.as_list().ok_or_else(|| self.malformed())?,
         };
-        operations
-            .iter()
-            .map(|operation| match operation.as_list() {
-                Some([kind, key, value]) => match kind.as_text() {
-                    Some(kind) => Ok((kind, key, value)),
-                    None => Err(self.malformed()),
-                },
-                _ => Err(self.malformed()),
-            })
-            .collect()
+        let mut accesses = Vec::with_capacity(operations.len());
+        for operation in operations {
+            let Some([kind, key, value]) = operation.as_list() else {
+                return Err(self.malformed());
+            };
+            match (kind.as_text(), value) {
+                (Some("append"), element) if of_lists => {
+                    accesses.push((key, Access::Append(element)));
+                }
+                (Some("r"), Value::List(list)) if of_lists => {
+                    accesses.push((key, Access::ReadList(list)));
+                }
+                (Some("r"), Value::Nil) if of_lists => accesses.push((key, Access::ReadList(&[]))),
+                (Some("r"), value) if !of_lists => accesses.push((key, Access::Read(value))),
+                (Some("w"), value) if !of_lists => accesses.push((key, Access::Write(value))),
+                (Some("readAll"), Value::Map(rows)) if !of_lists => {
+                    accesses.extend(rows.iter().map(|(key, value)| match value {
+                        Value::Integer(-1) => (key, Access::Read(&Value::Nil)),
+                        value => (key, Access::Read(value)),
+                    }));
+                }
+                (Some("writeSome"), Value::Map(rows)) if !of_lists => {
+                    accesses.extend(rows.iter().map(|(key, value)| (key, Access::Write(value))));
+                }
+                // What was to be read is not known before.
+                (Some("readAll" | "writeSome"), Value::Nil) if !of_lists => {}
+                _ => return Err(self.malformed()),
+            }
+        }
+        Ok(accesses)
     }
 
     fn malformed(&self) -> FormatError {
@@ -188,81 +226,37 @@ impl Transaction<'_> {
     }
 }
 
-fn registers(
+fn build(
     transactions: &[Transaction],
+    of_lists: bool,
     values_are_versions: bool,
 ) -> Result<Registers, FormatError> {
-    let mut builder = Builder::new(None);
-    let mut names = Names::default();
-    if values_are_versions {
-        builder.values_are_versions();
-    }
-    for transaction in transactions {
-        let Transaction {
-            session,
-            label,
-            outcome,
-            ..
-        } = *transaction;
-        let number = builder.transaction(session, Some(label), outcome);
-        for (kind, key, value) in transaction.operations()? {
-            let none = Value::Nil;
-            let rows: Vec<(bool, &Value, &Value)> = match (kind, value) {
-                ("r", value) => vec![(false, key, value)],
-                ("w", value) => vec![(true, key, value)],
-                ("readAll", Value::Map(rows)) => rows
-                    .iter()
-                    .map(|(key, value)| match value {
-                        Value::Integer(-1) => (false, key, &none),
-                        value => (false, key, value),
-                    })
-                    .collect(),
-                ("writeSome", Value::Map(rows)) => {
-                    rows.iter().map(|(key, value)| (true, key, value)).collect()
-                }
-                // What was to be read is not known before.
-                ("readAll" | "writeSome", Value::Nil) => Vec::new(),
-                _ => return Err(transaction.malformed()),
-            };
-            for (write, key, value) in rows {
-                let key = names.key(key, |key, name| builder.name_key(key, name));
-                match value {
-                    _ if write => builder.write(number, key, transaction.number(value)?),
-                    Value::Nil => builder.read_initial(number, key),
-                    value => builder.read(number, key, transaction.number(value)?),
-                }
-            }
-        }
-    }
-    Ok(builder.finish()?)
-}
-
-fn lists(transactions: &[Transaction]) -> Result<Registers, FormatError> {
     let mut builder = ListBuilder::default();
     let mut names = Names::default();
+    if values_are_versions && !of_lists {
+        builder.registers().values_are_versions();
+    }
     for transaction in transactions {
-        let Transaction {
-            session,
-            label,
-            outcome,
-            ..
-        } = *transaction;
-        let number = builder.transaction(session, Some(label), outcome);
-        for (kind, key, value) in transaction.operations()? {
-            let key = names.key(key, |key, name| builder.name_key(key, name));
-            match (kind, value) {
-                ("append", element) => {
+        let label = Some(transaction.label);
+        let number = builder.transaction(transaction.session, label, transaction.outcome);
+        if let Some(invoked) = transaction.invoked {
+            let registers = builder.registers();
+            registers.times(number, invoked, transaction.completed);
+        }
+        for (key, access) in transaction.accesses(of_lists)? {
+            let registers = builder.registers();
+            let key = names.key(key, |key, name| registers.name_key(key, name));
+            match access {
+                Access::Append(element) => {
                     builder.append(number, key, transaction.number(element)?);
                 }
-                ("r", Value::Nil) => builder.read(number, key, &[]),
-                ("r", Value::List(elements)) => {
-                    let elements: Result<Vec<u64>, _> = elements
-                        .iter()
-                        .map(|element| transaction.number(element))
-                        .collect();
-                    builder.read(number, key, &elements?);
+                Access::ReadList(list) => {
+                    let elements = list.iter().map(|element| transaction.number(element));
+                    builder.read(number, key, &elements.collect::<Result<Vec<u64>, _>>()?);
                 }
-                _ => return Err(transaction.malformed()),
+                Access::Write(value) => registers.write(number, key, transaction.number(value)?),
+                Access::Read(Value::Nil) => registers.read_initial(number, key),
+                Access::Read(value) => registers.read(number, key, transaction.number(value)?),
             }
         }
     }

@@ -203,11 +203,15 @@ impl Recording {
         });
     }
 
-    /// Gives everything to a builder without an initial value.
+    /// Gives everything to a builder without an initial value. The order of the records is that of real
+    /// time (see [`squall_protocol::history`]).
     pub fn build_into(&self, builder: &mut Builder) {
         for transaction in &self.transactions {
             let label = Some(transaction.label);
             let number = builder.transaction(transaction.session, label, transaction.outcome);
+            let record = |moment: Moment| moment.record as u64;
+            let completed = transaction.completed.map(record);
+            builder.times(number, record(transaction.invoked), completed);
             for operation in &transaction.operations {
                 match *operation {
                     Operation::Read { key, value: None } => builder.read_initial(number, key),

@@ -59,9 +59,9 @@ impl Default for ListBuilder {
 }
 
 impl ListBuilder {
-    /// As [`Builder::name_key`].
-    pub fn name_key(&mut self, key: u64, name: String) {
-        self.builder.name_key(key, name);
+    /// The builder beneath: for names, times, and keys that are registers and no lists.
+    pub fn registers(&mut self) -> &mut Builder {
+        &mut self.builder
     }
 
     /// As [`Builder::transaction`].
