@@ -122,13 +122,7 @@ impl<P: Platform> Client<P> {
                     Some(Ok(Some(chunk))) => {
                         silence = Box::pin(idle());
                         lines.push(&chunk);
-                        while let Some(line) = lines.next()? {
-                            self.control("line_text", line)?;
-                            if state.stream_end.get().is_some() {
-                                break;
-                            }
-                            state.download_error.take();
-                        }
+                        self.lines(&mut lines)?;
                     }
                     Some(Err(source)) => {
                         return Err(SyncError::Http { to: "reading the stream", source });
@@ -140,6 +134,28 @@ impl<P: Platform> Client<P> {
                 }
             }
         }
+    }
+
+    /// Gives powersync_core all lines that have arrived whole, in one transaction: a client whose
+    /// commits are slow (some 8 ms on OPFS) could not keep up with a commit per line.
+    fn lines(&self, arrived: &mut Lines) -> Result<(), SyncError> {
+        let mut lines = Vec::new();
+        let cut = loop {
+            match arrived.next() {
+                Ok(Some(line)) => lines.push(line),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if !lines.is_empty() {
+            let instructions = self.store(|store| store.lines(&lines));
+            self.note_changes();
+            self.follow(instructions?);
+            if self.0.state.stream_end.get().is_none() {
+                self.0.state.download_error.take();
+            }
+        }
+        Ok(cut?)
     }
 
     /// Gets a new token ahead of time and tells powersync_core, which then closes the stream.
@@ -164,7 +180,11 @@ impl<P: Platform> Client<P> {
     ) -> Result<Option<String>, SyncError> {
         let instructions = self.store(|store| store.control(command, payload));
         self.note_changes();
-        let instructions = instructions?;
+        Ok(self.follow(instructions?))
+    }
+
+    /// Does what powersync_core says. A request for a stream is returned.
+    fn follow(&self, instructions: Vec<Instruction>) -> Option<String> {
         let state = &self.0.state;
         let mut request = None;
         for instruction in instructions {
@@ -202,7 +222,7 @@ impl<P: Platform> Client<P> {
             }
         }
         self.0.changed.notify();
-        Ok(request)
+        request
     }
 
     /// Tells powersync_core that the stream is no more, however that came about.

@@ -156,17 +156,33 @@ impl Store {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .doing("beginning a transaction for powersync_core")?;
-        let answer: String = sqlite
-            .prepare("SELECT powersync_control(?1, ?2)")
-            .and_then(|mut statement| statement.query_row((command, payload), |row| row.get(0)))
-            .doing("calling powersync_core")?;
+        let instructions = control(&sqlite, command, payload)?;
         sqlite
             .commit()
             .doing("committing what powersync_core did")?;
-        serde_json::from_str(&answer).map_err(|source| ClientError::Malformed {
-            what: "the answer of powersync_control",
-            source,
-        })
+        Ok(instructions)
+    }
+
+    /// Gives powersync_core lines of a stream, in one transaction, up to the line after which it wants
+    /// the stream to be closed. If that fails, the database has not changed, but powersync_core may have
+    /// moved on in its memory: the iteration has to be stopped.
+    pub(crate) fn lines(&mut self, lines: &[String]) -> Result<Vec<Instruction>, ClientError> {
+        let sqlite = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .doing("beginning a transaction for lines of the stream")?;
+        let mut instructions = Vec::new();
+        for line in lines {
+            let said = control(&sqlite, "line_text", line)?;
+            let closes = |said: &Instruction| matches!(said, Instruction::CloseSyncStream { .. });
+            let closed = said.iter().any(closes);
+            instructions.extend(said);
+            if closed {
+                break;
+            }
+        }
+        sqlite.commit().doing("committing lines of the stream")?;
+        Ok(instructions)
     }
 
     /// The oldest piece of the queue, if there is any.
@@ -289,6 +305,22 @@ impl Store {
                 source,
             })
     }
+}
+
+/// Calls `powersync_control`, to be done within a transaction.
+fn control(
+    sqlite: &Connection,
+    command: &str,
+    payload: impl ToSql,
+) -> Result<Vec<Instruction>, ClientError> {
+    let answer: String = sqlite
+        .prepare("SELECT powersync_control(?1, ?2)")
+        .and_then(|mut statement| statement.query_row((command, payload), |row| row.get(0)))
+        .doing("calling powersync_core")?;
+    serde_json::from_str(&answer).map_err(|source| ClientError::Malformed {
+        what: "the answer of powersync_control",
+        source,
+    })
 }
 
 /// Puts powersync_core into this connection. Its own way in is SQLite's list of automatic
