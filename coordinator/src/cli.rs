@@ -9,16 +9,17 @@ use squall_checker::formats::Format;
 use squall_checker::formats::export::Target;
 use squall_checker::registers::Model;
 use squall_protocol::fault::FaultKind;
-use squall_protocol::plan::{
-    ClientKind, Isolation, KeyChoice, Length, PlanOptions, ReadsThrough, Roles, Uploader, Workload,
-};
+use squall_protocol::plan::{ClientKind, PlanOptions, Role, Uploader, Workload};
 
 use crate::bench::Case;
 use crate::environment::{BackendChoice, ServiceChoice};
 use crate::exit::Failure;
 use crate::matrix::Shard;
-use crate::plan::Fleet;
+use crate::plan::{self, Fleet, MOST_KEYS};
 use crate::token::Secret;
+use shape::{IsolationArg, KeyChoiceArg, LengthArg, ReadsArg, RolesArg, WorkloadArg};
+
+mod shape;
 
 /// Puts local-first sync through a storm and says whether it held.
 ///
@@ -66,10 +67,14 @@ pub struct RunArgs {
     /// How long the storm lasts, such as 30s or 2m.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub time: Duration,
-    /// What clients do: mww (maximum write wins), or ledger, which also keeps a book of every
-    /// transaction and so sees every loss.
-    #[arg(long, value_enum, default_value_t = WorkloadArg::Mww)]
+    /// What clients do: mww (maximum write wins), ledger, which also keeps a book of every
+    /// transaction and so sees every loss, list-append, or gset (sets that only grow).
+    #[arg(long, value_name = "WORKLOAD", default_value = "mww")]
     pub workload: WorkloadArg,
+    /// In the workload ledger, every transaction also inserts, changes or deletes a row with nulls,
+    /// any Unicode, or 100 KB of text.
+    #[arg(long)]
+    pub payload: bool,
     /// How many clients of which kind; the kinds are native, wasm and postgres.
     #[arg(
         long,
@@ -83,12 +88,36 @@ pub struct RunArgs {
     /// Transactions per second, over all clients.
     #[arg(long, default_value_t = 20.0)]
     pub rate: f64,
-    /// The number of rows.
-    #[arg(long, default_value_t = 100)]
-    pub keys: u32,
-    /// How many rows a transaction writes.
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    pub writes: u32,
+    /// The number of rows; in list-append and gset of lists or sets. Without it 100, or so many
+    /// that a list or a set gets about 32 elements.
+    #[arg(long, value_name = "N")]
+    pub keys: Option<u32>,
+    /// How many rows a transaction writes: N, or from A to B. A range from 0 has transactions that
+    /// only read.
+    #[arg(long, value_name = "N|A..B", default_value = "4")]
+    pub writes: LengthArg,
+    /// How rows are chosen: uniform, zipf, or zipf:EXPONENT (some more often than others; 1 is
+    /// usual).
+    #[arg(long, value_name = "CHOICE", default_value = "uniform")]
+    pub key_choice: KeyChoiceArg,
+    /// Every transaction either only reads or only writes.
+    #[arg(long)]
+    pub homogeneous: bool,
+    /// What clients may do: ps are those with SQLite, pg those on PostgreSQL; rw, ro or wo. Such as
+    /// ps-ro-pg-rw, or pg-ro alone.
+    #[arg(long, value_name = "ROLES", default_value = "ps-rw-pg-rw")]
+    pub roles: RolesArg,
+    /// How transactions that only read are done: in write transactions, in read transactions, or
+    /// some in each. With watch, clients also keep a live query open, and all it emits is checked.
+    #[arg(
+        long,
+        value_name = "write-transaction,read-transaction,watch",
+        default_value = "write-transaction"
+    )]
+    pub reads: ReadsArg,
+    /// The isolation level of clients on PostgreSQL: read-committed, repeatable-read or serializable.
+    #[arg(long, value_name = "LEVEL", default_value = "repeatable-read")]
+    pub isolation: IsolationArg,
     /// The mean pause between faults of one kind, and their mean duration.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub fault_interval: Duration,
@@ -433,22 +462,6 @@ impl FromStr for FleetArg {
     }
 }
 
-/// The workload on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum WorkloadArg {
-    Mww,
-    Ledger,
-}
-
-impl From<WorkloadArg> for Workload {
-    fn from(argument: WorkloadArg) -> Self {
-        match argument {
-            WorkloadArg::Mww => Workload::Mww,
-            WorkloadArg::Ledger => Workload::Ledger,
-        }
-    }
-}
-
 /// `all`, `none`, or a list of faults.
 #[derive(Clone, Debug)]
 pub struct FaultsArg(pub Vec<FaultKind>);
@@ -498,15 +511,6 @@ impl RunArgs {
                 self.rate
             ));
         }
-        if self.keys == 0 || self.keys > 100_000 {
-            return usage(format!("--keys {}: must be from 1 to 100000", self.keys));
-        }
-        if self.writes == 0 || self.writes > self.keys {
-            return usage(format!(
-                "--writes {}: must be from 1 to the number of rows, {}",
-                self.writes, self.keys
-            ));
-        }
         if self.batch_size == 0 {
             return usage("--batch-size 0: must be at least 1".to_owned());
         }
@@ -516,21 +520,23 @@ impl RunArgs {
         if !self.faults.0.is_empty() && self.fault_interval < Duration::from_millis(100) {
             return usage("--fault-interval: must be at least 100ms".to_owned());
         }
-        Ok(PlanOptions {
-            workload: self.workload.into(),
-            keys: self.keys,
-            payload: false,
-            writes_per_transaction: Length {
-                min: self.writes,
-                max: self.writes,
-            },
-            key_choice: KeyChoice::Uniform,
-            homogeneous: false,
-            roles: Roles::default(),
-            reads_through: vec![ReadsThrough::WriteTransaction],
-            isolation: Isolation::default(),
+        if self.payload && self.workload.0 != Workload::Ledger {
+            return usage("--payload: only the workload ledger has it".to_owned());
+        }
+        let duration_ms = self.time.as_millis() as u64;
+        let keys = self.keys(duration_ms)?;
+        let options = PlanOptions {
+            workload: self.workload.0,
+            keys,
+            payload: self.payload,
+            writes_per_transaction: self.writes.0,
+            key_choice: self.key_choice.0,
+            homogeneous: self.homogeneous,
+            roles: self.roles.0,
+            reads_through: self.reads.0.clone(),
+            isolation: self.isolation.0,
             rate: self.rate,
-            duration_ms: self.time.as_millis() as u64,
+            duration_ms,
             fault_interval_ms: self.fault_interval.as_millis() as u64,
             faults: self.faults.0.clone(),
             uploader: match self.uploader {
@@ -541,7 +547,40 @@ impl RunArgs {
                 },
             },
             recovery_deadline_ms: self.recovery_deadline.as_millis() as u64,
-        })
+        };
+        let mut kinds = self.fleet.0.iter().filter(|(_, count)| *count > 0);
+        if kinds.all(|(kind, _)| plan::role(&options, *kind) == Role::ReadOnly) {
+            return usage(
+                "--roles: nobody writes: every client of this fleet only reads; give some of them rw or wo, or add others to --fleet"
+                    .to_owned(),
+            );
+        }
+        Ok(options)
+    }
+
+    /// The number of rows, as asked for or as the workload needs.
+    fn keys(&self, duration_ms: u64) -> Result<u32, Failure> {
+        let usage = |text: String| Err(Failure::Usage(text));
+        let (workload, writes) = (self.workload.0, self.writes.0);
+        let clients = self.fleet.0.iter().map(|(_, count)| count).sum();
+        let keys = self.keys.unwrap_or_else(|| {
+            plan::default_keys(workload, self.rate, duration_ms, writes, clients)
+        });
+        if keys == 0 || keys > MOST_KEYS {
+            return usage(format!("--keys {keys}: must be from 1 to {MOST_KEYS}"));
+        }
+        if writes.max > keys {
+            return usage(format!(
+                "--writes: {} must be at most the number of rows, {keys} (--keys)",
+                writes.max
+            ));
+        }
+        if workload == Workload::ListAppend && keys < clients {
+            return usage(format!(
+                "--keys {keys}: list-append needs at least one for each of the {clients} clients, for its probe"
+            ));
+        }
+        Ok(keys)
     }
 }
 

@@ -111,8 +111,9 @@ fn run_options(args: &RunArgs) -> Result<RunOptions, Failure> {
             let text = std::fs::read_to_string(file).map_err(|error| {
                 Failure::Usage(format!("cannot read the plan {}: {error}", file.display()))
             })?;
-            let plan = serde_json::from_str(&text)
-                .map_err(|error| Failure::MalformedInput(format!("{}: {error}", file.display())))?;
+            let plan = plan::read(&text).map_err(|error| {
+                Failure::MalformedInput(format!("the plan {}: {error}", file.display()))
+            })?;
             (plan, again(None))
         }
         None => {

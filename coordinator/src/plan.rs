@@ -12,7 +12,7 @@ use squall_protocol::plan::{
     PlannedFault, ReadsThrough, Role, Roles, Uploader, Workload,
 };
 
-pub use transactions::default_keys;
+pub use transactions::{MOST_KEYS, default_keys};
 use transactions::{probes, transactions};
 
 mod transactions;
@@ -83,6 +83,34 @@ pub fn watches(options: &PlanOptions, kind: ClientKind) -> bool {
     can_watch
         && options.reads_through.contains(&ReadsThrough::Watch)
         && role(options, kind) != Role::WriteOnly
+}
+
+/// Why a text is no plan that can be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    #[error(
+        "its format has the version {0}, and this squall carries out version {PLAN_VERSION}; repeat the run with its seed and its options instead"
+    )]
+    OtherVersion(u32),
+    #[error(transparent)]
+    Malformed(#[from] serde_json::Error),
+}
+
+/// Reads a plan.
+///
+/// # Errors
+///
+/// When the text is none, or one of another version.
+pub fn read(text: &str) -> Result<Plan, Unreadable> {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        squall_plan: u32,
+    }
+    let Version { squall_plan } = serde_json::from_str(text)?;
+    if squall_plan != PLAN_VERSION {
+        return Err(Unreadable::OtherVersion(squall_plan));
+    }
+    Ok(serde_json::from_str(text)?)
 }
 
 /// Makes the plan. Transactions and faults are drawn from two streams of the seed, so that the

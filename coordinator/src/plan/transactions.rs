@@ -20,6 +20,8 @@ const WINDOW: u32 = 10;
 /// How many elements a list or a set gets on average, unless the number of rows is given. A read
 /// costs as much as what it reads is long; Elle's own workloads stop at 32, too.
 const ELEMENTS: u64 = 32;
+/// So many rows a run may have.
+pub const MOST_KEYS: u32 = 100_000;
 /// Weights are multiples of this part of the greatest.
 const FINEST_WEIGHT: f64 = 1.0 / (1_u64 << 40) as f64;
 
@@ -109,7 +111,7 @@ pub fn default_keys(
         Workload::Mww | Workload::Ledger => 100,
         Workload::ListAppend | Workload::Gset => {
             let elements = count(rate, duration_ms) * u64::from(writes.min + writes.max) / 2;
-            let keys = u32::try_from(elements / ELEMENTS).unwrap_or(u32::MAX);
+            let keys = (elements / ELEMENTS).min(u64::from(MOST_KEYS)) as u32;
             keys.max(WINDOW).max(writes.max).max(clients)
         }
     }
