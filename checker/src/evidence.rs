@@ -2,6 +2,8 @@
 
 use squall_protocol::verdict::{Judgement, Property, PropertyVerdict, Violation};
 
+use crate::online::Finding;
+
 /// How many violations of a property are told in words; all are counted.
 pub(crate) const EXAMPLES: usize = 5;
 
@@ -56,6 +58,15 @@ impl Findings {
         }
         let at = self.examples.partition_point(|(other, _)| *other <= place);
         self.examples.insert(at, (place, explain()));
+    }
+
+    /// Counts a violation, and tells it to whoever watches.
+    pub fn tell(&mut self, place: usize, violation: Violation, found: &mut Vec<Finding>) {
+        found.push(Finding {
+            property: self.property,
+            violation: violation.clone(),
+        });
+        self.violate(place, || violation);
     }
 
     /// Notes what was left out.

@@ -32,9 +32,17 @@
 //!
 //! A lost write leaves a gap, or is missing at the end, no matter what was written over it.
 //!
+//! # Along with a run
+//!
+//! A read is judged when it is recorded, by what is known then; a row or value of an operation that is
+//! still under way waits for its end, and no finding is ever taken back. Durability is judged at the
+//! end. A whole history is judged just so, event by event.
+//!
 //! # Cost
 //!
-//! Time and memory are linear in the rows that were read.
+//! Time is linear in the rows that were read. Of the reads nothing is kept; with *n* operations, *s*
+//! sessions, *k* rows and *f* final reads, memory is O(n · s + k · s) for what each session has been
+//! shown (25 to 60 bytes for a transaction), O(n · f) for the final reads, and O(n) for the rest.
 
 mod atomic_transactions;
 mod book;
@@ -43,33 +51,116 @@ mod gapless_prefix;
 mod no_duplicate_transaction;
 mod no_thin_air_transaction;
 
+use std::collections::HashSet;
+
+use squall_protocol::history::{Event, Header};
 use squall_protocol::verdict::{Verdict, Violation};
 
+use crate::evidence::Findings;
 use crate::history::History;
 use crate::mww;
-use book::Book;
+use crate::online::Finding;
+use atomic_transactions::AtomicTransactions;
+use book::{Book, News};
+use durability::Durability;
+use gapless_prefix::GaplessPrefix;
+use no_duplicate_transaction::NoDuplicateTransaction;
+use no_thin_air_transaction::NoThinAirTransaction;
 
 /// Judges a history of the workload `ledger`: by the properties of `mww`, and by its own.
 pub fn check(history: &History) -> Verdict {
     mww::check_with(history, |settled| {
-        let book = Book::new(history);
+        let mut ledger = Ledger::new(&history.header);
+        for record in &history.records {
+            ledger.push(&record.event);
+        }
+        ledger.into_findings(settled)
+    })
+}
+
+/// Judges the ledger event by event.
+#[derive(Clone)]
+pub(crate) struct Ledger {
+    /// How many events have been pushed.
+    place: usize,
+    book: Book,
+    atomic_transactions: AtomicTransactions,
+    gapless_prefix: GaplessPrefix,
+    no_duplicate_transaction: NoDuplicateTransaction,
+    no_thin_air_transaction: NoThinAirTransaction,
+    durability: Durability,
+    /// Reads that recorded nothing of the ledger.
+    without_ledger: u64,
+}
+
+impl Ledger {
+    pub fn new(header: &Header) -> Self {
+        Ledger {
+            place: 0,
+            book: Book::new(header),
+            atomic_transactions: AtomicTransactions::new(),
+            gapless_prefix: GaplessPrefix::new(),
+            no_duplicate_transaction: NoDuplicateTransaction::new(),
+            no_thin_air_transaction: NoThinAirTransaction::new(),
+            durability: Durability::default(),
+            without_ledger: 0,
+        }
+    }
+
+    /// Takes the next event, and tells the violations that are certain since then.
+    pub fn push(&mut self, event: &Event) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let News {
+            ended,
+            read,
+            without_ledger,
+        } = self.book.push(self.place, event);
+        self.place += 1;
+        self.without_ledger += u64::from(without_ledger);
+        if let Some(operation) = ended {
+            self.end(operation, &mut found);
+        }
+        if let Some(read) = read {
+            let Ledger { book, .. } = self;
+            self.atomic_transactions.judge(&read, book, &mut found);
+            self.gapless_prefix.judge(&read, book, &mut found);
+            self.no_duplicate_transaction.judge(&read, book, &mut found);
+            self.no_thin_air_transaction.judge(&read, book, &mut found);
+            self.durability.note(&read);
+        }
+        found
+    }
+
+    fn end(&mut self, operation: book::OperationIndex, found: &mut Vec<Finding>) {
+        let Ledger { book, .. } = self;
+        self.atomic_transactions.end(operation, book, found);
+        self.no_thin_air_transaction.end(operation, book, found);
+    }
+
+    /// What was found in all, as if what has been pushed were the whole history. `settled` are the
+    /// clients that have recovered and drained their queues.
+    pub fn into_findings(mut self, settled: &HashSet<&str>) -> Vec<Findings> {
+        for operation in self.book.settle() {
+            self.end(operation, &mut Vec::new());
+        }
+        let durability = self.durability.judge(&self.book, settled);
         let mut findings = vec![
-            atomic_transactions::judge(&book),
-            gapless_prefix::judge(&book),
-            no_duplicate_transaction::judge(&book),
-            no_thin_air_transaction::judge(&book),
-            durability::judge(&book, settled),
+            self.atomic_transactions.findings,
+            self.gapless_prefix.findings,
+            self.no_duplicate_transaction.findings,
+            self.no_thin_air_transaction.findings,
+            durability,
         ];
-        if book.without_ledger > 0 {
+        if self.without_ledger > 0 {
             for findings in &mut findings {
                 findings.doubt(format!(
                     "{} reads have no ledger part that this squall can read",
-                    book.without_ledger
+                    self.without_ledger
                 ));
             }
         }
         findings
-    })
+    }
 }
 
 fn violation(summary: String, operations: Vec<u64>) -> Violation {

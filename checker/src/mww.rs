@@ -85,6 +85,7 @@ mod writes_follow_reads;
 use std::collections::HashSet;
 
 use squall_protocol::history::{Event, Header};
+use squall_protocol::plan::Workload;
 use squall_protocol::verdict::{
     Counts, Judgement, Property, PropertyVerdict, VERDICT_VERSION, Verdict,
 };
@@ -134,6 +135,7 @@ fn verdict_with(
     counts: Counts,
     more: impl FnOnce(&HashSet<&str>) -> Vec<Findings>,
 ) -> Verdict {
+    let declared = properties(index.header.workload);
     let recovery = recovery::judge(&index);
     let clients = index.clients.iter().enumerate();
     let settled = clients
@@ -155,8 +157,7 @@ fn verdict_with(
         properties
             .iter()
             .map(|verdict| verdict.property)
-            .take(Property::ALL.len())
-            .eq(Property::ALL)
+            .eq(declared)
     );
     let violated = properties
         .iter()
@@ -181,8 +182,7 @@ pub(crate) fn not_judged(header: &Header, counts: Counts) -> Verdict {
     Verdict {
         squall_verdict: VERDICT_VERSION,
         judgement: Judgement::Unknown,
-        properties: Property::ALL
-            .into_iter()
+        properties: properties(header.workload)
             .map(|property| Findings::new(property).into_verdict())
             .collect(),
         counts,
@@ -191,6 +191,15 @@ pub(crate) fn not_judged(header: &Header, counts: Counts) -> Verdict {
             header.keys
         )],
     }
+}
+
+/// The properties that a workload is judged by, in the order in which they are reported.
+fn properties(workload: Workload) -> impl Iterator<Item = Property> {
+    let more: &[Property] = match workload {
+        Workload::Ledger => &Property::LEDGER,
+        Workload::Mww | Workload::ListAppend | Workload::Gset => &[],
+    };
+    Property::ALL.into_iter().chain(more.iter().copied())
 }
 
 fn counts(history: &History) -> Counts {

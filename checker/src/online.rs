@@ -10,13 +10,17 @@
 //!
 //! # Memory
 //!
-//! Besides what judges the reads, everything from the heal on is kept, for the properties of the end,
+//! What the judges of reads keep is written at the top of their modules ([`crate::ledger`] for the
+//! ledger): nothing of most reads. Besides, everything from the heal on is kept, for the properties of the end,
 //! and of what came before who did what, without the rows that were read.
 
 use squall_protocol::history::{Event, Header, Phase, Record};
+use squall_protocol::ledger::LedgerEffects;
+use squall_protocol::plan::Workload;
 use squall_protocol::verdict::{Counts, Property, Verdict, Violation};
 
 use crate::history::History;
+use crate::ledger::Ledger;
 use crate::mww::online::Reads;
 use crate::mww::{MAX_KEYS, count, not_judged};
 
@@ -27,13 +31,14 @@ pub struct Finding {
     pub violation: Violation,
 }
 
-/// Judges a history of the workload `mww` event by event. Of other workloads that have its rows too,
-/// it judges these rows.
+/// Judges a history of the workloads `mww` and `ledger` event by event.
 #[derive(Clone)]
 pub struct Online {
     /// What the properties of the end are judged by: without the rows read before the heal.
     kept: History,
     reads: Reads,
+    /// In the workload of that name.
+    ledger: Option<Ledger>,
     counts: Counts,
     healed: bool,
     /// The time of the last event.
@@ -51,6 +56,7 @@ impl Online {
                 cut: None,
             },
             reads: Reads::new(header),
+            ledger: (header.workload == Workload::Ledger).then(|| Ledger::new(header)),
             counts: Counts::default(),
             healed: false,
             end: 0,
@@ -71,7 +77,10 @@ impl Online {
         }
         self.reads.push(&record.event);
         self.keep(record);
-        let found = self.reads.take_found();
+        let mut found = self.reads.take_found();
+        if let Some(ledger) = &mut self.ledger {
+            found.extend(ledger.push(&record.event));
+        }
         self.found += found.len() as u64;
         found
     }
@@ -89,7 +98,10 @@ impl Online {
             return not_judged(&self.kept.header, counts);
         }
         self.reads
-            .verdict(&self.kept, self.end, counts, |_| Vec::new())
+            .verdict(&self.kept, self.end, counts, |settled| match &self.ledger {
+                Some(ledger) => ledger.clone().into_findings(settled),
+                None => Vec::new(),
+            })
     }
 
     fn keep(&mut self, record: &Record) {
@@ -97,14 +109,24 @@ impl Online {
             Event::Ok {
                 client,
                 operation,
+                reads,
                 writes,
+                ledger,
                 ..
-            } if !self.healed => Event::Ok {
+            } => Event::Ok {
                 client: client.clone(),
                 operation: *operation,
-                reads: Vec::new(),
+                reads: if self.healed {
+                    reads.clone()
+                } else {
+                    Vec::new()
+                },
                 writes: writes.clone(),
-                ledger: None,
+                // That a row was inserted matters for the upload queue.
+                ledger: ledger.as_ref().map(|ledger| LedgerEffects {
+                    reads: Vec::new(),
+                    seq: ledger.seq,
+                }),
                 collections: None,
                 payload: None,
             },

@@ -2,6 +2,8 @@
 
 #[path = "support/random_history.rs"]
 mod random_history;
+#[path = "support/random_ledger.rs"]
+mod random_ledger;
 mod support;
 
 use std::collections::BTreeMap;
@@ -65,6 +67,11 @@ proptest! {
     #[test]
     fn random_histories(bytes in proptest::collection::vec(any::<u8>(), 0..90)) {
         agree(&history(&bytes), true)?;
+    }
+
+    #[test]
+    fn random_ledgers(bytes in proptest::collection::vec(any::<u8>(), 0..160)) {
+        agree(&random_ledger::history(&bytes), true)?;
     }
 }
 

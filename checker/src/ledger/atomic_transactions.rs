@@ -3,34 +3,110 @@
 //! the row names, and a read that shows one of its values shows its row.
 //!
 //! Algorithm: per session a floor under every key, raised by the rows that it has been shown, and the
-//! set of values whose rows those were.
+//! set of values whose rows those were. A value without its row waits for the end of its operation: if
+//! that failed, the value is a matter of no-thin-air-read, as are values that nobody had been told to
+//! write by then.
 
-use squall_protocol::transaction::{INITIAL_VALUE, Value};
+use std::collections::{HashMap, HashSet};
+
+use squall_protocol::transaction::{INITIAL_VALUE, Key, Value};
 use squall_protocol::verdict::Property;
 
-use super::book::{Book, Outcome, Values, keys_of, value_of};
+use super::book::{Book, OperationIndex, Outcome, Read, Values, keys_of, value_of};
 use super::violation;
 use crate::evidence::Findings;
+use crate::online::Finding;
 
-#[derive(Default)]
+#[derive(Clone)]
+pub(super) struct AtomicTransactions {
+    pub findings: Findings,
+    sessions: Vec<Shown>,
+    /// Values without their rows, of operations that have not ended.
+    waiting: HashMap<OperationIndex, Vec<WithoutRow>>,
+}
+
+#[derive(Clone, Default)]
 struct Shown {
     values: Values,
     floor: Vec<Value>,
 }
 
-pub(super) fn judge(book: &Book) -> Findings {
-    let mut findings = Findings::new(Property::AtomicTransactions);
-    let mut sessions: Vec<Shown> = Vec::new();
-    sessions.resize_with(book.sessions, Shown::default);
-    for read in &book.reads {
-        let shown = &mut sessions[read.session];
+/// A read that showed a value and not its row.
+#[derive(Clone)]
+struct WithoutRow {
+    reader: String,
+    operations: Vec<u64>,
+    place: usize,
+    key: Key,
+}
+
+impl AtomicTransactions {
+    pub fn new() -> Self {
+        AtomicTransactions {
+            findings: Findings::new(Property::AtomicTransactions),
+            sessions: Vec::new(),
+            waiting: HashMap::new(),
+        }
+    }
+
+    pub fn judge(&mut self, read: &Read, book: &Book, found: &mut Vec<Finding>) {
+        if self.sessions.len() < book.sessions {
+            self.sessions.resize_with(book.sessions, Shown::default);
+        }
+        self.show(read, book.keys);
+        let shown = &self.sessions[read.session];
+        // A transaction whose row is missing is told once per read.
+        let mut lacking = HashSet::new();
+        for (key, value) in read.rows {
+            let floor = shown.floor.get(*key as usize).copied();
+            let floor = floor.unwrap_or(INITIAL_VALUE);
+            if floor > INITIAL_VALUE {
+                self.findings.exercise(1);
+            }
+            if *value < floor {
+                let summary = format!(
+                    "{} shows the ledger's row of the transaction that wrote k{key} = {floor}{}, \
+                     but has k{key} = {value}: the row is there without all that the transaction \
+                     wrote.",
+                    read.name(),
+                    book.written_by(floor),
+                );
+                let violation = violation(summary, read.numbers(book.writer(floor)));
+                self.findings.tell(read.place, violation, found);
+            }
+            if *value <= INITIAL_VALUE {
+                continue;
+            }
+            if shown.values.contains(*value) {
+                self.findings.exercise(1);
+            } else if let Some(writer) = book.writer_index(*value)
+                && lacking.insert(*value)
+            {
+                let without = WithoutRow {
+                    reader: read.name(),
+                    operations: read.numbers(book.writer(*value)),
+                    place: read.place,
+                    key: *key,
+                };
+                match book.operations[writer].outcome {
+                    Outcome::Pending => self.waiting.entry(writer).or_default().push(without),
+                    Outcome::Failed => {}
+                    _ => lacks_row(&mut self.findings, without, writer, book, found),
+                }
+            }
+        }
+    }
+
+    /// Takes the rows that a read shows for the first time.
+    fn show(&mut self, read: &Read, keys: Key) {
+        let shown = &mut self.sessions[read.session];
         for row in read.ledger.iter().flat_map(|of| &of.rows) {
             // What makes no sense is a matter of no-thin-air-transaction.
-            let (Some(value), Some(keys)) = (value_of(&row.id), keys_of(&row.writes)) else {
+            let (Some(value), Some(written)) = (value_of(&row.id), keys_of(&row.writes)) else {
                 continue;
             };
             shown.values.insert(value);
-            for key in keys.into_iter().filter(|key| *key < book.keys) {
+            for key in written.into_iter().filter(|key| *key < keys) {
                 let at = key as usize;
                 if at >= shown.floor.len() {
                     shown.floor.resize(at + 1, INITIAL_VALUE);
@@ -38,60 +114,35 @@ pub(super) fn judge(book: &Book) -> Findings {
                 shown.floor[at] = shown.floor[at].max(value);
             }
         }
-        let mut told = INITIAL_VALUE;
-        for (key, value) in read.rows {
-            let floor = shown.floor.get(*key as usize).copied();
-            let floor = floor.unwrap_or(INITIAL_VALUE);
-            if floor > INITIAL_VALUE {
-                findings.exercise(1);
-            }
-            if *value < floor {
-                let writer = book.writer(floor);
-                findings.violate(read.place, || {
-                    violation(
-                        format!(
-                            "{} shows the ledger's row of the transaction that wrote k{key} = {floor}{}, \
-                             but has k{key} = {value}: the row is there without all that the \
-                             transaction wrote.",
-                            read.name(),
-                            writer.map_or(String::new(), |writer| format!(
-                                " ({}'s operation {})",
-                                writer.client, writer.number
-                            )),
-                        ),
-                        read.numbers(writer),
-                    )
-                });
-            }
-            if *value <= INITIAL_VALUE {
-                continue;
-            }
-            // Values that nobody wrote are a matter of no-thin-air-read.
-            let unwritten = || {
-                book.writer(*value)
-                    .is_none_or(|writer| matches!(writer.outcome, Outcome::Failed))
-            };
-            if shown.values.contains(*value) {
-                findings.exercise(1);
-            } else if *value != told && !unwritten() {
-                told = *value;
-                let writer = book.writer(*value);
-                findings.exercise(1);
-                findings.violate(read.place, || {
-                    violation(
-                        format!(
-                            "{} has k{key} = {value}{}, but the ledger has no row of that transaction.",
-                            read.name(),
-                            writer.map_or(String::new(), |writer| format!(
-                                ", which {} wrote in operation {}",
-                                writer.client, writer.number
-                            )),
-                        ),
-                        read.numbers(writer),
-                    )
-                });
+    }
+
+    pub fn end(&mut self, operation: OperationIndex, book: &Book, found: &mut Vec<Finding>) {
+        let waiting = self.waiting.remove(&operation).unwrap_or_default();
+        if book.operations[operation].outcome != Outcome::Failed {
+            for without in waiting {
+                lacks_row(&mut self.findings, without, operation, book, found);
             }
         }
     }
-    findings
+}
+
+fn lacks_row(
+    findings: &mut Findings,
+    without: WithoutRow,
+    writer: OperationIndex,
+    book: &Book,
+    found: &mut Vec<Finding>,
+) {
+    let writer = &book.operations[writer];
+    let summary = format!(
+        "{} has k{} = {}, which {} wrote in operation {}, but the ledger has no row of that \
+         transaction.",
+        without.reader,
+        without.key,
+        writer.value,
+        book.client_of(writer),
+        writer.number
+    );
+    findings.exercise(1);
+    findings.tell(without.place, violation(summary, without.operations), found);
 }

@@ -1,52 +1,71 @@
-//! The first pass: which operation wrote which value, and what each read showed of the ledger.
+//! What is known so far: which operation wrote which value, which session a client is in, and what is
+//! read of the ledger.
 
 use std::collections::{HashMap, HashSet};
 
-use squall_protocol::history::Event;
-use squall_protocol::ledger::{ClientLedger, LedgerRead};
-use squall_protocol::plan::ClientKind;
-use squall_protocol::transaction::{INITIAL_VALUE, Key, Rows, Transaction, Value};
+use squall_protocol::history::{Event, Header};
+use squall_protocol::ledger::{ClientLedger, LedgerEffects, LedgerRead, LedgerRow};
+use squall_protocol::transaction::{INITIAL_VALUE, Key, Reads, Rows, Transaction, Value};
 
-use crate::history::History;
+/// An index into [`Book::operations`].
+pub(super) type OperationIndex = usize;
 
-/// An operation that was told to write.
-pub(super) struct Operation<'h> {
+/// An operation, in what it writes.
+#[derive(Clone)]
+pub(super) struct Operation {
     pub number: u64,
-    pub client: &'h str,
+    pub client: ClientIndex,
     /// An index below [`Book::sessions`].
     pub session: usize,
-    pub transaction: &'h Transaction,
-    pub outcome: Outcome<'h>,
-    /// The index of the record of its invocation.
-    pub invoked: usize,
+    pub value: Value,
+    /// The keys that it was told to write.
+    pub keys: Box<[Key]>,
+    pub outcome: Outcome,
+    /// Whether it was told to read.
+    reads: bool,
 }
 
-pub(super) enum Outcome<'h> {
-    /// It committed: its number among its client's, what it wrote, and the index of the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It has not ended.
+    Pending,
+    /// It committed and inserted a row: its number among its client's, and the keys that it wrote.
     Ok {
         seq: i64,
-        writes: &'h Rows,
+        written: Box<[Key]>,
     },
     Failed,
-    /// It may have happened.
+    /// It may have happened, or it did and what it did with the ledger is not known.
     Unknown,
 }
 
+/// An index into the clients of a [`Book`].
+type ClientIndex = usize;
+
+#[derive(Clone)]
+struct Client {
+    name: String,
+    syncs: bool,
+    /// Its latest session.
+    session: usize,
+    database: Option<String>,
+}
+
 /// Everything that was read at once.
-pub(super) struct Read<'h> {
+pub(super) struct Read<'r> {
     /// The client; `PostgreSQL` for its own final read.
-    pub reader: &'h str,
+    pub reader: &'r str,
     /// An index below [`Book::sessions`].
     pub session: usize,
     /// The number of the operation; none for a final read.
     pub operation: Option<u64>,
     /// The number that the operation itself used up after reading.
     pub own_seq: Option<i64>,
-    /// The index of the record that tells of the read.
+    /// The place of the event that tells of the read.
     pub place: usize,
     /// The rows of `mww`.
-    pub rows: &'h Rows,
-    pub ledger: &'h LedgerRead,
+    pub rows: &'r Rows,
+    pub ledger: &'r LedgerRead,
 }
 
 impl Read<'_> {
@@ -65,165 +84,275 @@ impl Read<'_> {
     }
 }
 
-/// What a history tells of the ledger.
-pub(super) struct Book<'h> {
-    pub keys: Key,
-    /// In the order of their invocation.
-    pub operations: Vec<Operation<'h>>,
-    /// In the order of the history, so that the reads of a session are in session order.
-    pub reads: Vec<Read<'h>>,
-    /// How many sessions there are.
-    pub sessions: usize,
-    /// The latest session of each client.
-    pub latest: HashMap<&'h str, usize>,
-    /// Reads that recorded nothing of the ledger.
-    pub without_ledger: u64,
-    by_value: HashMap<Value, usize>,
+/// What an event adds.
+#[derive(Default)]
+pub(super) struct News<'r> {
+    /// The operation that ended. Its outcome is decided.
+    pub ended: Option<OperationIndex>,
+    pub read: Option<Read<'r>>,
+    /// The event is a read that recorded nothing of the ledger.
+    pub without_ledger: bool,
 }
 
-impl<'h> Book<'h> {
-    pub fn new(history: &'h History) -> Self {
-        let kinds: HashMap<&str, ClientKind> = history
-            .header
-            .clients
-            .iter()
-            .map(|client| (client.name.as_str(), client.kind))
-            .collect();
+/// What a history has told of the ledger so far.
+#[derive(Clone)]
+pub(super) struct Book {
+    pub keys: Key,
+    /// In the order of their invocation.
+    pub operations: Vec<Operation>,
+    /// How many sessions there are.
+    pub sessions: usize,
+    clients: Vec<Client>,
+    by_name: HashMap<String, ClientIndex>,
+    by_number: HashMap<u64, OperationIndex>,
+    by_value: HashMap<Value, OperationIndex>,
+}
+
+impl Book {
+    pub fn new(header: &Header) -> Self {
         let mut book = Book {
-            keys: history.header.keys,
+            keys: header.keys,
             operations: Vec::new(),
-            reads: Vec::new(),
             sessions: 0,
-            latest: HashMap::new(),
-            without_ledger: 0,
+            clients: Vec::new(),
+            by_name: HashMap::new(),
+            by_number: HashMap::new(),
             by_value: HashMap::new(),
         };
-        let mut numbers: HashMap<u64, usize> = HashMap::new();
-        let mut databases: HashMap<&str, &str> = HashMap::new();
-        for (place, record) in history.records.iter().enumerate() {
-            match &record.event {
-                Event::IncarnationStart {
-                    client, session, ..
-                } => {
-                    let before = databases.insert(client, session);
-                    let lost = before.is_some_and(|before| before != session);
-                    let syncs = kinds.get(client.as_str()).is_some_and(|kind| kind.syncs());
-                    if lost && syncs {
-                        book.latest.remove(client.as_str());
-                    }
-                }
-                Event::Invoke {
-                    client,
-                    operation,
-                    transaction,
-                } if !transaction.is_read_only() => {
-                    let session = book.session(client);
-                    numbers.insert(*operation, book.operations.len());
-                    if transaction.value > INITIAL_VALUE {
-                        book.by_value
-                            .insert(transaction.value, book.operations.len());
-                    }
-                    book.operations.push(Operation {
-                        number: *operation,
-                        client,
-                        session,
-                        transaction,
-                        outcome: Outcome::Unknown,
-                        invoked: place,
-                    });
-                }
-                Event::Ok {
-                    client,
-                    operation,
-                    reads,
-                    writes,
-                    ledger,
-                    ..
-                } => {
-                    let Some(ledger) = ledger else {
-                        book.without_ledger += 1;
-                        continue;
-                    };
-                    let session = book.session(client);
-                    book.reads.push(Read {
-                        reader: client,
-                        session,
-                        operation: Some(*operation),
-                        own_seq: ledger.seq,
-                        place,
-                        rows: reads,
-                        ledger: &ledger.reads,
-                    });
-                    if let (Some(seq), Some(at)) = (ledger.seq, numbers.get(operation)) {
-                        book.operations[*at].outcome = Outcome::Ok { seq, writes };
-                    }
-                }
-                Event::Fail { operation, .. } => {
-                    if let Some(at) = numbers.get(operation) {
-                        book.operations[*at].outcome = Outcome::Failed;
-                    }
-                }
-                Event::FinalRead {
-                    client,
-                    rows: Some(rows),
-                    ledger,
-                    ..
-                } => {
-                    let session = book.session(client);
-                    book.final_read(client, session, place, rows, ledger.as_ref());
-                }
-                Event::FinalReadPostgres {
-                    rows: Some(rows),
-                    ledger,
-                    ..
-                } => {
-                    let session = book.sessions;
-                    book.sessions += 1;
-                    book.final_read(POSTGRESQL, session, place, rows, ledger.as_ref());
-                }
-                _ => {}
-            }
+        for spec in &header.clients {
+            let client = book.client(&spec.name);
+            book.clients[client].syncs = spec.kind.syncs();
         }
         book
     }
 
-    fn session(&mut self, client: &'h str) -> usize {
-        *self.latest.entry(client).or_insert_with(|| {
-            self.sessions += 1;
-            self.sessions - 1
-        })
+    /// Takes the event at that place. Events that contradict the history so far add nothing; the
+    /// properties of `mww` tell of them.
+    pub fn push<'r>(&mut self, place: usize, event: &'r Event) -> News<'r> {
+        match event {
+            Event::IncarnationStart {
+                client, session, ..
+            } => {
+                self.start_incarnation(client, session);
+                News::default()
+            }
+            Event::Invoke {
+                client,
+                operation,
+                transaction,
+            } => {
+                self.invoke(client, *operation, transaction);
+                News::default()
+            }
+            Event::Ok {
+                client,
+                operation,
+                reads,
+                writes,
+                ledger,
+                ..
+            } => {
+                let effects = ledger.as_ref();
+                let outcome = match effects.and_then(|ledger| ledger.seq) {
+                    Some(seq) => Outcome::Ok {
+                        seq,
+                        written: writes.iter().map(|(key, _)| *key).collect(),
+                    },
+                    None => Outcome::Unknown,
+                };
+                let ended = self.complete(client, *operation, outcome);
+                self.read_of(ended, place, client, reads, effects)
+            }
+            Event::Fail {
+                client, operation, ..
+            } => News {
+                ended: self.complete(client, *operation, Outcome::Failed),
+                ..News::default()
+            },
+            Event::Info {
+                client, operation, ..
+            } => News {
+                ended: self.complete(client, *operation, Outcome::Unknown),
+                ..News::default()
+            },
+            Event::FinalRead {
+                client,
+                rows: Some(rows),
+                ledger,
+                ..
+            } => {
+                let index = self.client(client);
+                let session = self.clients[index].session;
+                final_read(client, session, place, rows, ledger.as_ref())
+            }
+            Event::FinalReadPostgres {
+                rows: Some(rows),
+                ledger,
+                ..
+            } => {
+                self.sessions += 1;
+                let session = self.sessions - 1;
+                final_read(POSTGRESQL, session, place, rows, ledger.as_ref())
+            }
+            _ => News::default(),
+        }
     }
 
-    fn final_read(
-        &mut self,
-        reader: &'h str,
-        session: usize,
+    /// Takes what has not ended for unknown: nothing will end any more.
+    pub fn settle(&mut self) -> Vec<OperationIndex> {
+        let mut settled = Vec::new();
+        for (index, operation) in self.operations.iter_mut().enumerate() {
+            if operation.outcome == Outcome::Pending {
+                operation.outcome = Outcome::Unknown;
+                settled.push(index);
+            }
+        }
+        settled
+    }
+
+    fn client(&mut self, name: &str) -> ClientIndex {
+        if let Some(client) = self.by_name.get(name) {
+            return *client;
+        }
+        self.clients.push(Client {
+            name: name.to_owned(),
+            syncs: false,
+            session: self.sessions,
+            database: None,
+        });
+        self.sessions += 1;
+        self.by_name.insert(name.to_owned(), self.clients.len() - 1);
+        self.clients.len() - 1
+    }
+
+    fn start_incarnation(&mut self, name: &str, database: &str) {
+        let client = self.client(name);
+        let client = &mut self.clients[client];
+        let before = client.database.replace(database.to_owned());
+        if client.syncs && before.is_some_and(|before| before != database) {
+            client.session = self.sessions;
+            self.sessions += 1;
+        }
+    }
+
+    fn invoke(&mut self, client: &str, number: u64, transaction: &Transaction) {
+        if self.by_number.contains_key(&number) {
+            return;
+        }
+        let index = self.operations.len();
+        self.by_number.insert(number, index);
+        let writes = !transaction.is_read_only() && transaction.value > INITIAL_VALUE;
+        if writes {
+            self.by_value.entry(transaction.value).or_insert(index);
+        }
+        let client = self.client(client);
+        self.operations.push(Operation {
+            number,
+            client,
+            session: self.clients[client].session,
+            value: transaction.value,
+            keys: transaction.keys.iter().copied().collect(),
+            outcome: Outcome::Pending,
+            reads: transaction.reads != Reads::Nothing,
+        });
+    }
+
+    fn complete(&mut self, client: &str, number: u64, outcome: Outcome) -> Option<OperationIndex> {
+        let client = self.client(client);
+        let index = *self.by_number.get(&number)?;
+        let operation = &mut self.operations[index];
+        if operation.client != client || operation.outcome != Outcome::Pending {
+            return None;
+        }
+        operation.outcome = outcome;
+        Some(index)
+    }
+
+    /// What an operation that has committed read.
+    fn read_of<'r>(
+        &self,
+        ended: Option<OperationIndex>,
         place: usize,
-        rows: &'h Rows,
-        ledger: Option<&'h LedgerRead>,
-    ) {
-        match ledger {
-            None => self.without_ledger += 1,
-            Some(ledger) => self.reads.push(Read {
+        reader: &'r str,
+        rows: &'r Rows,
+        effects: Option<&'r LedgerEffects>,
+    ) -> News<'r> {
+        let operation = ended.map(|index| &self.operations[index]);
+        let Some(operation) = operation.filter(|operation| operation.reads) else {
+            return News {
+                ended,
+                ..News::default()
+            };
+        };
+        News {
+            ended,
+            read: effects.map(|ledger| Read {
                 reader,
-                session,
-                operation: None,
-                own_seq: None,
+                session: operation.session,
+                operation: Some(operation.number),
+                own_seq: ledger.seq,
                 place,
                 rows,
-                ledger,
+                ledger: &ledger.reads,
             }),
+            without_ledger: effects.is_none(),
         }
     }
 
     /// The operation whose value that is.
-    pub fn writer(&self, value: Value) -> Option<&Operation<'h>> {
-        self.by_value.get(&value).map(|at| &self.operations[*at])
+    pub fn writer(&self, value: Value) -> Option<&Operation> {
+        self.writer_index(value).map(|at| &self.operations[at])
+    }
+
+    pub fn writer_index(&self, value: Value) -> Option<OperationIndex> {
+        self.by_value.get(&value).copied()
     }
 
     /// The operation that a row of that id names.
-    pub fn named(&self, id: &str) -> Option<&Operation<'h>> {
-        self.writer(value_of(id)?)
+    pub fn named(&self, id: &str) -> Option<OperationIndex> {
+        self.writer_index(value_of(id)?)
+    }
+
+    pub fn client_of(&self, operation: &Operation) -> &str {
+        &self.clients[operation.client].name
+    }
+
+    /// Whether the operation was done on the database that its client had at last.
+    pub fn is_kept(&self, operation: &Operation) -> bool {
+        self.clients[operation.client].session == operation.session
+    }
+
+    /// ` (a's operation 12)`, or nothing if nobody wrote the value.
+    pub fn written_by(&self, value: Value) -> String {
+        self.writer(value).map_or_else(String::new, |writer| {
+            format!(
+                " ({}'s operation {})",
+                self.client_of(writer),
+                writer.number
+            )
+        })
+    }
+}
+
+fn final_read<'r>(
+    reader: &'r str,
+    session: usize,
+    place: usize,
+    rows: &'r Rows,
+    ledger: Option<&'r LedgerRead>,
+) -> News<'r> {
+    News {
+        ended: None,
+        read: ledger.map(|ledger| Read {
+            reader,
+            session,
+            operation: None,
+            own_seq: None,
+            place,
+            rows,
+            ledger,
+        }),
+        without_ledger: ledger.is_none(),
     }
 }
 
@@ -241,17 +370,16 @@ pub(super) fn keys_of(writes: &str) -> Option<Vec<Key>> {
 }
 
 /// `native-1's transaction 12 (id 41)`
-pub(super) fn row_name(of: &ClientLedger, row: &squall_protocol::ledger::LedgerRow) -> String {
+pub(super) fn row_name(of: &ClientLedger, row: &LedgerRow) -> String {
     format!("{}'s transaction {} (id {})", of.client, row.seq, row.id)
 }
 
 /// A set of values. They count up from zero, so most are in an array.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Values {
     dense: Vec<bool>,
     sparse: HashSet<Value>,
 }
-
 impl Values {
     /// Values below this are in the array.
     const DENSE: usize = 1 << 24;

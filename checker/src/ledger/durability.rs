@@ -15,71 +15,110 @@ use super::book::{Book, Outcome, POSTGRESQL, Read, Values, value_of};
 use super::violation;
 use crate::evidence::Findings;
 
-pub(super) fn judge(book: &Book, settled: &HashSet<&str>) -> Findings {
-    let mut findings = Findings::new(Property::Durability);
-    let finals: Vec<&Read> = book
-        .reads
-        .iter()
-        .filter(|read| read.operation.is_none())
-        .filter(|read| read.reader == POSTGRESQL || settled.contains(read.reader))
-        .collect();
-    if !finals.iter().any(|read| read.reader == POSTGRESQL) {
-        findings.doubt("PostgreSQL's final read of the ledger is missing".to_owned());
-    }
-    for client in settled {
-        if !finals.iter().any(|read| read.reader == *client) {
-            findings.doubt(format!("{client}'s final read of the ledger is missing"));
+/// The final reads so far.
+#[derive(Clone, Default)]
+pub(super) struct Durability(Vec<FinalRead>);
+
+#[derive(Clone)]
+struct FinalRead {
+    reader: String,
+    /// The reader and what it reads, in words.
+    name: String,
+    place: usize,
+    held: Values,
+    /// The values that it holds, in their order in the ledger.
+    values: Vec<Value>,
+}
+
+impl Durability {
+    pub fn note(&mut self, read: &Read) {
+        if read.operation.is_some() {
+            return;
         }
+        let rows = read.ledger.iter().flat_map(|of| &of.rows);
+        let values: Vec<Value> = rows.filter_map(|row| value_of(&row.id)).collect();
+        let mut held = Values::default();
+        for value in &values {
+            held.insert(*value);
+        }
+        self.0.push(FinalRead {
+            reader: read.reader.to_owned(),
+            name: read.name(),
+            place: read.place,
+            held,
+            values,
+        });
     }
 
-    // What must be there, and why.
-    let mut expected: BTreeMap<Value, String> = BTreeMap::new();
-    let mut held: Vec<Values> = Vec::new();
-    for read in &finals {
-        let mut values = Values::default();
-        for row in read.ledger.iter().flat_map(|of| &of.rows) {
-            if let Some(value) = value_of(&row.id) {
-                values.insert(value);
-                expected
-                    .entry(value)
-                    .or_insert_with(|| format!("which is in {}", read.name()));
+    /// Judges the end. `settled` are the clients that have recovered and drained their queues.
+    pub fn judge(&self, book: &Book, settled: &HashSet<&str>) -> Findings {
+        let mut findings = Findings::new(Property::Durability);
+        let reads = self.0.iter();
+        let finals: Vec<&FinalRead> = reads
+            .filter(|read| read.reader == POSTGRESQL || settled.contains(read.reader.as_str()))
+            .collect();
+        if !finals.iter().any(|read| read.reader == POSTGRESQL) {
+            findings.doubt("PostgreSQL's final read of the ledger is missing".to_owned());
+        }
+        let mut clients: Vec<&&str> = settled.iter().collect();
+        clients.sort_unstable();
+        for client in clients {
+            if !finals.iter().any(|read| read.reader == **client) {
+                findings.doubt(format!("{client}'s final read of the ledger is missing"));
             }
         }
-        held.push(values);
+
+        let expected = expected(book, settled, &finals);
+        for read in finals {
+            findings.exercise(expected.len() as u64);
+            for (value, why) in &expected {
+                if !read.held.contains(*value) {
+                    let writer = book.writer(*value);
+                    findings.violate(read.place, || {
+                        let what = match writer {
+                            Some(writer) => format!(
+                                "the transaction of {}'s operation {} (id {value})",
+                                book.client_of(writer),
+                                writer.number
+                            ),
+                            None => format!("the transaction with the id {value}"),
+                        };
+                        let why = match why {
+                            None => "which was acknowledged".to_owned(),
+                            Some(other) => format!("which is in {}", other.name),
+                        };
+                        violation(
+                            format!("{} lacks {what}, {why}.", read.name),
+                            writer.map(|writer| writer.number).into_iter().collect(),
+                        )
+                    });
+                }
+            }
+        }
+        findings
+    }
+}
+
+/// What must be there: what a client acknowledged, and the final read that has what nobody did.
+fn expected<'f>(
+    book: &Book,
+    settled: &HashSet<&str>,
+    finals: &[&'f FinalRead],
+) -> BTreeMap<Value, Option<&'f FinalRead>> {
+    let mut expected = BTreeMap::new();
+    for read in finals {
+        for value in &read.values {
+            expected.entry(*value).or_insert(Some(*read));
+        }
     }
     for operation in &book.operations {
         // What was not uploaded when a database was lost is gone with it: see storage-intact.
-        let kept = book.latest.get(operation.client) == Some(&operation.session);
         if let Outcome::Ok { .. } = operation.outcome
-            && kept
-            && settled.contains(operation.client)
+            && book.is_kept(operation)
+            && settled.contains(book.client_of(operation))
         {
-            expected.insert(
-                operation.transaction.value,
-                "which was acknowledged".to_owned(),
-            );
+            expected.insert(operation.value, None);
         }
     }
-    for (read, held) in finals.iter().zip(&held) {
-        findings.exercise(expected.len() as u64);
-        for (value, why) in &expected {
-            if !held.contains(*value) {
-                let writer = book.writer(*value);
-                findings.violate(read.place, || {
-                    let what = match writer {
-                        Some(writer) => format!(
-                            "the transaction of {}'s operation {} (id {value})",
-                            writer.client, writer.number
-                        ),
-                        None => format!("the transaction with the id {value}"),
-                    };
-                    violation(
-                        format!("{} lacks {what}, {why}.", read.name()),
-                        read.numbers(writer),
-                    )
-                });
-            }
-        }
-    }
-    findings
+    expected
 }

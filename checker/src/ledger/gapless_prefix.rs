@@ -8,7 +8,7 @@
 //! read may count only the rows above some number: a row below it that vanishes and comes back before all
 //! are counted again goes unnoticed.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use squall_protocol::ledger::ClientLedger;
 use squall_protocol::verdict::Property;
@@ -16,39 +16,60 @@ use squall_protocol::verdict::Property;
 use super::book::{Book, Read};
 use super::violation;
 use crate::evidence::Findings;
+use crate::online::Finding;
 
-pub(super) fn judge(book: &Book) -> Findings {
-    let mut findings = Findings::new(Property::GaplessPrefix);
-    let mut sessions: Vec<HashMap<&str, i64>> = vec![HashMap::new(); book.sessions];
-    // Of each session the number of its own last transaction, and the operation.
-    let mut own: Vec<Option<(i64, u64)>> = vec![None; book.sessions];
-    for read in &book.reads {
-        let held = &mut sessions[read.session];
+#[derive(Clone)]
+pub(super) struct GaplessPrefix {
+    pub findings: Findings,
+    sessions: Vec<Session>,
+}
+
+#[derive(Clone, Default)]
+struct Session {
+    /// For each client the highest number shown so far.
+    held: BTreeMap<String, i64>,
+    /// The number of the session's own last transaction, and the operation.
+    own: Option<(i64, u64)>,
+}
+
+impl GaplessPrefix {
+    pub fn new() -> Self {
+        GaplessPrefix {
+            findings: Findings::new(Property::GaplessPrefix),
+            sessions: Vec::new(),
+        }
+    }
+
+    pub fn judge(&mut self, read: &Read, book: &Book, found: &mut Vec<Finding>) {
+        if self.sessions.len() < book.sessions {
+            self.sessions.resize_with(book.sessions, Session::default);
+        }
+        let Session { held, own } = &mut self.sessions[read.session];
+        let findings = &mut self.findings;
+        let mut tell = |findings: &mut Findings, summary, operations| {
+            findings.tell(read.place, violation(summary, operations), found);
+        };
         for of in read.ledger {
-            let before = held.entry(of.client.as_str()).or_insert(0);
+            let before = held.get(&of.client).copied().unwrap_or(0);
             findings.exercise(1 + of.rows.len() as u64);
-            if let Some(problem) = problem(read, of, *before) {
-                findings.violate(read.place, || {
-                    violation(format!("{} {problem}.", read.name()), read.numbers(None))
-                });
+            if let Some(problem) = problem(read, of, before) {
+                let summary = format!("{} {problem}.", read.name());
+                tell(findings, summary, read.numbers(None));
             }
-            *before = of.highest.max(*before);
+            if of.highest > before {
+                held.insert(of.client.clone(), of.highest);
+            }
         }
         for (client, before) in held.iter() {
-            if *before > 0 && !read.ledger.iter().any(|of| of.client == *client) {
-                findings.violate(read.place, || {
-                    violation(
-                        format!(
-                            "{} shows nothing of {client}, of which the session had seen {before} \
-                             transactions.",
-                            read.name()
-                        ),
-                        read.numbers(None),
-                    )
-                });
+            if !read.ledger.iter().any(|of| of.client == *client) {
+                let summary = format!(
+                    "{} shows nothing of {client}, of which the session had seen {before} transactions.",
+                    read.name()
+                );
+                tell(findings, summary, read.numbers(None));
             }
         }
-        if let Some((seq, operation)) = own[read.session] {
+        if let Some((seq, operation)) = *own {
             let mut clients = read.ledger.iter();
             let highest = clients
                 .find(|of| of.client == read.reader)
@@ -57,23 +78,18 @@ pub(super) fn judge(book: &Book) -> Findings {
             if highest < seq {
                 let mut operations = read.numbers(None);
                 operations.push(operation);
-                findings.violate(read.place, || {
-                    violation(
-                        format!(
-                            "{} shows {highest} transactions of its own client, whose operation \
-                             {operation} before was number {seq}.",
-                            read.name()
-                        ),
-                        operations,
-                    )
-                });
+                let summary = format!(
+                    "{} shows {highest} transactions of its own client, whose operation {operation} \
+                     before was number {seq}.",
+                    read.name()
+                );
+                tell(findings, summary, operations);
             }
         }
         if let (Some(seq), Some(operation)) = (read.own_seq, read.operation) {
-            own[read.session] = Some((seq, operation));
+            *own = Some((seq, operation));
         }
     }
-    findings
 }
 
 /// What is wrong with a client's part of a read in a session that had seen `before` transactions of it.

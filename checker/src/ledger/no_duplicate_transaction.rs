@@ -1,25 +1,48 @@
 //! *No duplicate transaction*: every row was inserted once, and no transaction has two rows.
 //!
-//! The backend counts how often it inserts a row; see the merge rule of the workload.
+//! The backend counts how often it inserts a row; see the merge rule of the workload. Rows whose id is
+//! no value are a matter of no-thin-air-transaction.
 
 use std::collections::HashMap;
 
+use squall_protocol::transaction::Value;
 use squall_protocol::verdict::Property;
 
-use super::book::{Book, row_name};
+use super::book::{Book, Read, row_name, value_of};
 use super::violation;
 use crate::evidence::Findings;
+use crate::online::Finding;
 
-pub(super) fn judge(book: &Book) -> Findings {
-    let mut findings = Findings::new(Property::NoDuplicateTransaction);
-    // Of each session the number under which each id was shown.
-    let mut sessions: Vec<HashMap<&str, (&str, i64)>> = vec![HashMap::new(); book.sessions];
-    for read in &book.reads {
+#[derive(Clone)]
+pub(super) struct NoDuplicateTransaction {
+    pub findings: Findings,
+    /// Of each session the client and the number under which each value was shown.
+    sessions: Vec<HashMap<Value, (usize, i64)>>,
+    /// The clients that rows name.
+    clients: Vec<String>,
+}
+
+impl NoDuplicateTransaction {
+    pub fn new() -> Self {
+        NoDuplicateTransaction {
+            findings: Findings::new(Property::NoDuplicateTransaction),
+            sessions: Vec::new(),
+            clients: Vec::new(),
+        }
+    }
+
+    pub fn judge(&mut self, read: &Read, book: &Book, found: &mut Vec<Finding>) {
+        if self.sessions.len() < book.sessions {
+            self.sessions.resize_with(book.sessions, HashMap::new);
+        }
         for of in read.ledger {
+            let client = self.client(&of.client);
             for row in &of.rows {
-                findings.exercise(1);
-                let this = (of.client.as_str(), row.seq);
-                let earlier = *sessions[read.session].entry(&row.id).or_insert(this);
+                self.findings.exercise(1);
+                let this = (client, row.seq);
+                let earlier = value_of(&row.id).map_or(this, |value| {
+                    *self.sessions[read.session].entry(value).or_insert(this)
+                });
                 let problem = if row.copies != 1 {
                     format!(
                         "{}, which was inserted {} times",
@@ -30,20 +53,27 @@ pub(super) fn judge(book: &Book) -> Findings {
                     format!(
                         "{}, which is also {}'s transaction {}",
                         row_name(of, row),
-                        earlier.0,
+                        self.clients[earlier.0],
                         earlier.1
                     )
                 } else {
                     continue;
                 };
-                findings.violate(read.place, || {
-                    violation(
-                        format!("{} shows {problem}.", read.name()),
-                        read.numbers(book.named(&row.id)),
-                    )
-                });
+                let operation = book.named(&row.id).map(|at| &book.operations[at]);
+                let violation = violation(
+                    format!("{} shows {problem}.", read.name()),
+                    read.numbers(operation),
+                );
+                self.findings.tell(read.place, violation, found);
             }
         }
     }
-    findings
+
+    fn client(&mut self, name: &str) -> usize {
+        let known = self.clients.iter().position(|client| client == name);
+        known.unwrap_or_else(|| {
+            self.clients.push(name.to_owned());
+            self.clients.len() - 1
+        })
+    }
 }
