@@ -3,16 +3,16 @@
 //! # What is told when
 //!
 //! A finding is never taken back. So a read is judged once everything that could excuse it is known;
-//! when that is, is written at the top of the modules that judge reads. Final reads wait for
+//! when that is, is written at the top of the modules that judge reads. Final reads of rows wait for
 //! [`Online::verdict`], which takes what has been pushed for the whole history: what has not ended is
 //! unknown, and nothing waits any more. Convergence and recovery, which are properties of an end,
 //! are judged only there.
 //!
 //! # Memory
 //!
-//! What the judges of reads keep is written at the top of their modules ([`crate::ledger`] for the
-//! ledger): nothing of most reads. Besides, everything from the heal on is kept, for the properties of the end,
-//! and of what came before who did what, without the rows that were read.
+//! Of most reads nothing is kept; what the judges do keep is written at the top of their modules
+//! ([`crate::ledger`] for the ledger). Besides, everything from the heal on is kept, for the properties
+//! of the end, and of what came before who did what, without the rows that were read.
 
 use squall_protocol::history::{Event, Header, Phase, Record};
 use squall_protocol::ledger::LedgerEffects;

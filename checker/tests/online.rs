@@ -14,6 +14,8 @@ use squall_checker::generate::mww::{Bug, Config, generate};
 use squall_checker::online::Online;
 use squall_checker::{History, Verdict, check};
 use squall_protocol::history::Event;
+use squall_protocol::ledger::{ClientLedger, LedgerEffects, LedgerRow};
+use squall_protocol::plan::Workload;
 use squall_protocol::verdict::{Judgement, Property, PropertyClass};
 use support::Story;
 
@@ -68,6 +70,14 @@ proptest! {
     fn random_histories(bytes in proptest::collection::vec(any::<u8>(), 0..90)) {
         agree(&history(&bytes), true)?;
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 10_000,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn random_ledgers(bytes in proptest::collection::vec(any::<u8>(), 0..160)) {
@@ -153,6 +163,57 @@ fn an_operation_that_ended_in_info_is_certain_where_it_was_read() {
 }
 
 #[test]
+fn a_row_of_an_operation_that_is_under_way_waits_for_its_end() {
+    for fails in [false, true] {
+        let mut story = Story::new(1);
+        let write = story.invoke("a", 5, &[0]);
+        let read = story.invoke("b", -1, &[]);
+        story.ok("b", read, support::rows(&[5]), Vec::new());
+        if fails {
+            story.fail("a", write);
+        } else {
+            story.ok("a", write, support::rows(&[-1]), vec![(0, 5)]);
+        }
+        let mut history = story.history();
+        history.header.workload = Workload::Ledger;
+        let row = |writes: &str| LedgerRow {
+            seq: 1,
+            id: "5".to_owned(),
+            writes: writes.to_owned(),
+            copies: 1,
+        };
+        for record in &mut history.records {
+            if let Event::Ok { ledger, writes, .. } = &mut record.event {
+                let wrote = !writes.is_empty();
+                let part = ClientLedger {
+                    client: "a".to_owned(),
+                    above: 0,
+                    count: 1,
+                    highest: 1,
+                    rows: vec![row("[]")],
+                };
+                *ledger = Some(LedgerEffects {
+                    reads: if wrote { Vec::new() } else { vec![part] },
+                    seq: wrote.then_some(1),
+                });
+            }
+        }
+        let mut online = Online::new(&history.header);
+        let found: Vec<bool> = history
+            .records
+            .iter()
+            .map(|record| {
+                let found = online.push(record);
+                let mut properties = found.iter().map(|found| found.property);
+                properties.any(|property| property == Property::NoThinAirTransaction)
+            })
+            .collect();
+        assert_eq!(found, [false, false, false, true], "{fails}");
+        agree(&history, true).unwrap();
+    }
+}
+
+#[test]
 fn generated_runs() {
     for bug in Bug::ALL.map(Some).into_iter().chain([None]) {
         for seed in 0..40 {
@@ -228,4 +289,13 @@ fn an_enormous_claim_is_declined() {
     }
     assert_eq!(online.verdict(), check(&history));
     assert_eq!(online.verdict().judgement, Judgement::Unknown);
+
+    let mut of_ledger = history;
+    of_ledger.header.workload = Workload::Ledger;
+    let judged: Vec<Property> = check(&of_ledger)
+        .properties
+        .iter()
+        .map(|verdict| verdict.property)
+        .collect();
+    assert_eq!(judged, [&Property::ALL[..], &Property::LEDGER[..]].concat());
 }

@@ -114,11 +114,11 @@ impl Run<'_> {
         self.story.phase(Phase::Heal);
         self.story.phase(Phase::Probe);
         for writes in [true, false] {
-            for client in 0..3 {
+            for (client, name) in NAMES.into_iter().enumerate() {
                 self.shown[client] = self.all();
                 let operation = self.invoke(client, writes);
                 self.ok(operation);
-                self.story.status(NAMES[client], 0, true);
+                self.story.status(name, 0, true);
             }
         }
         self.story.phase(Phase::FinalRead);
@@ -255,13 +255,15 @@ impl Run<'_> {
     /// What a read shows of the ledger, beyond `before`.
     fn ledger(&mut self, before: [usize; 3], visible: [usize; 3]) -> LedgerRead {
         let mut read: Vec<ClientLedger> = Vec::new();
-        for client in 0..3 {
+        for client in 0..NAMES.len() {
             let of: Vec<LedgerRow> = self.of(client).map(|of| of.row.clone()).collect();
             let visible = visible[client].min(of.len());
             if visible > 0 {
+                let above = self.choices.below(2).min(before[client]);
                 read.push(ClientLedger {
                     client: NAMES[client].to_owned(),
-                    count: visible as i64,
+                    above: above as i64,
+                    count: (visible - above.min(visible)) as i64,
                     highest: visible as i64,
                     rows: of[before[client].min(visible)..visible].to_vec(),
                 });
