@@ -7,14 +7,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use deadpool_postgres::{Manager, Pool};
 use serde::Deserialize;
-use squall_protocol::backend::{BackendError, Credentials, CrudValue, Upload, UploadAnswer};
+use squall_protocol::backend::{
+    BackendError, Credentials, CrudOp, CrudValue, Upload, UploadAnswer,
+};
 use squall_workloads::{Definition, Merge};
 use tokio::net::TcpListener;
 use tokio_postgres::error::SqlState;
@@ -83,6 +85,8 @@ impl Backend {
         let router = Router::new()
             .route("/credentials", get(credentials))
             .route("/upload", post(upload))
+            // Whatever a client can hold in one transaction or in one batch of 100 KB rows.
+            .layer(DefaultBodyLimit::disable())
             .layer(CorsLayer::very_permissive())
             .with_state(shared);
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -214,7 +218,9 @@ async fn apply(pool: &Pool, upload: &Upload, merges: &[Merge]) -> Result<bool, A
     for (merge, entry) in merges.iter().zip(&upload.crud) {
         let statement = transaction.prepare_cached(merge.sql).await?;
         let parameters: Vec<_> = merge.parameters.iter().map(parameter).collect();
-        if transaction.execute(&statement, &parameters).await? != 1 {
+        let touched = transaction.execute(&statement, &parameters).await?;
+        // An insert may find its row there, and a deletion may find it gone.
+        if touched == 0 && entry.op == CrudOp::Patch {
             return Err(ApplyError::Refused(format!(
                 "there is no row {} in {}",
                 entry.id, entry.table

@@ -1,9 +1,8 @@
 //! The workload's tables in the source database: how they are made, seeded and read.
 
-use squall_client_native::ledger::{self, Order};
-use squall_protocol::ledger::{LedgerRead, LedgerSeen};
+use squall_client_native::operations;
 use squall_protocol::plan::{PlanOptions, Workload};
-use squall_protocol::transaction::{INITIAL_VALUE, Rows};
+use squall_protocol::transaction::{Effects, INITIAL_VALUE};
 use squall_workloads::{definition, list_append, mww};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, GenericClient, IsolationLevel, NoTls};
@@ -149,48 +148,34 @@ pub async fn prepare(url: &str, options: &PlanOptions) -> Result<(), Failure> {
     transaction.commit().await.map_err(failed)
 }
 
-/// Every row of `mww`, in key order.
+/// Everything that the workload's tables hold.
 ///
 /// # Errors
 ///
-/// PostgreSQL's own, as text.
-pub async fn read_all(client: &impl GenericClient) -> Result<Rows, String> {
-    let rows = client
-        .query(mww::READ_POSTGRES, &[])
+/// PostgreSQL's own, or what is wrong with the tables, as text.
+pub async fn read(client: &impl GenericClient, options: &PlanOptions) -> Result<Effects, String> {
+    operations::read_everything(client, options.workload, options.payload, options.keys)
         .await
-        .map_err(|error| describe(&error))?;
-    let rows = rows.iter();
-    Ok(rows
-        .map(|row| (row.get::<_, i64>(0) as u32, row.get(1)))
-        .collect())
+        .map_err(|error| match error {
+            operations::Error::Postgres(error) => describe(&error),
+            error => error.to_string(),
+        })
 }
 
-/// Every row of `mww` in key order, and at the same time the whole ledger in the order of insertion,
-/// if the workload has one.
+/// Everything that the workload's tables hold at one moment.
 ///
 /// # Errors
 ///
-/// PostgreSQL's own, as text.
-pub async fn final_read(
-    client: &mut Client,
-    workload: Workload,
-) -> Result<(Rows, Option<LedgerRead>), String> {
+/// As those of [`read`].
+pub async fn final_read(client: &mut Client, options: &PlanOptions) -> Result<Effects, String> {
     let transaction = client
         .build_transaction()
         .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
         .start()
         .await
         .map_err(|error| describe(&error))?;
-    let rows = read_all(&transaction).await?;
-    let ledger = match workload {
-        Workload::Mww | Workload::ListAppend | Workload::Gset => None,
-        Workload::Ledger => Some(
-            ledger::read(&transaction, &LedgerSeen::nothing(), Order::Insertion)
-                .await
-                .map_err(|error| describe(&error))?,
-        ),
-    };
-    Ok((rows, ledger))
+    read(&transaction, options).await
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use rand::seq::index;
 use serde::Serialize;
 use squall_protocol::control::ClientStatus;
 use squall_protocol::history::{HISTORY_VERSION, Header};
-use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, Workload};
+use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, PlanOptions, Workload};
 use squall_protocol::transaction::{Rows, Transaction, Value};
 use tokio::net::TcpListener;
 use tower_http::services::ServeDir;
@@ -65,8 +65,9 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     };
     let recorder = Recorder::create(&folder.join(check::HISTORY), &header)
         .map_err(|error| Failure::unavailable("cannot write the history", error))?;
+    let plan = plan::calm(Workload::Mww, args.keys);
     let options = EnvironmentOptions {
-        plan: plan::calm(Workload::Mww, args.keys),
+        plan: plan.clone(),
         clients: clients.clone(),
         database_url: None,
         service: ServiceChoice::Embedded,
@@ -83,7 +84,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let demo = Arc::new(Demo {
         environment: Arc::clone(&environment),
         clients,
-        keys: args.keys,
+        plan,
         offline: Mutex::default(),
         database,
     });
@@ -120,7 +121,7 @@ fn announce(address: SocketAddr) {
 struct Demo {
     environment: Arc<Environment>,
     clients: Vec<ClientSpec>,
-    keys: u32,
+    plan: PlanOptions,
     offline: Mutex<BTreeMap<String, bool>>,
     database: tokio_postgres::Client,
 }
@@ -178,9 +179,10 @@ async fn state(State(demo): State<Arc<Demo>>) -> Json<DemoState> {
             rows: link.peek().await.map(|effects| effects.reads),
         });
     }
+    let postgres = database::read(&demo.database, &demo.plan).await;
     Json(DemoState {
         clients,
-        postgres: database::read_all(&demo.database).await.ok(),
+        postgres: postgres.ok().map(|effects| effects.reads),
     })
 }
 
@@ -201,7 +203,7 @@ async fn act(
             states.insert(name, offline);
             Ok(StatusCode::NO_CONTENT)
         }
-        "write" => match place.link.operate(random_write(demo.keys)).await {
+        "write" => match place.link.operate(random_write(demo.plan.keys)).await {
             Some(_) => Ok(StatusCode::NO_CONTENT),
             None => Err((
                 StatusCode::CONFLICT,

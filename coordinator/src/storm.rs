@@ -1,11 +1,13 @@
 //! The middle of a run: start, storm, heal, probe, final reads. Everything that happens is recorded;
 //! nothing is judged here.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use squall_protocol::control::ClientStatus;
 use squall_protocol::history::{Event, Phase};
-use squall_protocol::plan::{ClientKind, Plan, PlannedTransaction};
-use squall_protocol::transaction::{Effects, INITIAL_VALUE, Rows, Transaction};
+use squall_protocol::plan::{ClientKind, Plan, PlannedTransaction, Workload};
+use squall_protocol::transaction::{Effects, INITIAL_VALUE, Key, Reads, Rows, Transaction};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +19,7 @@ use crate::nemesis::{self, Active};
 use crate::progress::Progress;
 use crate::recorder::Recorder;
 
-/// How long everyone may take to see the seeded rows at the start.
+/// How long everyone may take to see what the database holds at first.
 const FIRST_SYNC_DEADLINE: Duration = Duration::from_secs(60);
 /// The pause between two reads of a client that waits for the others' probes.
 const PROBE_READ_PAUSE: Duration = Duration::from_millis(100);
@@ -29,7 +31,7 @@ const PROBE_GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// When the fleet does not even see the seeded rows: then there was no storm.
+/// When the fleet does not even see the first state of the database: then there was no storm.
 pub async fn rage(
     plan: &Plan,
     environment: &Environment,
@@ -70,11 +72,11 @@ pub async fn rage(
     Ok(())
 }
 
-/// Waits until every client has the seeded rows and nothing else. A service that was there before
-/// may still send what the database held before.
+/// Waits until every client has what the database holds at first and nothing else. A service that was
+/// there before may still send what the database held before.
 async fn first_sync(fleet: &Fleet) -> Result<(), Failure> {
     let sync = async |client: &Client| {
-        while !client.link.peek().await.is_some_and(is_seeded) {
+        while !(has_synced(client) && client.link.peek().await.is_some_and(is_first)) {
             tokio::time::sleep(PROBE_READ_PAUSE).await;
         }
     };
@@ -85,7 +87,7 @@ async fn first_sync(fleet: &Fleet) -> Result<(), Failure> {
                 let status = client.link.status();
                 let error = status.and_then(|s| s.last_error).unwrap_or_default();
                 Failure::Unavailable(format!(
-                    "{} did not receive the seeded rows within {FIRST_SYNC_DEADLINE:?}; {}",
+                    "{} did not receive the first state of the database within {FIRST_SYNC_DEADLINE:?}; {}",
                     client.name(),
                     if error.is_empty() {
                         "see its log and the service's in the run folder".to_owned()
@@ -98,10 +100,21 @@ async fn first_sync(fleet: &Fleet) -> Result<(), Failure> {
     Ok(())
 }
 
-fn is_seeded(effects: Effects) -> bool {
+/// Whether the client has applied a complete checkpoint, if it syncs: what has no rows at first looks
+/// the same before.
+fn has_synced(client: &Client) -> bool {
+    let synced = |status: ClientStatus| status.last_synced_at_ms.is_some();
+    !client.spec.kind.syncs() || client.link.status().is_some_and(synced)
+}
+
+/// Whether that is what every workload begins with.
+fn is_first(effects: Effects) -> bool {
     let mut rows = effects.reads.iter();
+    let mut collections = effects.collections.iter().flatten();
     rows.all(|&(_, value)| value == INITIAL_VALUE)
         && effects.ledger.is_none_or(|ledger| ledger.reads.is_empty())
+        && collections.all(|(_, elements)| elements.is_empty())
+        && effects.payload.is_none_or(|rows| rows.is_empty())
 }
 
 /// Operations and faults by the plan. Returns when all faults have ended and no operation is open.
@@ -194,7 +207,8 @@ async fn recovered(client: &Client) {
     settled.await;
 }
 
-/// Every client writes once more, and everyone reads until all of that is seen or time is up.
+/// Every client does its probe, and everyone reads, whatever its role, until all that was written is
+/// seen or time is up.
 async fn probe(plan: &Plan, fleet: &Fleet, deadline: Instant) {
     let clients = fleet.clients.iter().zip(&plan.probes);
     let probes = clients.map(|(client, probe)| client.link.operate(probe.clone()));
@@ -204,12 +218,23 @@ async fn probe(plan: &Plan, fleet: &Fleet, deadline: Instant) {
         .flatten()
         .flat_map(|effects| effects.writes)
         .collect();
+    let read = Transaction {
+        reads: match plan.options.workload {
+            Workload::Mww | Workload::Ledger => Reads::All,
+            // The lists and sets of a long run are many.
+            Workload::ListAppend | Workload::Gset => {
+                let keys: BTreeSet<Key> = expected.iter().map(|(key, _)| *key).collect();
+                Reads::Keys(keys.into_iter().collect())
+            }
+        },
+        ..Transaction::read_all()
+    };
     let watch = fleet.clients.iter().map(|client| {
-        let expected = &expected;
+        let (expected, read) = (&expected, &read);
         async move {
             while Instant::now() < deadline {
-                let read = client.link.operate(Transaction::read_all()).await;
-                if read.is_some_and(|effects| sees(&effects.reads, expected)) {
+                let effects = client.link.operate(read.clone()).await;
+                if effects.is_some_and(|effects| sees(&effects, expected)) {
                     return;
                 }
                 tokio::time::sleep(PROBE_READ_PAUSE).await;
@@ -219,34 +244,38 @@ async fn probe(plan: &Plan, fleet: &Fleet, deadline: Instant) {
     futures_util::future::join_all(watch).await;
 }
 
-/// Whether rows in key order hold at least the expected values.
-fn sees(rows: &Rows, expected: &Rows) -> bool {
-    expected.iter().all(|&(key, value)| {
-        rows.binary_search_by_key(&key, |row| row.0)
-            .is_ok_and(|found| rows[found].1 >= value)
-    })
+/// Whether a read holds what was written: in rows at least that value, in lists and sets that element.
+fn sees(read: &Effects, expected: &Rows) -> bool {
+    expected
+        .iter()
+        .all(|&(key, value)| match &read.collections {
+            None => read
+                .reads
+                .binary_search_by_key(&key, |row| row.0)
+                .is_ok_and(|found| read.reads[found].1 >= value),
+            Some(collections) => collections
+                .binary_search_by_key(&key, |collection| collection.0)
+                .is_ok_and(|found| {
+                    let mut elements = collections[found].1.split(' ');
+                    elements.any(|element| element == value.to_string())
+                }),
+        })
 }
 
-/// Everyone's last read, PostgreSQL's rows, and the state of the database files.
+/// Everyone's last read, what PostgreSQL holds, and the state of the database files.
 async fn final_reads(plan: &Plan, environment: &Environment, fleet: &Fleet, recorder: &Recorder) {
     let reads = fleet.clients.iter().map(|client| async move {
-        let read = client.link.read_everything().await;
-        let error = read
-            .is_none()
-            .then(|| "the last read did not succeed".to_owned());
-        let (rows, ledger) = match read {
-            Some(effects) => (
-                Some(effects.reads),
-                effects.ledger.map(|ledger| ledger.reads),
-            ),
-            None => (None, None),
+        let (read, error) = match client.link.read_everything().await {
+            Some(effects) => (Some(effects), None),
+            None => (None, Some("the last read did not succeed".to_owned())),
         };
+        let effects = read.clone().unwrap_or_default();
         recorder.record(Event::FinalRead {
             client: client.name().to_owned(),
-            rows,
-            ledger,
-            collections: None,
-            payload: None,
+            rows: read.map(|effects| effects.reads),
+            ledger: effects.ledger.map(|ledger| ledger.reads),
+            collections: effects.collections,
+            payload: effects.payload,
             error,
         });
     });
@@ -256,17 +285,18 @@ async fn final_reads(plan: &Plan, environment: &Environment, fleet: &Fleet, reco
         let mut database = database::connect(environment.database_url())
             .await
             .map_err(|error| error.to_string())?;
-        database::final_read(&mut database, plan.options.workload).await
+        database::final_read(&mut database, &plan.options).await
     };
-    let (rows, ledger, error) = match read.await {
-        Ok((rows, ledger)) => (Some(rows), ledger, None),
-        Err(error) => (None, None, Some(error)),
+    let (read, error) = match read.await {
+        Ok(effects) => (Some(effects), None),
+        Err(error) => (None, Some(error)),
     };
+    let effects = read.clone().unwrap_or_default();
     recorder.record(Event::FinalReadPostgres {
-        rows,
-        ledger,
-        collections: None,
-        payload: None,
+        rows: read.map(|effects| effects.reads),
+        ledger: effects.ledger.map(|ledger| ledger.reads),
+        collections: effects.collections,
+        payload: effects.payload,
         error,
     });
 
