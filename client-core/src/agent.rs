@@ -136,10 +136,13 @@ async fn obey<P: Platform>(
                 operation,
                 transaction,
                 seen,
-            } => outgoing(FromClient::Completed {
-                operation,
-                outcome: outcome(client, &transaction, &seen),
-            }),
+            } => {
+                client.remember(&seen);
+                outgoing(FromClient::Completed {
+                    operation,
+                    outcome: outcome(client, &transaction, &seen),
+                });
+            }
             ToClient::Connect if mode == Mode::Syncing => client.connect(),
             ToClient::Disconnect => client.disconnect(),
             ToClient::CheckIntegrity => outgoing(FromClient::Integrity {

@@ -135,7 +135,6 @@ impl<P: Platform> Client<P> {
         seen: &LedgerSeen,
     ) -> Result<Effects, ClientError> {
         let config = &self.0.config;
-        self.remember(seen);
         let effects = self.store(|store| store.transact(config, transaction, seen));
         self.note_changes();
         // Even after an error: the COMMIT may have happened.

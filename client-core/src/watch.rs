@@ -78,7 +78,7 @@ impl<P: Platform> Client<P> {
         Ok(effects)
     }
 
-    /// Remembers what whoever asks for a transaction has of the ledger.
+    /// Remembers what the history holds of the ledger, so that no emission need tell it.
     pub(crate) fn remember(&self, seen: &LedgerSeen) {
         let told = &mut self.0.state.told.borrow_mut().highest;
         for (client, highest) in &seen.highest {

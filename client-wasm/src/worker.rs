@@ -10,7 +10,8 @@ use js_sys::{Date, Math};
 use squall_client_core::agent::{AgentEnd, Mode, run_agent};
 use squall_client_core::{Client, ClientError};
 use squall_protocol::control::{ClientConfig, FromClient, LogLevel};
-use squall_protocol::transaction::{Transaction, Value};
+use squall_protocol::ledger::LedgerSeen;
+use squall_protocol::transaction::{Effects, Rows, Transaction, Value};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::spawn_local;
 
@@ -168,9 +169,16 @@ impl Worker {
     /// Shows the rows to the page whenever they changed, until the client is closed.
     async fn show_rows(&self, client: Client<Browser>) {
         let mut shown = None;
+        let mut seen = LedgerSeen {
+            window: Some(0),
+            ..LedgerSeen::nothing()
+        };
         loop {
-            let rows = match client.transact(&Transaction::read_all()) {
-                Ok(effects) => Some(effects.reads),
+            let rows = match client.transact_after(&Transaction::read_all(), &seen) {
+                Ok(effects) => {
+                    seen.see(effects.ledger.as_ref().map_or(&[], |ledger| &ledger.reads));
+                    Some(shown_rows(effects))
+                }
                 Err(ClientError::Closed) => return,
                 // Not complete yet, or an error that the status and the operations show too.
                 Err(_) => None,
@@ -243,6 +251,18 @@ impl Watcher for Worker {
     fn log(&self, level: LogLevel, line: String) {
         self.say(FromClient::Log { level, line });
     }
+}
+
+/// What the page shows of a read: every key's value, or how many elements its list or set has.
+fn shown_rows(effects: Effects) -> Rows {
+    let Some(collections) = effects.collections else {
+        return effects.reads;
+    };
+    let elements = |text: &str| text.split_whitespace().count() as Value;
+    let collections = collections.into_iter();
+    collections
+        .map(|(key, text)| (key, elements(&text)))
+        .collect()
 }
 
 /// A log line, for the page and for whoever reads the browser's console.

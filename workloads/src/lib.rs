@@ -7,7 +7,7 @@
 //!
 //! What is deliberately not here: connections, transactions' beginnings and ends, retries. A statement
 //! works with SQLite and PostgreSQL alike unless its name says otherwise; parameters are `$1`, `$2`, …
-//! in this order.
+//! and occur in this order, as SQLite takes these for names and numbers them as they occur.
 
 #![forbid(unsafe_code)]
 

@@ -37,8 +37,8 @@ pub const READ_POSTGRES: &str = "SELECT id, version, body FROM payload ORDER BY 
 /// Inserts a row: id, version, body.
 pub const INSERT: &str = "INSERT INTO payload (id, version, body) VALUES ($1, $2, $3)";
 
-/// Changes the row of the id `$1`: id, version, body.
-pub const UPDATE: &str = "UPDATE payload SET version = $2, body = $3 WHERE id = $1";
+/// Changes a row: version, body, id.
+pub const CHANGE: &str = "UPDATE payload SET version = $1, body = $2 WHERE id = $3";
 
 /// Deletes the row of the id `$1`.
 pub const DELETE: &str = "DELETE FROM payload WHERE id = $1";
@@ -191,8 +191,8 @@ pub(crate) fn merge(entry: &CrudEntry) -> Result<Merge, String> {
             parameters: vec![id, version, body.unwrap_or(CrudValue::Null)],
         }),
         (_, Some(body)) => Ok(Merge {
-            sql: UPDATE,
-            parameters: vec![id, version, body],
+            sql: CHANGE,
+            parameters: vec![version, body, id],
         }),
         (_, None) => Ok(Merge {
             sql: "UPDATE payload SET version = $2 WHERE id = $1",

@@ -26,8 +26,8 @@ pub(super) fn act(sqlite: &Connection, client: &str, seq: i64) -> rusqlite::Resu
             .prepare_cached(payload::INSERT)?
             .execute((id, seq, body)),
         Action::Update { id, body } => sqlite
-            .prepare_cached(payload::UPDATE)?
-            .execute((id, seq, body)),
+            .prepare_cached(payload::CHANGE)?
+            .execute((seq, body, id)),
         Action::Delete { id } => sqlite.prepare_cached(payload::DELETE)?.execute([id]),
     }
     .map(|_| ())

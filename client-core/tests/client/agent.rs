@@ -15,13 +15,13 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use crate::server::{Device, KEYS, Server, connection, story};
 
 /// The coordinator's end of a control connection.
-struct Control {
+pub struct Control {
     to: UnboundedSender<ToClient>,
-    from: Rc<RefCell<Vec<FromClient>>>,
-    agent: tokio::task::JoinHandle<Result<AgentEnd, String>>,
+    pub from: Rc<RefCell<Vec<FromClient>>>,
+    pub agent: tokio::task::JoinHandle<Result<AgentEnd, String>>,
 }
 
-fn start(server: &Server, open: Result<&Device, &'static str>) -> Control {
+pub fn start(server: &Server, open: Result<&Device, &'static str>) -> Control {
     let (to, incoming) = unbounded_channel();
     let from = Rc::new(RefCell::new(Vec::new()));
     let outgoing = from.clone();
@@ -48,7 +48,7 @@ fn start(server: &Server, open: Result<&Device, &'static str>) -> Control {
 
 impl Control {
     /// Waits for a message, for at most ten minutes of paused time.
-    async fn find<T>(&self, what: &str, find: impl Fn(&FromClient) -> Option<T>) -> T {
+    pub async fn find<T>(&self, what: &str, find: impl Fn(&FromClient) -> Option<T>) -> T {
         let since = Instant::now();
         loop {
             if let Some(found) = self.from.borrow().iter().find_map(&find) {
@@ -63,7 +63,7 @@ impl Control {
         }
     }
 
-    fn tell(&self, message: ToClient) {
+    pub fn tell(&self, message: ToClient) {
         self.to.send(message).unwrap();
     }
 

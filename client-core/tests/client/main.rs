@@ -10,3 +10,5 @@ mod server;
 mod streams;
 mod sync;
 mod uploads;
+mod watch;
+mod workloads;

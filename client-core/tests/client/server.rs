@@ -1,7 +1,7 @@
 //! A server that plays backend and sync service at once, and misbehaves on request.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 use squall_client_core::platform::{Body, HttpError, HttpRequest, HttpResponse, Platform};
 use squall_client_core::{Client, ClientError};
-use squall_protocol::backend::{CrudValue, Upload};
+use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue, Upload};
 use squall_protocol::control::{ClientConfig, ClientStatus};
 use squall_protocol::plan::{Isolation, Uploader, Workload};
 use squall_protocol::transaction::{Effects, Rows, Transaction};
@@ -57,6 +57,8 @@ pub struct Server(Rc<World>);
 struct World {
     began: Cell<Option<Instant>>,
     rows: RefCell<Vec<i64>>,
+    /// The rows of every other table, by table and id.
+    others: RefCell<BTreeMap<(String, String), Json>>,
     /// The bucket's operations, as they go over the wire.
     operations: RefCell<Vec<Json>>,
     write_checkpoint: Cell<i64>,
@@ -92,6 +94,32 @@ impl Server {
             server.put(key, -1);
         }
         server
+    }
+
+    /// A row of another table than `mww`, as the server has it.
+    pub fn row(&self, table: &str, id: &str) -> Option<Json> {
+        let key = (table.to_owned(), id.to_owned());
+        self.0.others.borrow().get(&key).cloned()
+    }
+
+    /// Somebody else writes a row of another table than `mww`; without columns it is deleted.
+    pub fn write_row(&self, table: &str, id: &str, columns: Option<Json>) {
+        let key = (table.to_owned(), id.to_owned());
+        match columns {
+            Some(columns) => {
+                self.0.others.borrow_mut().insert(key, columns.clone());
+                let mut data = columns;
+                data["id"] = id.into();
+                self.operation("PUT", table, id, data.to_string().into());
+            }
+            None => {
+                self.0.others.borrow_mut().remove(&key);
+                self.operation("REMOVE", table, id, Json::Null);
+            }
+        }
+        if !self.0.quiet.get() {
+            self.announce();
+        }
     }
 
     /// Lets the next request to that endpoint go wrong (or the one after, if called twice).
@@ -278,18 +306,23 @@ impl Server {
     }
 
     fn put(&self, key: u32, value: i64) {
+        let id = format!("row-{key}");
+        let data = json!({"id": id, "k": key, "v": value}).to_string();
+        self.operation("PUT", "mww", &id, data.into());
+    }
+
+    fn operation(&self, op: &str, table: &str, id: &str, data: Json) {
         let mut operations = self.0.operations.borrow_mut();
-        let data = json!({"id": format!("row-{key}"), "k": key, "v": value}).to_string();
-        let digest = Sha256::digest(format!("put.mww.row-{key}.{data}"));
-        let checksum = u32::from_le_bytes(digest[..4].try_into().unwrap());
         let op_id = (operations.len() + 1).to_string();
+        let digest = Sha256::digest(format!("{op_id}.{op}.{table}.{id}.{data}"));
+        let checksum = u32::from_le_bytes(digest[..4].try_into().unwrap());
         operations.push(json!({
             "op_id": op_id,
-            "op": "PUT",
-            "object_type": "mww",
-            "object_id": format!("row-{key}"),
+            "op": op,
+            "object_type": table,
+            "object_id": id,
             "checksum": checksum,
-            "subkey": format!("subkey-{key}"),
+            "subkey": format!("subkey-{id}"),
             "data": data,
         }));
     }
@@ -355,6 +388,10 @@ impl Server {
 
     fn apply(&self, upload: Upload) {
         for entry in &upload.crud {
+            if entry.table != "mww" {
+                self.apply_to_other(entry);
+                continue;
+            }
             let key: u32 = entry.id.strip_prefix("row-").unwrap().parse().unwrap();
             let Some(CrudValue::Integer(value)) =
                 entry.data.as_ref().and_then(|data| data.get("v")).cloned()
@@ -369,6 +406,25 @@ impl Server {
         if !self.0.quiet.get() {
             self.announce();
         }
+    }
+
+    /// The last write wins.
+    fn apply_to_other(&self, entry: &CrudEntry) {
+        let columns = json!(entry.data);
+        let columns = match (entry.op, self.row(&entry.table, &entry.id)) {
+            (CrudOp::Put, _) => Some(columns),
+            (CrudOp::Patch, Some(mut row)) => {
+                for (name, value) in columns.as_object().unwrap() {
+                    row[name] = value.clone();
+                }
+                Some(row)
+            }
+            (CrudOp::Delete, Some(_)) => None,
+            (_, None) => panic!("there is no such row: {entry:?}"),
+        };
+        let quiet = self.0.quiet.replace(true);
+        self.write_row(&entry.table, &entry.id, columns);
+        self.0.quiet.set(quiet);
     }
 
     fn open_stream(&self, request: &HttpRequest) -> ServerBody {
@@ -482,6 +538,9 @@ pub struct Device {
     _folder: tempfile::TempDir,
     server: Server,
     pub uploader: Uploader,
+    pub workload: Workload,
+    pub payload: bool,
+    pub watch: bool,
 }
 
 impl Device {
@@ -492,16 +551,26 @@ impl Device {
             _folder: folder,
             server: server.clone(),
             uploader: Uploader::Transaction,
+            workload: Workload::Mww,
+            payload: false,
+            watch: false,
+        }
+    }
+
+    pub fn with(server: &Server, workload: Workload) -> Self {
+        Device {
+            workload,
+            ..Device::new(server)
         }
     }
 
     pub fn config(&self) -> ClientConfig {
         ClientConfig {
             client: "native-1".to_owned(),
-            workload: Workload::Mww,
+            workload: self.workload,
             keys: KEYS,
-            payload: false,
-            watch: false,
+            payload: self.payload,
+            watch: self.watch,
             isolation: Isolation::default(),
             uploader: self.uploader,
             backend_url: "http://backend".to_owned(),
@@ -527,7 +596,18 @@ impl Device {
         Running { client, loops }
     }
 
-    /// The same, connected, and in sync for the first time.
+    /// Opens the database of a client that never connects.
+    pub fn open_local(&self) -> Client<Server> {
+        Client::open_local(
+            connection(&self.file),
+            self.config(),
+            self.server.clone(),
+            Rc::new(|level, line| eprintln!("{level:?} {line}")),
+        )
+        .unwrap()
+    }
+
+    /// As [`Device::start`], connected, and in sync for the first time.
     pub async fn start_synced(&self) -> Running {
         let running = self.start();
         running.client.connect();

@@ -32,7 +32,7 @@ pub(super) async fn act(
         }
         Action::Update { id, body } => {
             postgres
-                .execute(payload::UPDATE, &[&id, &seq, &body])
+                .execute(payload::CHANGE, &[&seq, &body, &id])
                 .await?
         }
         Action::Delete { id } => postgres.execute(payload::DELETE, &[&id]).await?,
