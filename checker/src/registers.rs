@@ -48,15 +48,18 @@
 //! # Where things are
 //!
 //! [`Builder`] takes operations and resolves every read to its writer. `order` arranges transactions
-//! under constraints or finds a cycle. One file per model turns the model into constraints.
+//! under constraints or finds a cycle. One file per model turns the model into constraints. `lost_append`
+//! and `dependencies` say more about lists.
 
 mod build;
 mod causal;
 mod causal_convergence;
 mod causal_per_key;
 mod clocks;
+mod dependencies;
 mod isolation;
 mod lists;
+mod lost_append;
 mod order;
 mod points;
 mod prefix_consistency;
@@ -71,6 +74,7 @@ mod weak_causal;
 mod witness;
 
 pub use build::{BuildError, Builder, Outcome};
+pub use dependencies::{Dependencies, DependencyCycle};
 pub use lists::ListBuilder;
 pub use report::{Anomaly, AnomalyKind, Edge, EdgeKind, Report, TransactionName};
 
@@ -212,6 +216,8 @@ pub struct Registers {
     /// The version order as far as it is known: of two writers of the key, the first commits first.
     /// Ascending by the first.
     known: Vec<(order::Derived, u32)>,
+    /// The lists that were read, by key.
+    lists: Vec<lists::List>,
     merge: Merge,
     /// For each transaction when it began and ended, if that is known of all; the end is the highest
     /// number where it is not known.
@@ -267,6 +273,10 @@ impl Registers {
     pub fn check_within(&self, model: Model, steps: u64) -> Report {
         let mut anomalies = self.anomalies.clone();
         anomalies.retain_for(model);
+        if lost_append::add(self, model, &mut anomalies) {
+            // No search says more.
+            return Report::new(model, self, anomalies);
+        }
         let cycle = match model {
             Model::ReadCommitted => read_committed::cycle(self),
             Model::ReadAtomic => read_atomic::cycle(self),
@@ -313,32 +323,16 @@ impl Registers {
         Report::new(model, self, anomalies)
     }
 
-    /// Adds the known orders of keys, given as writers before assembly, with their nodes now.
-    fn add_orders(&mut self, orders: Vec<(u32, Vec<Node>)>, nodes: &[Node]) {
-        let mut last: Vec<Option<Node>> = vec![None; self.key_count];
-        let mut observed: std::collections::HashSet<(u32, Node)> = Default::default();
-        for (key, writers) in orders {
-            let writers = writers.into_iter().map(|writer| nodes[writer as usize]);
-            for to in writers.filter(|node| *node != NONE) {
-                let before = last[key as usize].replace(to);
-                observed.insert((key, to));
-                if let Some(from) = before.filter(|from| *from != to) {
-                    self.known.push((order::Derived { from, to }, key));
-                }
-            }
-        }
-        // What nobody has read comes after all that was read.
-        for to in self.nodes() {
-            for key in self.write_starts[to as usize]..self.write_starts[to as usize + 1] {
-                let key = self.writes[key as usize];
-                if let Some(from) = last[key as usize]
-                    && !observed.contains(&(key, to))
-                {
-                    self.known.push((order::Derived { from, to }, key));
-                }
-            }
+    /// Adds the lists that were read, in which transactions are those before assembly, with their
+    /// nodes now.
+    fn add_lists(&mut self, mut lists: Vec<lists::List>, nodes: &[Node]) {
+        for list in &mut lists {
+            list.renumber(nodes);
+            let edges = list.edges().map(|edge| (edge, list.key));
+            self.known.extend(edges);
         }
         self.known.sort_by_key(|(edge, _)| edge.from);
+        self.lists = lists;
     }
 
     /// The edges of the known version order.

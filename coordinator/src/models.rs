@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use squall_checker::Cut;
 use squall_checker::formats::{Format, FormatError, Reading, cobra};
-use squall_checker::registers::{Model, Report};
+use squall_checker::registers::{Dependencies, Model, Report};
 use squall_protocol::verdict::Judgement;
 
 use crate::check::{HISTORY, cannot_open};
@@ -119,6 +119,8 @@ pub struct Judged {
     /// Where the history ends too early, if it does: the line, and how many bytes of it there are.
     pub cut: Option<(usize, usize)>,
     pub reports: Vec<Report>,
+    /// The cycles of dependencies, where the order of the versions is known.
+    pub dependencies: Option<Dependencies>,
 }
 
 /// Checks a history against models, or against all that make sense for it.
@@ -151,6 +153,7 @@ pub fn check(source: &Source, models: &[Model]) -> Result<Judged, Failure> {
         format: source.format.name(),
         cut: reading.cut.map(|Cut { line, bytes }| (line, bytes)),
         reports,
+        dependencies: reading.registers.dependencies(),
     })
 }
 
@@ -207,6 +210,11 @@ impl Judged {
             if report.violations > shown {
                 lines.push(format!("- and so on: {} in all", report.violations));
             }
+        }
+        let dependencies = self.dependencies.as_ref().map(Dependencies::render);
+        if let Some(text) = dependencies.filter(|text| !text.is_empty()) {
+            lines.push(String::new());
+            lines.push(text.trim_end().to_owned());
         }
         lines.join("\n") + "\n"
     }

@@ -3,7 +3,7 @@
 //! Linear in the number of operations. Operations may come in any interleaving of the transactions,
 //! but in program order within a transaction, and transactions in session order within a session.
 
-use super::lists::{Order, Wrong};
+use super::lists::{List, Order, Wrong};
 use super::report::{Anomalies, AnomalyKind, KeyLabels, TransactionName};
 use super::{INITIAL, Merge, NONE, Node, Read, Registers, Versions};
 
@@ -216,7 +216,7 @@ impl Builder {
             }
         }
         read_starts.push(reads.len() as u32);
-        let orders = resolver.orders(&orders, &wrong);
+        let lists = resolver.lists(orders, &wrong);
         let Resolver {
             observed,
             anomalies,
@@ -231,7 +231,7 @@ impl Builder {
         let nodes = self.nodes(&observed);
         let mut registers =
             self.assemble(&starts, read_starts, reads, &nodes, anomalies, versions)?;
-        registers.add_orders(orders, &nodes);
+        registers.add_lists(lists, &nodes);
         Ok(registers)
     }
 
@@ -327,6 +327,7 @@ impl Builder {
             anomalies: Anomalies::default(),
             versions: None,
             known: Vec::new(),
+            lists: Vec::new(),
             merge: if self.keep_versions {
                 Merge::PerKey
             } else {
@@ -516,12 +517,12 @@ impl Resolver<'_> {
         }
     }
 
-    /// Looks up who wrote the elements of lists: for each key its number and its writers in their order.
-    fn orders(&mut self, orders: &[Order], wrong: &[Wrong]) -> Vec<(u32, Vec<Node>)> {
+    /// Looks up who wrote the elements of lists.
+    fn lists(&mut self, orders: Vec<Order>, wrong: &[Wrong]) -> Vec<List> {
         for wrong in wrong {
             self.wrong_element(wrong.kind, wrong.reader, wrong.key, wrong.element);
         }
-        let mut known = Vec::new();
+        let mut lists = Vec::new();
         for order in orders {
             let Some(key) = self.builder.keys.get(order.key) else {
                 continue;
@@ -549,9 +550,10 @@ impl Resolver<'_> {
                 let kind = AnomalyKind::IntermediateRead;
                 self.wrong_element(kind, order.reader, order.key, torn);
             }
-            known.push((key, writers));
+            let contradicted = wrong.iter().any(|wrong| wrong.key == order.key);
+            lists.push(List::new(key, writers, order.appended, contradicted));
         }
-        known
+        lists
     }
 
     fn wrong_element(&mut self, kind: AnomalyKind, reader: u32, key: u64, element: Option<u64>) {

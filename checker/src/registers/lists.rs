@@ -12,8 +12,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::build::{BuildError, Builder, Outcome};
+use super::order::Derived;
 use super::report::AnomalyKind;
-use super::{Node, Registers};
+use super::{NONE, Node, Registers};
 
 /// Takes the operations of a history over lists, then makes it.
 pub struct ListBuilder {
@@ -43,6 +44,77 @@ pub(super) struct Order {
     pub elements: Vec<u64>,
     /// The elements that each transaction has appended.
     pub appended: HashMap<u32, Vec<u64>>,
+}
+
+/// What is known of the order of a key's appends.
+#[derive(Debug)]
+pub(super) struct List {
+    /// The key's number.
+    pub key: u32,
+    /// Who appended what was read, in its order; each once in a row.
+    pub writers: Vec<Node>,
+    /// Who appended what nobody else has read, with the first such element; ascending.
+    pub unread: Vec<(Node, u64)>,
+    /// Whether some lists of this key do not fit the others, and were not taken into account.
+    pub contradicted: bool,
+}
+
+impl List {
+    pub fn new(
+        key: u32,
+        writers: Vec<Node>,
+        appended: HashMap<u32, Vec<u64>>,
+        contradicted: bool,
+    ) -> Self {
+        let read: HashSet<Node> = writers.iter().copied().collect();
+        let unread = appended
+            .into_iter()
+            .filter(|(writer, _)| !read.contains(writer))
+            .map(|(writer, elements)| (writer, elements[0]));
+        List {
+            key,
+            unread: unread.collect(),
+            writers,
+            contradicted,
+        }
+    }
+
+    /// Gives transactions the numbers that they have now, and leaves out those that do not exist.
+    pub fn renumber(&mut self, nodes: &[Node]) {
+        let node = |writer: Node| nodes[writer as usize];
+        let exists = |node: &Node| *node != NONE;
+        self.writers = self
+            .writers
+            .iter()
+            .copied()
+            .map(node)
+            .filter(exists)
+            .collect();
+        self.writers.dedup();
+        self.unread.retain_mut(|(writer, _)| {
+            *writer = node(*writer);
+            exists(writer)
+        });
+        self.unread.sort_unstable();
+    }
+
+    /// Of two transactions the first one appended before the other. What nobody has read comes after all
+    /// that was read.
+    pub fn edges(&self) -> impl Iterator<Item = Derived> {
+        let read = self.writers.windows(2).map(|pair| Derived {
+            from: pair[0],
+            to: pair[1],
+        });
+        let last = self.writers.last();
+        let unread = last.into_iter().flat_map(|last| {
+            let unread = self.unread.iter();
+            unread.map(|(to, _)| Derived {
+                from: *last,
+                to: *to,
+            })
+        });
+        read.chain(unread)
+    }
 }
 
 /// A builder that nothing was given to.

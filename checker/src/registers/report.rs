@@ -60,6 +60,8 @@ pub enum AnomalyKind {
     NoCommitOrder,
     /// Two transactions read the same version of a key, and both overwrite it.
     LostUpdate,
+    /// An append that took effect is in no list, although one that comes after it was read or reads.
+    LostAppend,
     /// Two transactions each read what the other one overwrites.
     WriteSkew,
     /// Missing: a write of the reader's own session.
@@ -99,6 +101,7 @@ impl AnomalyKind {
             | AnomalyKind::CommitOrderCycle => "in a cycle",
             AnomalyKind::NoCommitOrder => "in no order",
             AnomalyKind::LostUpdate => "in a lost update",
+            AnomalyKind::LostAppend => "in a lost append",
             AnomalyKind::WriteSkew => "in a write skew",
             AnomalyKind::ReadYourWrites => "its own session had overwritten that",
             AnomalyKind::MonotonicReads => "its session had read a later version before",
@@ -314,6 +317,38 @@ impl Anomalies {
         });
     }
 
+    /// An append of an element to a list, who shows that it is not there (as a reader of the list, or as
+    /// someone whose own element was read), and the way from one to the other.
+    pub fn add_lost_append(
+        &mut self,
+        registers: &Registers,
+        (writer, key, element): (Node, u32, u64),
+        (witness, reads): (Node, bool),
+        way: impl FnOnce() -> Cycle,
+    ) {
+        self.add(AnomalyKind::LostAppend, || {
+            let name = |node: Node| registers.transaction_names[node as usize];
+            let way = explain(registers, &way());
+            let shown = if reads {
+                "reads the list without it"
+            } else {
+                "has its own element in the list that was read, without this one before it"
+            };
+            Anomaly {
+                kind: AnomalyKind::LostAppend,
+                summary: format!(
+                    "{} appended {element} to key {}, which is in no list that another transaction \
+                     read (a lost append): {}, which comes after it, {shown}. {}",
+                    capital(name(writer)),
+                    registers.key_text(key),
+                    name(witness),
+                    way.summary,
+                ),
+                ..way
+            }
+        });
+    }
+
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }
@@ -417,7 +452,8 @@ fn capital(name: TransactionName) -> String {
     text
 }
 
-fn explain(registers: &Registers, cycle: &Cycle) -> Anomaly {
+/// The steps of a cycle, as data and in words.
+pub(super) fn explain(registers: &Registers, cycle: &Cycle) -> Anomaly {
     let name = |node: Node| registers.transaction_names[node as usize];
     let key = |key: u32| registers.key_names[key as usize];
     let text = |key: u32| registers.key_text(key);

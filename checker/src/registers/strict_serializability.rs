@@ -2,8 +2,8 @@
 //! transaction began commits before it. (Herlihy and Wing 1990, for whole transactions.)
 //!
 //! When each transaction began and ended must be known ([`Builder::times`](super::Builder::times)), else
-//! the answer is `unknown`; one of unknown outcome may have taken effect at any time after its begin.
-//! See `isolation` for the algorithm.
+//! what is serializable is `unknown` here; a transaction of unknown outcome may have taken effect at any time
+//! after its begin. See `isolation` for the algorithm.
 
 use super::points::Rules;
 
