@@ -21,6 +21,10 @@
 //! | --- | --- | --- |
 //! | read committed | *t3* had read from *t2* before | |
 //! | read atomic | *t2* precedes *t3* in its session, or *t3* reads from *t2* | |
+//! | read your writes | *t2* precedes *t3* in its session | |
+//! | monotonic reads | a transaction before *t3* in its session reads from *t2* | |
+//! | monotonic writes | *t2* precedes in its session one that *t3* reads from | |
+//! | writes follow reads | *t3* reads from one that, or one before which in its session, reads from *t2*, and so on | |
 //! | causal consistency | *t2* precedes *t3* in the transitive closure of both | |
 //! | causal convergence | the same: it is another name | |
 //! | prefix consistency | *t2* commits before, or is, one that *t3* reads from or that precedes it in its session | |
@@ -56,29 +60,49 @@ mod causal;
 mod causal_convergence;
 mod causal_per_key;
 mod clocks;
+mod commit_order;
+mod cycles;
 mod dependencies;
 mod isolation;
 mod lists;
 mod lost_append;
+mod monotonic_reads;
+mod monotonic_writes;
 mod order;
 mod points;
 mod prefix_consistency;
 mod read_atomic;
 mod read_committed;
+mod read_your_writes;
 mod report;
 mod search;
 mod serializability;
+mod session_guarantees;
+mod sets;
+mod sight;
 mod snapshot_isolation;
+mod stale;
 mod strict_serializability;
 mod weak_causal;
 mod witness;
+mod writes_follow_reads;
 
 pub use build::{BuildError, Builder, Outcome};
 pub use dependencies::{Dependencies, DependencyCycle};
 pub use lists::ListBuilder;
 pub use report::{Anomaly, AnomalyKind, Edge, EdgeKind, Report, TransactionName};
+pub use sets::SetBuilder;
 
+use causal::Causal;
+use causal_convergence::CausalConvergence;
+use commit_order::{Axiom, commit_order};
+use monotonic_reads::MonotonicReads;
+use monotonic_writes::MonotonicWrites;
+use read_atomic::ReadAtomic;
+use read_committed::ReadCommitted;
+use read_your_writes::ReadYourWrites;
 use serde::{Deserialize, Serialize};
+use writes_follow_reads::WritesFollowReads;
 
 /// An index of a transaction. Indexes follow the order in which the transactions were given.
 pub(crate) type Node = u32;
@@ -94,6 +118,14 @@ pub(crate) const NONE: Node = Node::MAX - 1;
 pub enum Model {
     ReadCommitted,
     ReadAtomic,
+    /// A session sees what it has written.
+    ReadYourWrites,
+    /// A session goes on seeing what it has read.
+    MonotonicReads,
+    /// Who sees a write of a session sees the earlier ones.
+    MonotonicWrites,
+    /// Who sees a write sees what its session had read before.
+    WritesFollowReads,
     /// Causal consistency without agreement about concurrent writes.
     WeakCausal,
     Causal,
@@ -122,10 +154,22 @@ impl Model {
         Model::Serializability,
     ];
 
+    /// What causal consistency promises to a session, one by one.
+    pub const SESSION_GUARANTEES: [Model; 4] = [
+        Model::ReadYourWrites,
+        Model::MonotonicReads,
+        Model::MonotonicWrites,
+        Model::WritesFollowReads,
+    ];
+
     /// Every model.
-    pub const ALL: [Model; 10] = [
+    pub const ALL: [Model; 14] = [
         Model::ReadCommitted,
         Model::ReadAtomic,
+        Model::ReadYourWrites,
+        Model::MonotonicReads,
+        Model::MonotonicWrites,
+        Model::WritesFollowReads,
         Model::WeakCausal,
         Model::Causal,
         Model::CausalConvergence,
@@ -141,6 +185,10 @@ impl Model {
         match self {
             Model::ReadCommitted => "read-committed",
             Model::ReadAtomic => "read-atomic",
+            Model::ReadYourWrites => "read-your-writes",
+            Model::MonotonicReads => "monotonic-reads",
+            Model::MonotonicWrites => "monotonic-writes",
+            Model::WritesFollowReads => "writes-follow-reads",
             Model::WeakCausal => "weak-causal",
             Model::Causal => "causal",
             Model::CausalConvergence => "causal-convergence",
@@ -277,50 +325,60 @@ impl Registers {
             // No search says more.
             return Report::new(model, self, anomalies);
         }
-        let cycle = match model {
-            Model::ReadCommitted => read_committed::cycle(self),
-            Model::ReadAtomic => read_atomic::cycle(self),
-            Model::Causal => causal::cycle(self),
-            Model::CausalPerKey => match &self.versions {
-                Some(versions) => causal_per_key::judge(self, versions, &mut anomalies),
-                None => {
-                    let why = "the order of the versions is not known";
-                    return Report::unknown(model, self, why.to_owned());
-                }
-            },
-            Model::CausalConvergence => causal_convergence::cycle(self),
-            Model::WeakCausal
-            | Model::PrefixConsistency
+        let decided = match model {
+            Model::ReadCommitted => self.judge::<ReadCommitted>(&mut anomalies),
+            Model::ReadAtomic => self.judge::<ReadAtomic>(&mut anomalies),
+            Model::Causal => self.judge::<Causal>(&mut anomalies),
+            Model::CausalConvergence => self.judge::<CausalConvergence>(&mut anomalies),
+            Model::ReadYourWrites => {
+                self.judge_guarantee::<ReadYourWrites>(AnomalyKind::ReadYourWrites, &mut anomalies)
+            }
+            Model::MonotonicReads => {
+                self.judge_guarantee::<MonotonicReads>(AnomalyKind::MonotonicReads, &mut anomalies)
+            }
+            Model::MonotonicWrites => self
+                .judge_guarantee::<MonotonicWrites>(AnomalyKind::MonotonicWrites, &mut anomalies),
+            Model::WritesFollowReads => self.judge_guarantee::<WritesFollowReads>(
+                AnomalyKind::WritesFollowReads,
+                &mut anomalies,
+            ),
+            Model::CausalPerKey => causal_per_key::judge(self, &mut anomalies),
+            Model::WeakCausal => weak_causal::judge(self, &mut anomalies),
+            Model::PrefixConsistency
             | Model::SnapshotIsolation
             | Model::Serializability
             | Model::StrictSerializability => {
-                let judged = match model {
-                    Model::WeakCausal => weak_causal::judge(self, &mut anomalies),
-                    Model::PrefixConsistency => {
-                        isolation::judge(self, prefix_consistency::RULES, steps, &mut anomalies)
-                    }
-                    Model::SnapshotIsolation => {
-                        isolation::judge(self, snapshot_isolation::RULES, steps, &mut anomalies)
-                    }
-                    Model::Serializability => {
-                        isolation::judge(self, serializability::RULES, steps, &mut anomalies)
-                    }
-                    _ => {
-                        isolation::judge(self, strict_serializability::RULES, steps, &mut anomalies)
-                    }
+                let rules = match model {
+                    Model::PrefixConsistency => prefix_consistency::RULES,
+                    Model::SnapshotIsolation => snapshot_isolation::RULES,
+                    Model::Serializability => serializability::RULES,
+                    _ => strict_serializability::RULES,
                 };
-                if let Err(why) = judged
-                    && anomalies.is_empty()
-                {
-                    return Report::unknown(model, self, why);
-                }
-                None
+                isolation::judge(self, rules, steps, &mut anomalies)
             }
         };
-        if let Some(cycle) = cycle {
-            anomalies.add_cycle(self, &cycle);
+        if let Err(why) = decided
+            && anomalies.is_empty()
+        {
+            return Report::unknown(model, self, why);
         }
         Report::new(model, self, anomalies)
+    }
+
+    fn judge<A: Axiom>(&self, anomalies: &mut report::Anomalies) -> Result<(), String> {
+        if let Err(violations) = commit_order::<A>(self) {
+            anomalies.add_violations(self, &violations, None);
+        }
+        Ok(())
+    }
+
+    fn judge_guarantee<A: Axiom>(
+        &self,
+        kind: AnomalyKind,
+        anomalies: &mut report::Anomalies,
+    ) -> Result<(), String> {
+        session_guarantees::judge::<A>(self, kind, anomalies);
+        Ok(())
     }
 
     /// Adds the lists that were read, in which transactions are those before assembly, with their

@@ -193,7 +193,8 @@ pub struct CheckArgs {
     /// jepsen (also called edn or json). Without it, what the file looks like.
     #[arg(long)]
     pub format: Option<FormatArg>,
-    /// Check against these consistency models: read-committed, read-atomic, causal, causal-per-key
+    /// Check against these consistency models: read-committed, read-atomic, read-your-writes,
+    /// monotonic-reads, monotonic-writes, writes-follow-reads, causal, causal-per-key
     /// (the higher value wins, key by key), prefix-consistency, snapshot-isolation,
     /// serializability, strict-serializability (begin and end times needed), weak-causal,
     /// causal-convergence. Without it,

@@ -108,7 +108,12 @@ impl Builder {
 
     /// How a key is called in explanations, if not by its number.
     pub fn name_key(&mut self, key: u64, name: String) {
-        self.key_labels.0.insert(key, name);
+        self.key_labels.names.insert(key, name);
+    }
+
+    /// Keys are elements of sets: for each key, from 0, its set and the element.
+    pub(super) fn keys_are_elements(&mut self, elements: Vec<(u64, u64)>) {
+        self.key_labels.elements = elements;
     }
 
     /// When a transaction began and ended, on one clock for all transactions, in any unit. Needed of

@@ -27,61 +27,34 @@
 //! the keys. Time for a round: the merging of clocks, one per read at most, and the windows between
 //! *t1* and *t3*, which are short unless reads are very stale.
 
-use super::clocks::{Clocks, Tick, longest_session};
-use super::order::{Constraint, Cycle, Derived, StaleInitial, arrange, shorten, way};
-use super::{INITIAL, NONE, Node, Registers};
+use super::clocks::longest_session;
+use super::commit_order::{Axiom, Demand};
+use super::order::{Constraint, Derived, arrange};
+use super::sight::{CausalPast, Place, Sight};
+use super::{NONE, Node, Registers};
 
-/// Why there is no commit order, if there is none.
-pub(super) fn cycle(registers: &Registers) -> Option<Cycle> {
-    arrange_all(registers).err()
-}
+pub(super) struct Causal;
 
-/// A commit order, and the derived edges that were needed to find it; or why there is none.
-pub(super) fn arrange_all(registers: &Registers) -> Result<(Vec<Node>, Vec<Derived>), Cycle> {
-    let mut edges: Vec<Derived> = registers.known_edges();
-    let mut order: Vec<Node> = match arrange(registers, &edges, registers.nodes()) {
-        Ok(order) => order,
-        Err(rough) => {
-            return Err(shorten(registers, &edges, &rough, |edge| {
-                reason(registers, edge)
-            }));
-        }
-    };
-    let longest_session = longest_session(registers);
-    loop {
-        let known = edges.len();
-        let mut stale = None;
-        let tell = |reader, key, from, to| {
-            if to == INITIAL {
-                stale.get_or_insert(StaleInitial {
-                    reader,
-                    missed: from,
-                    key,
-                });
-            } else {
-                edges.push(Derived { from, to });
-            }
-        };
+impl Axiom for Causal {
+    const CORRECTS: bool = true;
+
+    fn demands(registers: &Registers, order: &[Node], tell: impl FnMut(Demand)) {
         // Clocks are most of the work for many sessions, so they are as narrow as they can be.
-        if longest_session < i16::MAX as u32 {
-            Round::<i16>::new(registers, &order).run(tell);
+        if longest_session(registers) < i16::MAX as u32 {
+            correct(registers, order, CausalPast::<i16>::new(registers), tell);
         } else {
-            Round::<i32>::new(registers, &order).run(tell);
+            correct(registers, order, CausalPast::<i32>::new(registers), tell);
         }
-        if let Some(stale) = stale {
-            return Err(way(registers, stale));
-        }
-        if edges.len() == known {
-            return Ok((order, edges));
-        }
-        order = match arrange(registers, &edges, order.iter().copied()) {
-            Ok(order) => order,
-            Err(rough) => {
-                return Err(shorten(registers, &edges, &rough, |edge| {
-                    reason(registers, edge)
-                }));
-            }
-        };
+    }
+
+    fn reasons(registers: &Registers, edges: &[Derived]) -> Vec<Constraint> {
+        edges
+            .iter()
+            .map(|edge| {
+                let follows = future(registers, edge.from, |_| true);
+                reason(registers, *edge, &follows)
+            })
+            .collect()
     }
 }
 
@@ -105,90 +78,70 @@ pub(super) fn by_session(registers: &Registers) -> (Vec<u32>, Vec<Node>) {
 /// few keys are written again and again.
 const EDGES_PER_READ: u32 = 4;
 
-/// One pass over an order, with clocks of `T`.
-struct Round<'r, T> {
-    registers: &'r Registers,
-    order: &'r [Node],
-    clocks: Clocks<T>,
-    /// For each key where its writers begin in `writers`, and how many of them have come so far.
-    starts: Vec<u32>,
-    arrived: Vec<u32>,
-    /// In the given order: the transaction, and its place.
-    writers: Vec<Writer>,
-}
-
-#[derive(Clone, Copy)]
-struct Writer {
-    node: Node,
-    session: u32,
-    position: u32,
-}
-
-impl<'r, T: Tick> Round<'r, T> {
-    fn new(registers: &'r Registers, order: &'r [Node]) -> Self {
-        let mut starts = vec![0; registers.key_count + 1];
-        for key in &registers.writes {
-            starts[*key as usize + 1] += 1;
-        }
-        for at in 1..starts.len() {
-            starts[at] += starts[at - 1];
-        }
-        Round {
-            registers,
-            order,
-            clocks: Clocks::new(registers),
-            arrived: starts[..registers.key_count].to_vec(),
-            writers: vec![
-                Writer {
-                    node: NONE,
-                    session: 0,
-                    position: 0
-                };
-                registers.writes.len()
-            ],
-            starts,
-        }
+/// Goes through an order, and tells of demands that it does not respect: of reads of what a transaction
+/// that is arranged later has overwritten, although it must be seen. If a read has any, some of them
+/// are told.
+pub(super) fn correct(
+    registers: &Registers,
+    order: &[Node],
+    mut sight: impl Sight,
+    mut tell: impl FnMut(Demand),
+) {
+    // For each key where its writers begin in `writers`, and how many of them have come so far.
+    let mut starts = vec![0_u32; registers.key_count + 1];
+    for key in &registers.writes {
+        starts[*key as usize + 1] += 1;
     }
-
-    /// Tells of derived edges that the order does not respect: the reader, the key, and the two
-    /// writers. If a read has any, some of them are told.
-    fn run(mut self, mut tell: impl FnMut(Node, u32, Node, Node)) {
-        for node in self.order {
-            let clock = self.clocks.enter(self.registers, *node);
-            for read in self.registers.reads(*node) {
-                let key = read.key as usize;
-                let window = self.starts[key] as usize..self.arrived[key] as usize;
-                let mut found = 0;
-                for writer in self.writers[window].iter().rev() {
-                    if writer.node == read.writer {
+    for at in 1..starts.len() {
+        starts[at] += starts[at - 1];
+    }
+    let mut arrived = starts[..registers.key_count].to_vec();
+    let nobody = Place {
+        node: NONE,
+        session: 0,
+        position: 0,
+    };
+    let mut writers = vec![nobody; registers.writes.len()];
+    for node in order {
+        sight.enter(registers, *node);
+        for read in registers.reads(*node) {
+            let key = read.key as usize;
+            let window = starts[key] as usize..arrived[key] as usize;
+            let mut found = 0;
+            for writer in writers[window].iter().rev() {
+                if writer.node == read.writer {
+                    break;
+                }
+                if sight.includes(*writer) {
+                    tell(Demand {
+                        reader: *node,
+                        key: read.key,
+                        from: writer.node,
+                        to: read.writer,
+                    });
+                    found += 1;
+                    if found == EDGES_PER_READ {
                         break;
-                    }
-                    if clock[writer.session as usize].get() > writer.position {
-                        tell(*node, read.key, writer.node, read.writer);
-                        found += 1;
-                        if found == EDGES_PER_READ {
-                            break;
-                        }
                     }
                 }
             }
-            let (session, position) = self.registers.places[*node as usize];
-            for key in self.registers.writes(*node) {
-                let at = &mut self.arrived[*key as usize];
-                self.writers[*at as usize] = Writer {
-                    node: *node,
-                    session,
-                    position,
-                };
-                *at += 1;
-            }
-            self.clocks.leave(self.registers, *node);
         }
+        let (session, position) = registers.places[*node as usize];
+        for key in registers.writes(*node) {
+            let at = &mut arrived[*key as usize];
+            writers[*at as usize] = Place {
+                node: *node,
+                session,
+                position,
+            };
+            *at += 1;
+        }
+        sight.leave(registers, *node);
     }
 }
 
-/// Why an edge was derived: somebody reads a key that both write from `to`, with `from` in its past.
-pub(super) fn reason(registers: &Registers, edge: Derived) -> Constraint {
+/// Why an edge was derived: somebody of those that must see `from` reads a key that both write from `to`.
+pub(super) fn reason(registers: &Registers, edge: Derived, must_see: &[bool]) -> Constraint {
     if let Some(known) = registers.known_reason(edge) {
         return known;
     }
@@ -198,8 +151,7 @@ pub(super) fn reason(registers: &Registers, edge: Derived) -> Constraint {
         .copied()
         .filter(|key| registers.writes(edge.to).binary_search(key).is_ok())
         .collect();
-    let follows = future(registers, edge.from);
-    for reader in registers.nodes().filter(|node| follows[*node as usize]) {
+    for reader in registers.nodes().filter(|node| must_see[*node as usize]) {
         for read in registers.reads(reader) {
             if read.writer == edge.to && common.contains(&read.key) {
                 return Constraint::Overwritten {
@@ -212,13 +164,16 @@ pub(super) fn reason(registers: &Registers, edge: Derived) -> Constraint {
     unreachable!("every derived edge has a reason")
 }
 
-/// The transactions that have `node` in their past.
-fn future(registers: &Registers, node: Node) -> Vec<bool> {
+/// The transactions that have `node` in their past, along paths that begin with a step that is allowed
+/// to a transaction.
+pub(super) fn future(registers: &Registers, node: Node, first: impl Fn(Node) -> bool) -> Vec<bool> {
     let order = arrange(registers, &[], registers.nodes()).unwrap_or_default();
     let mut follows = vec![false; registers.transactions()];
     for later in order {
         let previous = registers.previous[later as usize];
-        let from = |before: Node| before < NONE && (before == node || follows[before as usize]);
+        let from = |before: Node| {
+            before < NONE && ((before == node && first(later)) || follows[before as usize])
+        };
         follows[later as usize] =
             from(previous) || registers.reads(later).iter().any(|read| from(read.writer));
     }

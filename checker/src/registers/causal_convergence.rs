@@ -8,10 +8,4 @@
 //! So what Biswas and Enea call causal consistency of transactions is causal convergence, and the same
 //! algorithm decides both. What it adds to `weak_causal` is the agreement.
 
-use super::order::Cycle;
-use super::{Registers, causal};
-
-/// Why there is no arbitration, if there is none.
-pub(super) fn cycle(registers: &Registers) -> Option<Cycle> {
-    causal::cycle(registers)
-}
+pub(super) use super::causal::Causal as CausalConvergence;

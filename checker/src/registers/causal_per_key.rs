@@ -13,48 +13,38 @@
 //! in the clock, the read is stale. Linear in the history but for the merging of clocks and for the
 //! versions above *v*, which are few unless reads are very stale.
 //!
-//! A stale read is called by the weakest guarantee that it breaks: of the writers that it misses, one
-//! that its own session wrote (read your writes) or read (monotonic reads), one that the reader itself
-//! reads from (fractured read), an earlier one of a session that it reads from (monotonic writes), one
-//! that such a session had read (writes follow reads), or, beyond that, causality. All of these are in
-//! the causal past, so that checking for causality misses none of them.
+//! `stale` gives a stale read its name. All guarantees of sessions are about the causal past, so that
+//! checking for causality misses none of them.
 
-use super::clocks::{Clocks, Tick, longest_session};
-use super::order::{Cycle, StaleInitial, arrange, shorten, way};
-use super::report::{Anomalies, AnomalyKind};
-use super::{INITIAL, NONE, Node, Registers, Versions};
+use super::clocks::longest_session;
+use super::commit_order::{Violations, causal_order};
+use super::report::Anomalies;
+use super::sight::{CausalPast, Place, Sight};
+use super::stale::Stale;
+use super::{Node, Registers, Versions};
 
-/// Adds every stale read; answers with a circle of session order and reads-from, if there is one.
-pub(super) fn judge(
-    registers: &Registers,
-    versions: &Versions,
-    anomalies: &mut Anomalies,
-) -> Option<Cycle> {
-    let order = match arrange(registers, &[], registers.nodes()) {
+/// Adds every stale read, and circles of session order and reads-from. An error tells why nothing can be
+/// concluded.
+pub(super) fn judge(registers: &Registers, anomalies: &mut Anomalies) -> Result<(), String> {
+    let Some(versions) = &registers.versions else {
+        return Err("the order of the versions is not known".to_owned());
+    };
+    let order = match causal_order(registers, registers.nodes()) {
         Ok(order) => order,
-        Err(rough) => {
-            return Some(shorten(registers, &[], &rough, |_| {
-                unreachable!("nothing is derived")
-            }));
+        Err(Violations { cycles, .. }) => {
+            anomalies.add_cycles(registers, &cycles, None);
+            return Ok(());
         }
     };
-    let mut tell = |stale: Stale| stale.explain(registers, anomalies);
+    let tell = |stale: Stale| stale.explain(registers, anomalies, None);
     if longest_session(registers) < i16::MAX as u32 {
-        compare::<i16>(registers, versions, &order, &mut tell);
+        let sight = CausalPast::<i16>::new(registers);
+        compare(registers, versions, &order, sight, tell);
     } else {
-        compare::<i32>(registers, versions, &order, &mut tell);
+        let sight = CausalPast::<i32>::new(registers);
+        compare(registers, versions, &order, sight, tell);
     }
-    None
-}
-
-/// A read that misses versions of its key.
-struct Stale {
-    reader: Node,
-    key: u32,
-    /// From whom it reads.
-    writer: Node,
-    /// The writers of higher versions in its past.
-    missed: Vec<Node>,
+    Ok(())
 }
 
 /// A write, with its place among the versions of its key.
@@ -64,13 +54,14 @@ struct Write {
     node: Node,
 }
 
-fn compare<T: Tick>(
+/// Tells of every read of a version that is lower than one which its transaction has to see.
+pub(super) fn compare(
     registers: &Registers,
     versions: &Versions,
     order: &[Node],
-    tell: &mut impl FnMut(Stale),
+    mut sight: impl Sight,
+    mut tell: impl FnMut(Stale),
 ) {
-    let mut clocks: Clocks<T> = Clocks::new(registers);
     let mut starts = vec![0_u32; registers.key_count + 1];
     for key in &registers.writes {
         starts[*key as usize + 1] += 1;
@@ -81,10 +72,14 @@ fn compare<T: Tick>(
     let mut ends = starts[..registers.key_count].to_vec();
     let mut writes = vec![Write::default(); registers.writes.len()];
     for node in order {
-        let clock = clocks.enter(registers, *node);
-        let in_past = |other: Node| {
+        sight.enter(registers, *node);
+        let must_see = |other: Node| {
             let (session, position) = registers.places[other as usize];
-            clock[session as usize].get() > position
+            sight.includes(Place {
+                node: other,
+                session,
+                position,
+            })
         };
         let first = registers.read_starts[*node as usize] as usize;
         let of_reads = &versions.of_reads[first..];
@@ -92,12 +87,12 @@ fn compare<T: Tick>(
             let key = read.key as usize;
             let so_far = &writes[starts[key] as usize..ends[key] as usize];
             let higher = || so_far.iter().rev().take_while(|w| w.version > *version);
-            if higher().any(|write| in_past(write.node)) {
+            if higher().any(|write| must_see(write.node)) {
                 tell(Stale {
                     reader: *node,
                     key: read.key,
                     writer: read.writer,
-                    missed: higher().map(|w| w.node).filter(|n| in_past(*n)).collect(),
+                    missed: higher().map(|w| w.node).filter(|n| must_see(*n)).collect(),
                 });
             }
         }
@@ -117,78 +112,6 @@ fn compare<T: Tick>(
                 node: *node,
             };
         }
-        clocks.leave(registers, *node);
-    }
-}
-
-impl Stale {
-    fn explain(&self, registers: &Registers, anomalies: &mut Anomalies) {
-        let (kind, missed) = self.name(registers);
-        let read = (self.reader, self.key, self.writer);
-        anomalies.add_stale(kind, registers, read, missed, || Cycle {
-            stale_initial: None,
-            ..way(
-                registers,
-                StaleInitial {
-                    reader: self.reader,
-                    missed,
-                    key: self.key,
-                },
-            )
-        });
-    }
-
-    /// The weakest guarantee that is broken, and the write that shows it.
-    fn name(&self, registers: &Registers) -> (AnomalyKind, Node) {
-        let place = |node: Node| registers.places[node as usize];
-        let (session, _) = place(self.reader);
-        let reads_from = |reader: Node, missed: Node| {
-            registers
-                .reads(reader)
-                .iter()
-                .any(|read| read.writer == missed)
-        };
-        // Whether a transaction, or one before it in its session, reads from the missed one.
-        let had_read = |from: Node, missed: Node| {
-            let before = |node: &Node| {
-                let previous = registers.previous[*node as usize];
-                (previous != NONE).then_some(previous)
-            };
-            std::iter::successors(Some(from), before).any(|node| reads_from(node, missed))
-        };
-        let writers: Vec<Node> = registers
-            .reads(self.reader)
-            .iter()
-            .map(|read| read.writer)
-            .filter(|writer| *writer != INITIAL)
-            .collect();
-        let kinds: [(AnomalyKind, &dyn Fn(Node) -> bool); 5] = [
-            (AnomalyKind::ReadYourWrites, &|missed| {
-                place(missed).0 == session
-            }),
-            (AnomalyKind::MonotonicReads, &|missed| {
-                let previous = registers.previous[self.reader as usize];
-                previous != NONE && had_read(previous, missed)
-            }),
-            (AnomalyKind::FracturedRead, &|missed| {
-                writers.contains(&missed)
-            }),
-            (AnomalyKind::MonotonicWrites, &|missed| {
-                let (session, position) = place(missed);
-                writers.iter().any(|writer| {
-                    let (other, at) = place(*writer);
-                    other == session && at > position
-                })
-            }),
-            (AnomalyKind::WritesFollowReads, &|missed| {
-                writers.iter().any(|writer| had_read(*writer, missed))
-            }),
-        ];
-        for (kind, holds) in kinds {
-            if let Some(missed) = self.missed.iter().find(|missed| holds(**missed)) {
-                return (kind, *missed);
-            }
-        }
-        (AnomalyKind::CausalityViolation, self.missed[0])
+        sight.leave(registers, *node);
     }
 }

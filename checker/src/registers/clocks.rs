@@ -74,8 +74,14 @@ impl<T: Tick> Clocks<T> {
         }
     }
 
-    /// The clock of a transaction's past, without itself.
-    pub fn enter(&mut self, registers: &Registers, node: Node) -> &[T] {
+    /// A session's clock: the past of the transaction that was entered last there, without itself.
+    pub fn of(&self, session: u32) -> &[T] {
+        let begin = session as usize * self.sessions;
+        &self.current[begin..begin + self.sessions]
+    }
+
+    /// Brings the clock of the transaction's session to its past.
+    pub fn enter(&mut self, registers: &Registers, node: Node) {
         let width = self.sessions;
         let (session, position) = registers.places[node as usize];
         let begin = session as usize * width;
@@ -88,7 +94,24 @@ impl<T: Tick> Clocks<T> {
                 self.merge(registers, read.writer, begin);
             }
         }
-        &self.current[begin..begin + width]
+    }
+
+    /// Adds those that a transaction reads from, and their past, to a clock. To be asked before the
+    /// transaction is entered.
+    pub fn add_reads(&self, registers: &Registers, node: Node, clock: &mut [T]) {
+        for read in registers.reads(node) {
+            if read.writer == INITIAL {
+                continue;
+            }
+            let (session, position) = registers.places[read.writer as usize];
+            if clock[session as usize].get() <= position {
+                let slot = self.slots[read.writer as usize] as usize * self.sessions;
+                let published = &self.published[slot..slot + self.sessions];
+                for (known, new) in clock.iter_mut().zip(published) {
+                    *known = (*known).max(*new);
+                }
+            }
+        }
     }
 
     /// Adds the past of a transaction to a session's clock, and the transaction.

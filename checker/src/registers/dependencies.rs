@@ -190,7 +190,6 @@ fn list(registers: &Registers) -> Dependencies {
             if *count <= EXAMPLES as u64 {
                 let cycle = Cycle {
                     steps: join_sessions(steps),
-                    stale_initial: None,
                 };
                 let explained = explain(registers, &cycle);
                 found.cycles.push(DependencyCycle {

@@ -18,12 +18,13 @@
 
 use std::collections::BTreeMap;
 
-use super::order::{arrange, shorten};
+use super::causal::Causal;
+use super::commit_order::{causal_order, commit_order};
 use super::points::{Points, Rules};
 use super::report::Anomalies;
 use super::search::{Found, search};
 use super::witness::is_commit_order;
-use super::{INITIAL, Merge, NONE, Node, Registers, causal};
+use super::{INITIAL, Merge, NONE, Node, Registers};
 
 /// Adds what the model forbids. An error tells why nothing can be concluded.
 pub(super) fn judge(
@@ -50,13 +51,10 @@ pub(super) fn judge(
     if let Some(times) = &registers.times {
         wish.sort_by_key(|node| times[*node as usize].1);
     }
-    let order = match arrange(registers, &[], wish.iter().copied()) {
+    let order = match causal_order(registers, wish.iter().copied()) {
         Ok(order) => order,
-        Err(rough) => {
-            let cycle = shorten(registers, &[], &rough, |_| {
-                unreachable!("nothing is derived")
-            });
-            anomalies.add_cycle(registers, &cycle);
+        Err(violations) => {
+            anomalies.add_violations(registers, &violations, None);
             return Ok(());
         }
     };
@@ -66,18 +64,18 @@ pub(super) fn judge(
     let mut hint = rank(registers, &order);
     let mut not_causal = None;
     if registers.merge == Merge::Transaction {
-        match causal::arrange_all(registers) {
-            Ok((order, _)) if is_commit_order(registers, rules, &order) => return Ok(()),
-            Ok((order, _)) if !rules.real_time => hint = rank(registers, &order),
+        match commit_order::<Causal>(registers) {
+            Ok(order) if is_commit_order(registers, rules, &order) => return Ok(()),
+            Ok(order) if !rules.real_time => hint = rank(registers, &order),
             Ok(_) => {}
-            Err(cycle) => not_causal = Some(cycle),
+            Err(violations) => not_causal = Some(violations),
         }
     }
     let searched = search_parts(registers, rules, &hint, steps, anomalies);
     match not_causal {
         // What is not causal is found by saturation too, unless that is given up.
-        Some(cycle) if anomalies.is_empty() => {
-            anomalies.add_cycle(registers, &cycle);
+        Some(violations) if anomalies.is_empty() => {
+            anomalies.add_violations(registers, &violations, None);
             Ok(())
         }
         _ => searched,

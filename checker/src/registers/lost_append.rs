@@ -11,7 +11,7 @@
 //!
 //! | model | follows *t* | has to see *t* |
 //! | --- | --- | --- |
-//! | read committed | what comes after it in session order and reads-from | nothing |
+//! | read committed, session guarantees | what comes after it in session order and reads-from | nothing |
 //! | read atomic | the same | what comes later in its session, or reads from it |
 //! | causal, prefix consistency, snapshot isolation, serializability | the same | what follows it |
 //! | strict serializability | also what began after *t* had ended | what follows it |
@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
 
 use super::clocks::Clocks;
 use super::lists::List;
-use super::order::{Constraint, Cycle, StaleInitial, Step, arrange, way};
+use super::order::{Constraint, Cycle, Step, arrange, way};
 use super::report::Anomalies;
 use super::{Model, Node, Registers};
 
@@ -62,7 +62,8 @@ pub(super) fn add(registers: &Registers, model: Model, anomalies: &mut Anomalies
     let mut clocks: Clocks<i32> = Clocks::new(registers);
     let mut found = false;
     for node in order {
-        let past = clocks.enter(registers, node);
+        clocks.enter(registers, node);
+        let past = clocks.of(registers.places[node as usize].0);
         let writes = registers.writes(node).iter().map(|key| (*key, false));
         let reads = registers.reads(node).iter().map(|read| (read.key, true));
         for (key, reads) in writes.chain(reads) {
@@ -75,6 +76,7 @@ pub(super) fn add(registers: &Registers, model: Model, anomalies: &mut Anomalies
             let mut lost = Vec::new();
             match (reads, model) {
                 (true, Model::ReadCommitted) => {}
+                (true, model) if Model::SESSION_GUARANTEES.contains(&model) => {}
                 (true, Model::ReadAtomic) => list.take_direct(registers, node, &mut lost),
                 _ => list.take_past(registers, past, &mut lost),
             }
@@ -86,7 +88,7 @@ pub(super) fn add(registers: &Registers, model: Model, anomalies: &mut Anomalies
                 found = true;
                 let explain = || {
                     if at < in_the_past {
-                        path(registers, writer, node, key)
+                        way(registers, writer, node)
                     } else {
                         real_time(writer, node)
                     }
@@ -100,19 +102,6 @@ pub(super) fn add(registers: &Registers, model: Model, anomalies: &mut Anomalies
     found
 }
 
-/// The way from one transaction to another along session order and reads-from.
-fn path(registers: &Registers, from: Node, to: Node, key: u32) -> Cycle {
-    let missed = StaleInitial {
-        reader: to,
-        missed: from,
-        key,
-    };
-    Cycle {
-        stale_initial: None,
-        ..way(registers, missed)
-    }
-}
-
 fn real_time(from: Node, to: Node) -> Cycle {
     Cycle {
         steps: vec![Step {
@@ -120,7 +109,6 @@ fn real_time(from: Node, to: Node) -> Cycle {
             to,
             constraint: Constraint::RealTime,
         }],
-        stale_initial: None,
     }
 }
 

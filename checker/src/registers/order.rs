@@ -50,12 +50,11 @@ pub(super) struct Step {
     pub constraint: Constraint,
 }
 
-/// Why there is no commit order.
+/// Steps in a circle, or, for [`way`], from one transaction to another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cycle {
-    /// Each step begins where the one before it ends. Empty if a stale initial value says it all.
+    /// Each step begins where the one before it ends.
     pub steps: Vec<Step>,
-    pub stale_initial: Option<StaleInitial>,
 }
 
 /// The derived edges, by the transaction that they lead to.
@@ -90,12 +89,12 @@ impl Incoming {
 }
 
 /// The number of predecessors of a transaction, counted with repetitions.
-fn degree(registers: &Registers, incoming: &Incoming, node: Node) -> u32 {
+pub(super) fn degree(registers: &Registers, incoming: &Incoming, node: Node) -> u32 {
     1 + registers.reads(node).len() as u32 + incoming.of(node).len() as u32
 }
 
 /// The predecessor with that number, if there is one.
-fn predecessor(
+pub(super) fn predecessor(
     registers: &Registers,
     incoming: &Incoming,
     node: Node,
@@ -169,100 +168,27 @@ pub(super) fn arrange(
     Ok(order)
 }
 
-/// The shortest cycle that was found through one of the edges of `rough`, a cycle that is known.
-///
-/// `explain` says why a derived edge is there.
-pub(super) fn shorten(
-    registers: &Registers,
-    edges: &[Derived],
-    rough: &[Node],
-    mut explain: impl FnMut(Derived) -> Constraint,
-) -> Cycle {
-    /// Searching from every transaction of a long cycle would take too long.
-    const ATTEMPTS: usize = 16;
-    let incoming = Incoming::new(registers.transactions(), edges);
-    let mut best: Vec<Node> = rough.to_vec();
-    let mut came_from: Vec<Node> = vec![NONE; registers.transactions()];
-    for start in rough.iter().take(ATTEMPTS) {
-        // Backwards, breadth first, until the start is met again.
-        let mut queue = std::collections::VecDeque::from([*start]);
-        let mut touched = Vec::new();
-        let mut closed = None;
-        'search: while let Some(node) = queue.pop_front() {
-            for number in 0..degree(registers, &incoming, node) {
-                let Some(before) = predecessor(registers, &incoming, node, number) else {
-                    continue;
-                };
-                if before == *start {
-                    closed = Some(node);
-                    break 'search;
-                }
-                if came_from[before as usize] == NONE {
-                    came_from[before as usize] = node;
-                    touched.push(before);
-                    queue.push_back(before);
-                }
-            }
-        }
-        if let Some(mut node) = closed {
-            let mut cycle = vec![*start];
-            while node != *start {
-                cycle.push(node);
-                node = came_from[node as usize];
-            }
-            if cycle.len() < best.len() {
-                best = cycle;
-            }
-        }
-        for node in touched {
-            came_from[node as usize] = NONE;
-        }
-    }
-    let steps: Vec<Step> = (0..best.len())
-        .map(|at| {
-            let (from, to) = (best[at], best[(at + 1) % best.len()]);
-            let reads = registers.reads(to);
-            let constraint = if registers.previous[to as usize] == from {
-                Constraint::Session
-            } else if let Some(read) = reads.iter().find(|read| read.writer == from) {
-                Constraint::ReadsFrom(read.key)
-            } else {
-                explain(Derived { from, to })
-            };
-            Step {
-                from,
-                to,
-                constraint,
-            }
-        })
-        .collect();
-    Cycle {
-        steps: join_sessions(steps),
-        stale_initial: None,
-    }
-}
-
 /// The shortest way along session order and reads-from, from the write that was missed to the read
 /// that should have seen it.
-pub(super) fn way(registers: &Registers, stale: StaleInitial) -> Cycle {
+pub(super) fn way(registers: &Registers, missed: Node, reader: Node) -> Cycle {
     let mut came_from = vec![NONE; registers.transactions()];
-    let mut queue = std::collections::VecDeque::from([stale.reader]);
+    let mut queue = std::collections::VecDeque::from([reader]);
     while let Some(node) = queue.pop_front() {
-        if node == stale.missed {
+        if node == missed {
             break;
         }
         let previous = registers.previous[node as usize];
         let writers = registers.reads(node).iter().map(|read| read.writer);
         for before in std::iter::once(previous).chain(writers) {
-            if before < NONE && before != stale.reader && came_from[before as usize] == NONE {
+            if before < NONE && before != reader && came_from[before as usize] == NONE {
                 came_from[before as usize] = node;
                 queue.push_back(before);
             }
         }
     }
     let mut steps = Vec::new();
-    let mut from = stale.missed;
-    while from != stale.reader && came_from[from as usize] != NONE {
+    let mut from = missed;
+    while from != reader && came_from[from as usize] != NONE {
         let to = came_from[from as usize];
         let read = registers.reads(to).iter().find(|read| read.writer == from);
         steps.push(Step {
@@ -278,7 +204,6 @@ pub(super) fn way(registers: &Registers, stale: StaleInitial) -> Cycle {
     }
     Cycle {
         steps: join_sessions(steps),
-        stale_initial: Some(stale),
     }
 }
 

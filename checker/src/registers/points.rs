@@ -615,7 +615,6 @@ impl<'r> Points<'r> {
         }
         Cycle {
             steps: join_sessions(steps),
-            stale_initial: None,
         }
     }
 

@@ -9,40 +9,25 @@
 //! the earliest one that is not *t2* itself: the later ones follow from it, because reading *x* from
 //! one and later from another derives the edge between those two (AWDIT, PLDI 2025).
 
-use super::order::{Constraint, Cycle, Derived, StaleInitial, arrange, shorten, way};
+use super::commit_order::{Axiom, Demand};
 use super::{INITIAL, NONE, Node, Registers};
 
-/// Why there is no commit order, if there is none.
-pub(super) fn cycle(registers: &Registers) -> Option<Cycle> {
-    let mut edges = registers.known_edges();
-    let mut stale = None;
-    derive(registers, |reader, key, from, to| {
-        if to == INITIAL {
-            stale.get_or_insert(StaleInitial {
-                reader,
-                missed: from,
-                key,
-            });
-        } else {
-            edges.push(Derived { from, to });
-        }
-    });
-    if let Some(stale) = stale {
-        return Some(way(registers, stale));
-    }
-    let rough = arrange(registers, &edges, registers.nodes()).err()?;
-    Some(shorten(registers, &edges, &rough, |edge| {
-        let mut found = registers.known_reason(edge);
+pub(super) struct ReadCommitted;
+
+impl Axiom for ReadCommitted {
+    fn demands(registers: &Registers, _: &[Node], mut tell: impl FnMut(Demand)) {
         derive(registers, |reader, key, from, to| {
-            if (Derived { from, to }) == edge {
-                found.get_or_insert(Constraint::Overwritten { key, reader });
-            }
+            tell(Demand {
+                reader,
+                key,
+                from,
+                to,
+            });
         });
-        found.expect("every derived edge has a reason")
-    }))
+    }
 }
 
-/// Tells of every derived edge: the reader, the key, and the two writers.
+/// Tells of every demand: the reader, the key, and the two writers.
 fn derive(registers: &Registers, mut tell: impl FnMut(Node, u32, Node, Node)) {
     // For each key: the transaction that the entry is for, and the earliest two writers from which
     // the rest of the transaction reads the key.

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use squall_protocol::verdict::Judgement;
 
-use super::order::{Constraint, Cycle};
+use super::commit_order::Violations;
+use super::cycles::Cycles;
+use super::order::{Constraint, Cycle, Step};
+use super::stale::Stale;
 use super::{Model, Node, Registers};
 
 /// How many anomalies of a kind are told; all are counted.
@@ -213,11 +216,22 @@ impl Report {
 
 /// Names of keys that have one beside their number.
 #[derive(Clone, Debug, Default)]
-pub(super) struct KeyLabels(pub std::collections::HashMap<u64, String>);
+pub(super) struct KeyLabels {
+    pub names: std::collections::HashMap<u64, String>,
+    /// If keys are elements of sets: for each its set and the element.
+    pub elements: Vec<(u64, u64)>,
+}
 
 impl KeyLabels {
     pub fn of(&self, key: u64) -> String {
-        match self.0.get(&key) {
+        if let Some((set, element)) = self.elements.get(key as usize) {
+            return format!("{} (element {element})", self.of_set(*set));
+        }
+        self.of_set(key)
+    }
+
+    fn of_set(&self, key: u64) -> String {
+        match self.names.get(&key) {
             Some(name) => name.clone(),
             None => key.to_string(),
         }
@@ -378,21 +392,65 @@ impl Anomalies {
         });
     }
 
+    /// Adds why there is no commit order. What is demanded by a guarantee is called by its name.
+    pub fn add_violations(
+        &mut self,
+        registers: &Registers,
+        violations: &Violations,
+        guarantee: Option<AnomalyKind>,
+    ) {
+        /// To find a name takes a while.
+        const NAMED: usize = 1_000;
+        for stale in violations.stale.iter().take(NAMED) {
+            let stale = Stale {
+                reader: stale.reader,
+                key: stale.key,
+                writer: super::INITIAL,
+                missed: vec![stale.missed],
+            };
+            stale.explain(registers, self, guarantee);
+        }
+        self.add_more(violations.stale.len().saturating_sub(NAMED) as u64);
+        self.add_cycles(registers, &violations.cycles, guarantee);
+    }
+
+    /// Adds cycles.
+    pub fn add_cycles(
+        &mut self,
+        registers: &Registers,
+        cycles: &Cycles,
+        guarantee: Option<AnomalyKind>,
+    ) {
+        for cycle in &cycles.explained {
+            let mut steps = cycle.steps.iter();
+            let demands = |step: &Step| matches!(step.constraint, Constraint::Overwritten { .. });
+            let kind = guarantee.filter(|_| steps.any(demands));
+            self.add_cycle_as(kind.unwrap_or_else(|| name(cycle)), registers, cycle);
+        }
+        self.add_more(cycles.more);
+    }
+
+    /// Counts more of the same.
+    fn add_more(&mut self, more: u64) {
+        if let Some((_, count)) = self.counts.last_mut() {
+            *count += more;
+        }
+    }
+
     pub fn add_cycle(&mut self, registers: &Registers, cycle: &Cycle) {
-        let kind = name(cycle);
+        self.add_cycle_as(name(cycle), registers, cycle);
+    }
+
+    fn add_cycle_as(&mut self, kind: AnomalyKind, registers: &Registers, cycle: &Cycle) {
         self.add(kind, || {
             let explained = explain(registers, cycle);
-            let summary = match cycle.stale_initial {
-                Some(_) => explained.summary,
-                None => format!(
+            Anomaly {
+                kind,
+                summary: format!(
                     "No order of commits is possible, since they would have to come one before the \
                      other in a circle. {}",
                     explained.summary
                 ),
-            };
-            Anomaly {
-                kind,
-                summary,
                 ..explained
             }
         });
@@ -413,7 +471,6 @@ fn name(cycle: &Cycle) -> AnomalyKind {
     let anti_dependencies = count(|c| matches!(c, Constraint::AntiDependency(_)));
     let all = cycle.steps.len();
     match anti_dependencies {
-        _ if cycle.stale_initial.is_some() => AnomalyKind::CommitOrderCycle,
         0 if versions == all => AnomalyKind::WriteCycle,
         0 if versions + reads == all => AnomalyKind::CircularInformationFlow,
         0 => AnomalyKind::CommitOrderCycle,
@@ -529,16 +586,6 @@ pub(super) fn explain(registers: &Registers, cycle: &Cycle) -> Anomaly {
             key: at,
             reader,
         });
-    }
-    if let Some(stale) = cycle.stale_initial {
-        mention(stale.reader);
-        mention(stale.missed);
-        sentences.push(format!(
-            "{} must see {}, which writes key {}, but read the key's initial value.",
-            capital(name(stale.reader)),
-            name(stale.missed),
-            text(stale.key),
-        ));
     }
     Anomaly {
         kind: AnomalyKind::CommitOrderCycle,

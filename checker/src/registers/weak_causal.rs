@@ -11,9 +11,9 @@
 //! and every session, only the last writer of *x* in the past of *t3* needs looking at: what precedes
 //! it in its session has a smaller past. Memory is transactions times sessions.
 
-use super::order::{Cycle, StaleInitial, way};
 use super::points::{Points, Rules};
 use super::report::{Anomalies, AnomalyKind};
+use super::stale::Stale;
 use super::{INITIAL, Node, Registers};
 
 /// Adds every stale read. An error tells why nothing can be concluded.
@@ -53,18 +53,14 @@ pub(super) fn judge(registers: &Registers, anomalies: &mut Anomalies) -> Result<
                     INITIAL => INITIAL,
                     at => points.transactions[at as usize].node,
                 };
-                let (reader, key) = (transaction.node, points.key_name(*key));
-                let stale = StaleInitial {
-                    reader,
-                    missed: name(other),
-                    key,
+                let stale = Stale {
+                    reader: transaction.node,
+                    key: points.key_name(*key),
+                    writer: name(*writer),
+                    missed: vec![name(other)],
                 };
                 let kind = AnomalyKind::CausalityViolation;
-                let read = (reader, key, name(*writer));
-                anomalies.add_stale(kind, registers, read, stale.missed, || Cycle {
-                    stale_initial: None,
-                    ..way(registers, stale)
-                });
+                stale.explain(registers, anomalies, Some(kind));
             }
         }
     }

@@ -1,0 +1,130 @@
+//! What the models with one commit order have in common: an axiom demands that some transactions commit
+//! before others, and an order that respects all of it exists if and only if there is no cycle.
+
+use std::collections::HashMap;
+
+use super::cycles::{Cycles, cycles};
+use super::order::{Constraint, Derived, StaleInitial, arrange};
+use super::{INITIAL, Node, Registers};
+
+/// `reader` must see `from`, and reads `key`, which both write, from `to`: so `from` commits before `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Demand {
+    pub reader: Node,
+    pub key: u32,
+    pub from: Node,
+    /// Or [`INITIAL`], before which nothing can commit.
+    pub to: Node,
+}
+
+/// What a model demands of the commit order, besides that it contains session order, reads-from and
+/// whatever version order is known.
+pub(super) trait Axiom {
+    /// Whether [`Axiom::demands`] tells only what a given order does not respect, and perhaps not all
+    /// of it at once. Otherwise it tells all that there is, and no order is given.
+    const CORRECTS: bool = false;
+
+    /// Tells of demands. What follows from others, from session order or from reads-from may be left
+    /// out.
+    fn demands(registers: &Registers, order: &[Node], tell: impl FnMut(Demand));
+
+    /// For each edge that was demanded, or is known, why it is there.
+    fn reasons(registers: &Registers, edges: &[Derived]) -> Vec<Constraint> {
+        let mut found: HashMap<(Node, Node), Option<Constraint>> = edges
+            .iter()
+            .map(|edge| ((edge.from, edge.to), registers.known_reason(*edge)))
+            .collect();
+        Self::demands(registers, &[], |demand| {
+            let Demand {
+                reader,
+                key,
+                from,
+                to,
+            } = demand;
+            if let Some(reason) = found.get_mut(&(from, to)) {
+                reason.get_or_insert(Constraint::Overwritten { key, reader });
+            }
+        });
+        let reason = |edge: &Derived| found[&(edge.from, edge.to)];
+        edges
+            .iter()
+            .map(|edge| reason(edge).expect("every derived edge has a reason"))
+            .collect()
+    }
+}
+
+/// Why there is no commit order. Not everything is empty.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Violations {
+    pub stale: Vec<StaleInitial>,
+    pub cycles: Cycles,
+}
+
+/// A commit order, or why there is none.
+///
+/// An axiom that corrects is asked again with the corrected order until it has no objection.
+pub(super) fn commit_order<A: Axiom>(registers: &Registers) -> Result<Vec<Node>, Violations> {
+    let mut edges = registers.known_edges();
+    let mut order: Vec<Node> = Vec::new();
+    if A::CORRECTS {
+        order = arrange_or_explain::<A>(registers, &edges, registers.nodes())?;
+    }
+    loop {
+        let known = edges.len();
+        let mut stale: Vec<StaleInitial> = Vec::new();
+        A::demands(registers, &order, |demand| {
+            if demand.to != INITIAL {
+                edges.push(Derived {
+                    from: demand.from,
+                    to: demand.to,
+                });
+            } else if stale
+                .last()
+                .is_none_or(|last| (last.reader, last.key) != (demand.reader, demand.key))
+            {
+                stale.push(StaleInitial {
+                    reader: demand.reader,
+                    missed: demand.from,
+                    key: demand.key,
+                });
+            }
+        });
+        if !stale.is_empty() {
+            let arranged = arrange_or_explain::<A>(registers, &edges, registers.nodes());
+            let cycles = arranged.err().unwrap_or_default().cycles;
+            return Err(Violations { stale, cycles });
+        }
+        if A::CORRECTS && edges.len() == known {
+            return Ok(order);
+        }
+        if !A::CORRECTS {
+            return arrange_or_explain::<A>(registers, &edges, registers.nodes());
+        }
+        order = arrange_or_explain::<A>(registers, &edges, order.iter().copied())?;
+    }
+}
+
+fn arrange_or_explain<A: Axiom>(
+    registers: &Registers,
+    edges: &[Derived],
+    wish: impl Iterator<Item = Node>,
+) -> Result<Vec<Node>, Violations> {
+    arrange(registers, edges, wish).map_err(|_| Violations {
+        cycles: cycles(registers, edges, |edges| A::reasons(registers, edges)),
+        stale: Vec::new(),
+    })
+}
+
+/// An order that contains session order and reads-from, as far as possible that of `wish`; or why there
+/// is none.
+pub(super) fn causal_order(
+    registers: &Registers,
+    wish: impl Iterator<Item = Node>,
+) -> Result<Vec<Node>, Violations> {
+    /// Demands nothing.
+    struct Nothing;
+    impl Axiom for Nothing {
+        fn demands(_: &Registers, _: &[Node], _: impl FnMut(Demand)) {}
+    }
+    arrange_or_explain::<Nothing>(registers, &[], wish)
+}
