@@ -51,9 +51,11 @@
 //!
 //! # Where things are
 //!
-//! [`Builder`] takes operations and resolves every read to its writer. `order` arranges transactions
-//! under constraints or finds a cycle. One file per model turns the model into constraints. `lost_append`
-//! and `dependencies` say more about lists.
+//! [`Builder`] takes operations and resolves every read to its writer; [`ListBuilder`] and [`SetBuilder`]
+//! turn lists and sets into registers. One file per model says what the model demands of a commit order,
+//! `commit_order` looks for one that respects it, with `order`, which arranges transactions, and
+//! `cycles` shows why there is none. `lost_append` and
+//! `dependencies` say more about lists.
 
 mod build;
 mod causal;

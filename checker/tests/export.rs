@@ -83,7 +83,10 @@ proptest! {
                 prop_assert_eq!(imported, &expected, "{:?}", target);
             }
             prop_assert_eq!(imported.transactions(), expected.transactions());
-            for model in Model::ALL {
+            // These have no times.
+            let timeless = matches!(target, Target::Plume | Target::DbcopJson);
+            let told = |model: &Model| !timeless || *model != Model::StrictSerializability;
+            for model in Model::ALL.into_iter().filter(told) {
                 prop_assert_eq!(verdict(&imported, model), verdict(&expected, model), "{:?} {:?}", target, model);
             }
             // What is lost can hide a violation, but makes none.

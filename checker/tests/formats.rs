@@ -164,7 +164,7 @@ fn errors_have_a_place() {
     insta::assert_snapshot!(error(Format::DbcopText, "[x:=1]\n[x=1]"), @"line 2, column 4: expected =, as in x==1");
     insta::assert_snapshot!(error(Format::DbcopJson, "{\"data\":[[{}]]}"), @"expected a history of dbcop: missing field `events` at line 1 column 12");
     insta::assert_snapshot!(error(Format::Jepsen, "{:type :ok, :process 0,\n :value [[:r 1)"), @"line 2, column 15: expected a value");
-    insta::assert_snapshot!(error(Format::Jepsen, "\n {:type :ok, :process 0, :value [[:append 1 2] [:w 1 3]]}"), @"line 2, column 2: expected here an operation with a :value that is a list of operations such as [:r 1 7] and [:w 1 7], or [:r 1 [5 7]] and [:append 1 7]");
+    insta::assert_snapshot!(error(Format::Jepsen, "\n {:type :ok, :process 0, :value [[:append 1 2] [:w 1 3]]}"), @"line 2, column 2: expected here an operation with a :value that is a list of operations such as [:r 1 7] and [:w 1 7], or [:r 1 [5 7]] and [:append 1 7], or [:r 1 #{5 7}] and [:add 1 7]");
     // In a list, the operation that is wrong.
     insta::assert_snapshot!(error(Format::Jepsen, "[{:type :ok, :process 0, :value nil}\n {:process 0}]"), @"line 2, column 2: expected here an operation with :type :invoke, :ok, :fail or :info");
     insta::assert_snapshot!(error(Format::Jepsen, "[[:r 1 7]]"), @"line 1, column 2: expected here an operation with :type :invoke, :ok, :fail or :info");

@@ -217,8 +217,11 @@ fn random_histories_are_neither_all_good_nor_all_bad() {
     assert!(good[0] > good[1] && good[1] > good[2], "{good:?}");
 }
 
-/// A history by hand: session, and then what it adds (`(set, Some(element), [])`) and reads.
-fn by_hand(transactions: &[(u64, &[(u64, Option<u64>, &[u64])])]) -> Registers {
+/// The set, and what is added to it, or else what it shows.
+type ByHand<'a> = (u64, Option<u64>, &'a [u64]);
+
+/// A history by hand: each transaction's session, and its operations.
+fn by_hand(transactions: &[(u64, &[ByHand])]) -> Registers {
     let mut builder = SetBuilder::default();
     for (label, (session, operations)) in (0..).zip(transactions) {
         let number = builder.transaction(*session, Some(label), Outcome::Committed);

@@ -215,7 +215,7 @@ fn explanations() {
     let lost_update = ok(0, "[:r :x []] [:append :x 1]")
         + &ok(1, "[:r :x []] [:append :x 2]")
         + &ok(2, "[:r :x [1 2]]");
-    insta::assert_snapshot!(explain(&lost_update, Model::Serializability), @"No order of commits is possible, since they would have to come one before the other in a circle. Transaction 1 of session 1 read key x and did not see that transaction 0 of session 0 wrote it. Transaction 0 of session 0 wrote key x before transaction 1 of session 1 did.");
+    insta::assert_snapshot!(explain(&lost_update, Model::Serializability), @"No order of commits is possible, since they would have to come one before the other in a circle. Transaction 0 of session 0 wrote key x before transaction 1 of session 1 did. Transaction 1 of session 1 read key x and did not see that transaction 0 of session 0 wrote it.");
     let incompatible = ok(0, "[:append :x 1]")
         + &ok(1, "[:append :x 2]")
         + &ok(2, "[:r :x [1 2]]")

@@ -1,9 +1,11 @@
-//! Histories of Jepsen and Elle, as EDN or JSON: transactions over registers or over lists.
+//! Histories of Jepsen and Elle, as EDN or JSON: transactions over registers, over lists, or over
+//! grow-only sets.
 //!
 //! A history is a sequence of maps, or one vector of them. Each tells of an operation that a process
 //! invoked (`:type :invoke`) or completed (`:ok`, `:fail`, `:info`); its `:value` is a list of
 //! `[:r key value]` and `[:w key value]`, or, over lists, `[:r key [element …]]` and
-//! `[:append key element]`. A process is a session. What has no completion, or is completed by
+//! `[:append key element]`, or, over sets, `[:r key #{element …}]` and `[:add key element]`. A process is
+//! a session. What has no completion, or is completed by
 //! `:info`, may have happened. `nil` is the initial value, and the empty list.
 //!
 //! The order of the records is that of real time, as it is for Elle: a transaction took effect between
@@ -20,7 +22,7 @@ use std::io::Read;
 use super::edn::{self, Value};
 use super::lines::Cursor;
 use super::{FormatError, Names, Reading};
-use crate::registers::{ListBuilder, Outcome, Registers};
+use crate::registers::{ListBuilder, Outcome, Registers, SetBuilder};
 
 /// Reads a history; `values_are_versions` as for
 /// [`Builder::values_are_versions`](crate::registers::Builder::values_are_versions).
@@ -69,7 +71,11 @@ pub(super) fn read(
             })
     };
     let of_lists = transactions.iter().any(of_lists);
-    let registers = build(&transactions, of_lists, values_are_versions)?;
+    let registers = if transactions.iter().any(Transaction::adds) {
+        build_sets(&transactions)?
+    } else {
+        build(&transactions, of_lists, values_are_versions)?
+    };
     Ok(Reading { registers, cut })
 }
 
@@ -163,7 +169,7 @@ impl<'t> Transactions<'t> {
 }
 
 const OPERATIONS: &str = "here an operation with a :value that is a list of operations such as [:r 1 7] and [:w 1 7], or \
-                          [:r 1 [5 7]] and [:append 1 7]";
+                          [:r 1 [5 7]] and [:append 1 7], or [:r 1 #{5 7}] and [:add 1 7]";
 
 /// What an operation does with a key.
 enum Access<'v> {
@@ -213,6 +219,15 @@ impl Transaction<'_> {
         Ok(accesses)
     }
 
+    /// Whether it is a transaction over sets, and adds something.
+    fn adds(&self) -> bool {
+        let operations = self.value.as_list().unwrap_or_default();
+        let mut kinds = operations
+            .iter()
+            .filter_map(|operation| operation.as_list()?.first());
+        kinds.any(|kind| kind.as_text() == Some("add"))
+    }
+
     fn malformed(&self) -> FormatError {
         self.begin.malformed(OPERATIONS)
     }
@@ -257,6 +272,38 @@ fn build(
                 Access::Write(value) => registers.write(number, key, transaction.number(value)?),
                 Access::Read(Value::Nil) => registers.read_initial(number, key),
                 Access::Read(value) => registers.read(number, key, transaction.number(value)?),
+            }
+        }
+    }
+    Ok(builder.finish()?)
+}
+
+fn build_sets(transactions: &[Transaction]) -> Result<Registers, FormatError> {
+    let mut builder = SetBuilder::default();
+    let mut names = Names::default();
+    for transaction in transactions {
+        let label = Some(transaction.label);
+        let number = builder.transaction(transaction.session, label, transaction.outcome);
+        if let Some(invoked) = transaction.invoked {
+            builder.times(number, invoked, transaction.completed);
+        }
+        let operations = match &transaction.value {
+            Value::Nil => &[][..],
+            value => value.as_list().ok_or_else(|| transaction.malformed())?,
+        };
+        for operation in operations {
+            let Some([kind, key, value]) = operation.as_list() else {
+                return Err(transaction.malformed());
+            };
+            let key = names.key(key, |key, name| builder.name_key(key, name));
+            match (kind.as_text(), value) {
+                (Some("add"), element) => builder.add(number, key, transaction.number(element)?),
+                (Some("r"), Value::Nil) => builder.read(number, key, &[]),
+                (Some("r"), Value::List(elements)) => {
+                    let elements = elements.iter().map(|element| transaction.number(element));
+                    builder.read(number, key, &elements.collect::<Result<Vec<u64>, _>>()?);
+                }
+                _ => return Err(transaction.malformed()),
             }
         }
     }

@@ -507,69 +507,73 @@ impl<'r> Points<'r> {
     }
 
     /// A cycle among points of which each has a predecessor among them, with as few requirements as
-    /// were found: going along a session or along real time costs nothing.
+    /// possible: going along a session or along real time costs nothing. In any order every cycle has a
+    /// requirement that leads back, so searching from these finds the shortest one.
     fn shortest_cycle(&self, among: impl Fn(Point) -> bool) -> Cycle {
-        /// Searching from every point would take too long.
-        const ATTEMPTS: usize = 16;
+        /// Requirements that may be looked at until the shortest one so far is good enough.
+        const BUDGET: u64 = 20_000_000;
         let incoming = self.incoming();
         let predecessors = |point: Point| {
             let previous = (self.position(point) > 0).then(|| point - 1);
             let along = previous.into_iter().map(|before| (before, 0));
             let others = incoming.of(point).iter().map(|before| (*before, 1));
-            along
-                .chain(others)
-                .filter(|(before, _)| among(*before))
-                .collect::<Vec<_>>()
+            along.chain(others).filter(|(before, _)| among(*before))
         };
-        // Backwards until a point comes again.
-        let mut at = (0..self.owner.len() as Point)
-            .find(|point| among(*point))
-            .expect("something could not be arranged");
-        let mut passed = vec![NONE; self.owner.len()];
-        let mut walk = Vec::new();
-        while passed[at as usize] == NONE {
-            passed[at as usize] = walk.len() as u32;
-            walk.push(at);
-            at = predecessors(at)[0].0;
-        }
-        let mut best: Vec<Point> = walk.split_off(passed[at as usize] as usize);
-        best.reverse();
+        let likely = |point: Point| match self.owner[point as usize] {
+            NONE => (0, point),
+            at => (self.hint[at as usize], point),
+        };
+        let mut starts: Vec<Point> = (0..self.owner.len() as Point)
+            .filter(|point| among(*point))
+            .filter(|point| predecessors(*point).any(|(before, _)| likely(before) > likely(*point)))
+            .collect();
+        // Transactions before moments in time, of which there are many.
+        starts.sort_by_key(|point| (self.owner[*point as usize] == NONE, *point));
+        let mut budget = BUDGET;
+        let mut best: Vec<Point> = Vec::new();
         let mut best_cost = u32::MAX;
-        for start in best.clone().into_iter().take(ATTEMPTS) {
-            let mut cost = vec![u32::MAX; self.owner.len()];
-            let mut next = vec![NONE; self.owner.len()];
+        let mut cost = vec![u32::MAX; self.owner.len()];
+        let mut next = vec![NONE; self.owner.len()];
+        let mut touched = Vec::new();
+        for start in starts {
+            if best_cost <= 1 || (budget == 0 && best_cost < u32::MAX) {
+                break;
+            }
             let mut queue = VecDeque::from([(start, 0)]);
-            let mut closed: Option<(u32, Point)> = None;
             while let Some((point, so_far)) = queue.pop_front() {
+                if point == start && so_far > 0 {
+                    best_cost = so_far;
+                    best = vec![start];
+                    let mut point = next[start as usize];
+                    while point != start {
+                        best.push(point);
+                        point = next[point as usize];
+                    }
+                    break;
+                }
                 if point != start && cost[point as usize] < so_far {
                     continue;
                 }
                 for (before, price) in predecessors(point) {
+                    budget = budget.saturating_sub(1);
                     let price = so_far + price;
-                    if before == start {
-                        if closed.is_none_or(|(least, _)| price < least) {
-                            closed = Some((price, point));
-                        }
-                    } else if price < cost[before as usize] {
-                        cost[before as usize] = price;
-                        next[before as usize] = point;
-                        if price == so_far {
-                            queue.push_front((before, price));
-                        } else {
-                            queue.push_back((before, price));
-                        }
+                    if price >= cost[before as usize] || price >= best_cost {
+                        continue;
+                    }
+                    if cost[before as usize] == u32::MAX {
+                        touched.push(before);
+                    }
+                    cost[before as usize] = price;
+                    next[before as usize] = point;
+                    if price == so_far {
+                        queue.push_front((before, price));
+                    } else {
+                        queue.push_back((before, price));
                     }
                 }
             }
-            if let Some((price, mut point)) = closed
-                && price < best_cost
-            {
-                best_cost = price;
-                best = vec![start];
-                while point != start {
-                    best.push(point);
-                    point = next[point as usize];
-                }
+            for point in touched.drain(..) {
+                cost[point as usize] = u32::MAX;
             }
         }
         self.explain(&best)

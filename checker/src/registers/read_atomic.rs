@@ -4,8 +4,8 @@
 //! For every transaction *t3* that reads *x* from *t1*, and every other *t2* that writes *x* and
 //! precedes *t3* in its session or is read by *t3*: *t2* commits before *t1*.
 //!
-//! Algorithm: the session is a matter of `read_your_writes`. For every transaction that *t3* reads from, intersect what it writes with what *t3*
-//! reads, at the cost of the smaller of the two.
+//! Algorithm: the session is a matter of `read_your_writes`. For every transaction that *t3* reads from,
+//! intersect what it writes with what *t3* reads, at the cost of the smaller of the two.
 
 use super::commit_order::{Axiom, Demand};
 use super::read_your_writes::ReadYourWrites;
