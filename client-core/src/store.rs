@@ -78,7 +78,7 @@ impl Store {
         sqlite
             .query_row(
                 "SELECT powersync_replace_schema(?1)",
-                [client_schema(definition(config.workload, config.payload)).to_string()],
+                [client_schema(definition(config.workload, config.payload), local).to_string()],
                 |_| Ok(()),
             )
             .doing("making the workload's tables")?;

@@ -1,9 +1,10 @@
 //! The native client process, in several kinds.
 //!
 //! [`run_native`] is the portable client of `squall-client-core` on tokio: HTTP with reqwest, one
-//! SQLite file; [`run_local`] the same without ever connecting. [`run_postgres`] is a client that reads and writes PostgreSQL itself. Both take
-//! their orders from the coordinator over one WebSocket and end when it does, so that no client
-//! outlives its run.
+//! SQLite file; [`run_local`] the same without ever connecting. [`run_postgres`] is a client that reads
+//! and writes PostgreSQL itself. [`run_sqlite`] and [`run_sqlite3`] have nothing but an ordinary SQLite
+//! file, which several processes may share. All take their orders from the coordinator over one
+//! WebSocket and end when it does, so that no client outlives its run.
 //!
 //! What is deliberately not here: the client's behaviour (`squall-client-core`), the command line
 //! (the coordinator's binary has a subcommand for it), and faults.
@@ -11,7 +12,11 @@
 mod control;
 mod database;
 mod http;
+mod plain;
 mod postgres;
+mod shell;
+mod sqlite;
+mod sqlite3;
 
 use std::path::PathBuf;
 
@@ -20,6 +25,7 @@ use squall_protocol::control::FromClient;
 
 pub use http::NativePlatform;
 pub use postgres::{PostgresOptions, ledger, operations, run_postgres};
+pub use sqlite::create as create_shared_file;
 
 /// What a native client has to be told from outside; everything else it is told by the coordinator.
 #[derive(Clone, Debug)]
@@ -80,4 +86,14 @@ async fn run_with_powersync(options: NativeOptions, mode: Mode) -> Result<(), Er
         Ok(AgentEnd::Disconnected) => Err(Error::ControlLost),
         Err(error) => Err(Error::Fatal(error)),
     }
+}
+
+/// Lives the life of a client on the file that plain SQLite clients share.
+pub async fn run_sqlite(options: NativeOptions) -> Result<(), Error> {
+    plain::run::<sqlite::Sqlite>(options, ()).await
+}
+
+/// As [`run_sqlite`], by way of the `sqlite3` command-line shell, which is that program.
+pub async fn run_sqlite3(options: NativeOptions, shell: PathBuf) -> Result<(), Error> {
+    plain::run::<sqlite3::Sqlite3>(options, shell).await
 }

@@ -44,6 +44,9 @@ pub enum Command {
     Export(ExportArgs),
     /// Run many storms, one after another: the product of lists of options.
     Matrix(MatrixArgs),
+    /// Climb from one client on plain SQLite to a whole fleet: a short storm on each of seven rungs,
+    /// up to the first surprise.
+    Ladder(LadderArgs),
     /// Measure squall itself.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -75,7 +78,8 @@ pub struct RunArgs {
     /// any Unicode, or 100 KB of text.
     #[arg(long)]
     pub payload: bool,
-    /// How many clients of which kind; the kinds are native, wasm and postgres.
+    /// How many clients of which kind; the kinds are native, wasm and postgres. Or, without any of
+    /// those and without PostgreSQL: sqlite and sqlite3, which share one file, or one local.
     #[arg(
         long,
         value_name = "KIND=N,…",
@@ -282,6 +286,28 @@ pub struct MatrixArgs {
     pub list: bool,
 }
 
+#[derive(Debug, Args)]
+pub struct LadderArgs {
+    /// The seed of every rung's plan; without it a random one, which is printed.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// How long the storm of each rung lasts.
+    #[arg(long, value_name = "DURATION", default_value = "8s", value_parser = duration)]
+    pub time: Duration,
+    /// Begin at this rung.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub from: usize,
+    /// The folder for ladder.json and the run folders.
+    #[arg(long, value_name = "FOLDER", default_value = "runs/ladder")]
+    pub output: PathBuf,
+    /// Print what came of every rung as JSON, as in ladder.json.
+    #[arg(long)]
+    pub json: bool,
+    /// Climb the rungs of this file instead: TOML as in docs/ladder.md.
+    #[arg(long, value_name = "FILE")]
+    pub rungs: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
     /// Time and memory of the checker on generated histories, and of another checker on the same.
@@ -400,9 +426,12 @@ pub struct ClientArgs {
     /// Where the coordinator is.
     #[arg(long, value_name = "URL")]
     pub control_url: String,
-    /// The database file of a native client.
-    #[arg(long, value_name = "FILE", required_if_eq("kind", "native"))]
+    /// The database file of a client that has one.
+    #[arg(long, value_name = "FILE", required_if_eq_any([("kind", "native"), ("kind", "local"), ("kind", "sqlite"), ("kind", "sqlite3")]))]
     pub database: Option<PathBuf>,
+    /// The command-line shell of a sqlite3 client.
+    #[arg(long, value_name = "PROGRAM", default_value = "sqlite3")]
+    pub shell: PathBuf,
     /// The database of a postgres client.
     #[arg(
         long,
@@ -419,6 +448,9 @@ pub struct ClientArgs {
 pub enum ProcessKind {
     Native,
     Postgres,
+    Sqlite,
+    Sqlite3,
+    Local,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -440,12 +472,11 @@ impl FromStr for FleetArg {
             let (kind, count) = part
                 .split_once('=')
                 .ok_or_else(|| format!("`{part}` is not KIND=N, such as native=3"))?;
-            let kind = [ClientKind::Native, ClientKind::Wasm, ClientKind::Postgres]
+            let known = || ClientKind::ALL.map(ClientKind::name).join(", ");
+            let kind = ClientKind::ALL
                 .into_iter()
                 .find(|known| known.name() == kind)
-                .ok_or_else(|| {
-                    format!("there is no kind `{kind}`; there are native, wasm and postgres")
-                })?;
+                .ok_or_else(|| format!("there is no kind `{kind}`; there are {}", known()))?;
             let count = count
                 .parse()
                 .ok()
@@ -459,6 +490,7 @@ impl FromStr for FleetArg {
         if fleet.iter().all(|(_, count)| *count == 0) {
             return Err("a fleet needs at least one client".to_owned());
         }
+        crate::fleet::check(&fleet)?;
         Ok(FleetArg(fleet))
     }
 }
@@ -669,6 +701,9 @@ mod tests {
     fn fleets_are_read_and_refused() {
         let fleet: FleetArg = "wasm=2,native=1".parse().unwrap();
         assert_eq!(fleet.0, [(ClientKind::Wasm, 2), (ClientKind::Native, 1)]);
+        for good in ["sqlite=2,sqlite3=1", "local=1", "local=1,native=0"] {
+            assert!(good.parse::<FleetArg>().is_ok(), "{good}");
+        }
         for bad in [
             "",
             "native",
@@ -676,6 +711,10 @@ mod tests {
             "browser=1",
             "native=0",
             "native=1,native=2",
+            "native=1,sqlite=1",
+            "postgres=1,local=1",
+            "sqlite=1,local=1",
+            "local=2",
         ] {
             assert!(bad.parse::<FleetArg>().is_err(), "{bad}");
         }

@@ -80,7 +80,8 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let native = &clients[2..];
     let fleet = Fleet::start(&environment, native, &recorder, false).await?;
 
-    let database = database::connect(environment.database_url()).await?;
+    let url = environment.database_url().expect("the demo's clients sync");
+    let database = database::connect(url).await?;
     let demo = Arc::new(Demo {
         environment: Arc::clone(&environment),
         clients,

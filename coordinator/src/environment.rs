@@ -1,29 +1,22 @@
-//! Everything around the clients: PostgreSQL, the sync service, the backend, the fault proxies, and
-//! the web server that clients get their pages and their orders from. A storm and the demo stand on
-//! the same ground.
+//! Everything around the clients: what their data lives in (PostgreSQL with the sync service and the
+//! backend, or just a file), the fault proxies, and the web server that clients get their pages and
+//! their orders from. A storm and the demo stand on the same ground.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use squall_protocol::control::ClientConfig;
-use squall_protocol::plan::{ClientSpec, PlanOptions};
-use squall_throwaway_postgres::Cluster;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+use squall_protocol::plan::{ClientKind, ClientSpec, PlanOptions};
 
-use crate::backend::Backend;
-use crate::database;
 use crate::exit::Failure;
 use crate::link::Link;
 use crate::pages::{self, Pages};
 use crate::plan;
-use crate::process::OwnedProcess;
-use crate::proxy::{Proxy, Weather};
+use crate::proxy::Weather;
 use crate::recorder::Recorder;
-use crate::token::{Secret, Signer};
+use crate::servers::{Proxies, Servers};
+use crate::token::Secret;
 
 /// The pause before a client tries a failed upload or a lost stream again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -31,11 +24,6 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 /// Two keepalive lines and their jitter: a stream that is silent for longer is dead.
 const STREAM_IDLE_DEADLINE: Duration = Duration::from_secs(45);
-/// The service makes its first snapshot before it listens.
-const SERVICE_START_DEADLINE: Duration = Duration::from_secs(60);
-
-/// How long the service may take to answer one request at the start.
-const GREETING_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Which sync service clients are pointed at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,32 +65,26 @@ pub struct EnvironmentOptions {
 /// The ground that clients stand on.
 pub struct Environment {
     options: EnvironmentOptions,
-    servers: Servers,
+    /// None if no client of the fleet needs any.
+    servers: Option<Servers>,
     pages: Pages,
     places: BTreeMap<String, Place>,
 }
 
-/// What must be stopped with care, no matter how far the start has come.
-struct Servers {
-    cluster: Option<Cluster>,
-    database_url: String,
-    service: Option<OwnedProcess>,
-    /// The embedded service's replication slot. It must not outlive the run in a database that does.
-    slot: String,
-}
-
-/// What belongs to one client: its control link and its two fault proxies.
+/// What belongs to one client: its control link and its fault proxies.
 pub struct Place {
     pub link: Link,
-    service: Proxy,
-    backend: Proxy,
+    /// None for a client without connections.
+    proxies: Option<Proxies>,
 }
 
 impl Place {
     /// Changes the weather on the way to the service and to the backend.
     pub fn set_weather(&self, service: Weather, backend: Weather) {
-        self.service.set(service);
-        self.backend.set(backend);
+        if let Some(proxies) = &self.proxies {
+            proxies.service.set(service);
+            proxies.backend.set(backend);
+        }
     }
 }
 
@@ -117,8 +99,12 @@ impl Environment {
         options: EnvironmentOptions,
         recorder: &Recorder,
     ) -> Result<Environment, Failure> {
-        let mut servers = Servers::start_database(&options).await?;
-        match furnish(&mut servers, &options, recorder).await {
+        let mut kinds = options.clients.iter().map(|client| client.kind);
+        let mut servers = match kinds.any(ClientKind::meets_in_postgres) {
+            true => Some(Servers::start(&options).await?),
+            false => None,
+        };
+        match furnish(servers.as_mut(), &options, recorder).await {
             Ok((pages, places)) => Ok(Environment {
                 options,
                 servers,
@@ -126,7 +112,9 @@ impl Environment {
                 places,
             }),
             Err(failure) => {
-                servers.stop().await;
+                if let Some(servers) = servers {
+                    servers.stop().await;
+                }
                 Err(failure)
             }
         }
@@ -141,9 +129,18 @@ impl Environment {
         &self.places[client]
     }
 
-    /// Where PostgreSQL is.
-    pub fn database_url(&self) -> &str {
-        &self.servers.database_url
+    /// Where PostgreSQL is, if there is one.
+    pub fn database_url(&self) -> Option<&str> {
+        self.servers.as_ref().map(Servers::database_url)
+    }
+
+    /// The database file of a client that has one.
+    ///
+    /// # Errors
+    ///
+    /// When its folder cannot be made.
+    pub fn database_file(&self, client: &ClientSpec) -> std::io::Result<PathBuf> {
+        database_file(&self.options, client)
     }
 
     /// The web server.
@@ -153,215 +150,59 @@ impl Environment {
 
     /// The folder for files of that kind, made if missing.
     pub fn folder(&self, kind: &str) -> std::io::Result<PathBuf> {
-        let folder = self.options.folder.join(kind);
-        std::fs::create_dir_all(&folder)?;
-        Ok(folder)
+        folder(&self.options, kind)
     }
 
-    /// Watches the service and PostgreSQL, and says which of them ended although nobody wanted it.
-    /// Never returns while they live.
+    /// Watches the servers, and says which of them ended although nobody wanted it. Never returns
+    /// while they live.
     pub async fn collapsed(&self) -> String {
-        let service = async {
-            match &self.servers.service {
-                Some(service) => {
-                    let status = service.exited().await;
-                    let log = service_log(&self.options.folder);
-                    let last = last_line(&log).unwrap_or_else(|| "nothing".to_owned());
-                    format!(
-                        "the sync service ended on its own ({status}); the last it said in {} is: {last}",
-                        log.display()
-                    )
-                }
-                None => std::future::pending().await,
-            }
-        };
-        let postgres = async {
-            loop {
-                tokio::time::sleep(Duration::from_millis(250)).await;
-                if self
-                    .servers
-                    .cluster
-                    .as_ref()
-                    .is_some_and(|c| !c.is_running())
-                {
-                    return "PostgreSQL ended on its own".to_owned();
-                }
-            }
-        };
-        tokio::select! {
-            what = service => what,
-            what = postgres => what,
+        match &self.servers {
+            Some(servers) => servers.collapsed().await,
+            None => std::future::pending().await,
         }
     }
 
     /// Stops everything. Clients should have been stopped before.
     pub async fn stop(self) {
-        self.servers.stop().await;
-    }
-}
-
-impl Servers {
-    async fn start_database(options: &EnvironmentOptions) -> Result<Servers, Failure> {
-        let (cluster, database_url) = match &options.database_url {
-            Some(url) => (None, url.clone()),
-            None => {
-                let cluster = Cluster::start(squall_throwaway_postgres::Options::default())
-                    .await
-                    .map_err(|error| Failure::unavailable("cannot start PostgreSQL", error))?;
-                let url = cluster.url();
-                (Some(cluster), url)
-            }
-        };
-        Ok(Servers {
-            cluster,
-            database_url,
-            service: None,
-            slot: format!("squall_{}", uuid::Uuid::new_v4().simple()),
-        })
-    }
-
-    /// Starts `squall serve` and waits until it says where it listens.
-    async fn start_service(
-        &mut self,
-        options: &EnvironmentOptions,
-        secret: &Secret,
-    ) -> Result<String, Failure> {
-        let starting = "cannot start the sync service";
-        let unavailable = |error| Failure::unavailable(starting, error);
-        let log = service_log(&options.folder);
-        for folder in ["logs", "service"] {
-            std::fs::create_dir_all(options.folder.join(folder)).map_err(unavailable)?;
-        }
-        let mut command = Command::new(std::env::current_exe().map_err(unavailable)?);
-        command
-            .arg("serve")
-            .args([
-                "--storage".as_ref(),
-                options.folder.join("service/storage.sqlite").as_os_str(),
-            ])
-            .args(["--tables", &database::tables(&options.plan).join(",")])
-            .args(["--kid", &secret.kid, "--audience", &secret.audience])
-            .args(["--publication", "squall", "--slot", &self.slot])
-            // Secrets do not belong on a command line, where every process can read them.
-            .env("SQUALL_DATABASE_URL", &self.database_url)
-            .env("SQUALL_SERVICE_KEY", &secret.key)
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::fs::File::create(&log).map_err(unavailable)?);
-        let (process, stdout) = OwnedProcess::spawn(command).await.map_err(unavailable)?;
-        // From here on it may have made its slot.
-        self.service = Some(process);
-        let mut lines = BufReader::new(stdout.expect("standard output is piped")).lines();
-        let first_line = tokio::time::timeout(SERVICE_START_DEADLINE, lines.next_line()).await;
-        let address = match first_line {
-            Ok(Ok(Some(line))) => line
-                .strip_prefix("listening on ")
-                .and_then(|address| address.parse::<SocketAddr>().ok()),
-            _ => None,
-        };
-        let Some(address) = address else {
-            let last = last_line(&log).unwrap_or_else(|| "it said nothing".to_owned());
-            return Err(Failure::unavailable(
-                starting,
-                format!("{last} (all of it is in {})", log.display()),
-            ));
-        };
-        Ok(address.to_string())
-    }
-
-    async fn stop(mut self) {
-        if let Some(service) = &self.service {
-            service.signal(libc::SIGTERM);
-            if let Err(error) = service.end_within(Duration::from_secs(5)).await {
-                tracing::warn!("{error}");
-            }
-        }
-        match &mut self.cluster {
-            Some(cluster) => cluster.stop().await,
-            None if self.service.is_some() => self.drop_slot().await,
-            None => {}
-        }
-    }
-
-    /// A slot that nobody reads makes PostgreSQL keep its write-ahead log for ever.
-    async fn drop_slot(&self) {
-        let dropped = async {
-            let database = database::connect(&self.database_url)
-                .await
-                .map_err(|error| error.to_string())?;
-            // A service that would not start may not have made it.
-            let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
-                        WHERE slot_name = $1";
-            database
-                .execute(drop, &[&self.slot])
-                .await
-                .map_err(|error| database::describe(&error))
-        };
-        if let Err(error) = dropped.await {
-            eprintln!(
-                "the replication slot {} could not be dropped ({error}); do it by hand: SELECT pg_drop_replication_slot('{}')",
-                self.slot, self.slot
-            );
+        if let Some(servers) = self.servers {
+            servers.stop().await;
         }
     }
 }
 
-/// Starts everything that stands on the database.
+/// Makes everything that clients find when they come.
 async fn furnish(
-    servers: &mut Servers,
+    servers: Option<&mut Servers>,
     options: &EnvironmentOptions,
     recorder: &Recorder,
 ) -> Result<(Pages, BTreeMap<String, Place>), Failure> {
-    database::prepare(&servers.database_url, &options.plan).await?;
-    let (secret, service_address) = match &options.service {
-        ServiceChoice::Embedded => {
-            let secret = Secret::random();
-            let address = servers.start_service(options, &secret).await?;
-            (secret, address)
-        }
-        ServiceChoice::Remote { address, secret } => (secret.clone(), address.clone()),
+    let doors = match servers {
+        Some(servers) => Some(servers.open(options).await?),
+        None => None,
     };
-    let signer =
-        Signer::new(secret).map_err(|error| Failure::Usage(format!("--service-key: {error}")))?;
-    greet(&service_address, &signer).await?;
-    let backend = Backend::start(
-        &servers.database_url,
-        squall_workloads::definition(options.plan.workload, options.plan.payload),
-        Arc::new(signer),
-        options.backend.port,
-    )
-    .await?;
-    let backend_address = options.backend.address.clone();
-    let backend_address = backend_address.unwrap_or_else(|| backend.address());
     let mut places = BTreeMap::new();
     for client in &options.clients {
-        let no_port = |error| Failure::unavailable("cannot start a fault proxy", error);
-        let place_service = Proxy::start(service_address.clone())
-            .await
-            .map_err(no_port)?;
-        let place_backend = Proxy::start(backend_address.clone())
-            .await
-            .map_err(no_port)?;
-        backend.admit(&client.name, place_service.url());
-        let config = ClientConfig {
-            client: client.name.clone(),
-            workload: options.plan.workload,
-            keys: options.plan.keys,
-            payload: options.plan.payload,
-            watch: plan::watches(&options.plan, client.kind),
-            isolation: options.plan.isolation,
-            uploader: options.plan.uploader,
-            backend_url: place_backend.url(),
-            retry_delay_ms: RETRY_DELAY.as_millis() as u64,
-            request_deadline_ms: REQUEST_DEADLINE.as_millis() as u64,
-            stream_idle_deadline_ms: STREAM_IDLE_DEADLINE.as_millis() as u64,
+        let proxies = match &doors {
+            Some(doors) => Some(doors.open_for(&client.name).await?),
+            None => None,
         };
-        let place = Place {
-            link: Link::new(config, recorder.clone()),
-            service: place_service,
-            backend: place_backend,
-        };
-        places.insert(client.name.clone(), place);
+        let config = config(options, client, proxies.as_ref());
+        places.insert(
+            client.name.clone(),
+            Place {
+                link: Link::new(config, recorder.clone()),
+                proxies,
+            },
+        );
+    }
+    let sharing = |client: &&ClientSpec| client.kind.shares_a_file();
+    if let Some(client) = options.clients.iter().find(sharing) {
+        let unavailable =
+            |error: String| Failure::unavailable("cannot make the shared file", error);
+        let file =
+            database_file(options, client).map_err(|error| unavailable(error.to_string()))?;
+        squall_client_native::create_shared_file(&file, &config(options, client, None))
+            .map_err(unavailable)?;
     }
     let links = places
         .iter()
@@ -371,43 +212,37 @@ async fn furnish(
     Ok((pages, places))
 }
 
-fn last_line(log: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(log).ok()?;
-    Some(text.lines().last()?.to_owned())
-}
-
-fn service_log(folder: &Path) -> PathBuf {
-    folder.join("logs").join("service.log")
-}
-
-/// Asks the service for something that only a good token gets: whatever is wrong with its address or
-/// its key is better told now than by every client.
-async fn greet(service_address: &str, signer: &Signer) -> Result<(), Failure> {
-    let unreachable = |error: reqwest::Error| {
-        Failure::Unavailable(format!(
-            "the sync service at {service_address} does not answer ({error}); check --service-url and that it runs"
-        ))
-    };
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(GREETING_DEADLINE)
-        .build()
-        .map_err(unreachable)?;
-    let (token, _) = signer.token("squall");
-    let answer = client
-        .get(format!(
-            "http://{service_address}/write-checkpoint2.json?client_id=squall"
-        ))
-        .header("Authorization", format!("Token {token}"))
-        .send()
-        .await
-        .map_err(unreachable)?;
-    let status = answer.status();
-    if status.is_success() {
-        return Ok(());
+/// What a client is told.
+fn config(
+    options: &EnvironmentOptions,
+    client: &ClientSpec,
+    proxies: Option<&Proxies>,
+) -> ClientConfig {
+    ClientConfig {
+        client: client.name.clone(),
+        workload: options.plan.workload,
+        keys: options.plan.keys,
+        payload: options.plan.payload,
+        watch: plan::watches(&options.plan, client.kind),
+        isolation: options.plan.isolation,
+        uploader: options.plan.uploader,
+        backend_url: proxies.map_or_else(String::new, |proxies| proxies.backend.url()),
+        retry_delay_ms: RETRY_DELAY.as_millis() as u64,
+        request_deadline_ms: REQUEST_DEADLINE.as_millis() as u64,
+        stream_idle_deadline_ms: STREAM_IDLE_DEADLINE.as_millis() as u64,
     }
-    let text = answer.text().await.unwrap_or_default();
-    Err(Failure::Unavailable(format!(
-        "the sync service at {service_address} refuses squall's token ({status}: {text}); check --service-key, --service-kid and --service-audience"
-    )))
+}
+
+fn database_file(options: &EnvironmentOptions, client: &ClientSpec) -> std::io::Result<PathBuf> {
+    let name = match client.kind.shares_a_file() {
+        true => "shared",
+        false => &client.name,
+    };
+    Ok(folder(options, "databases")?.join(format!("{name}.sqlite")))
+}
+
+fn folder(options: &EnvironmentOptions, kind: &str) -> std::io::Result<PathBuf> {
+    let folder = options.folder.join(kind);
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
 }

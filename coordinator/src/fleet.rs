@@ -1,6 +1,7 @@
 //! The clients as bodies: processes and browser tabs that can be started, broken and mended. What
 //! they are told and what they answer goes over their [`Link`].
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
-use crate::browser::{Browser, BrowserOptions, Driver};
+use crate::browser::{Browser, BrowserOptions, Driver, programs};
 use crate::environment::{Environment, Place};
 use crate::exit::Failure;
 use crate::link::Link;
+use crate::plan;
 use crate::process::OwnedProcess;
 use crate::recorder::Recorder;
 
@@ -53,6 +55,39 @@ pub enum BodyError {
     Down { client: String },
 }
 
+/// Whether those clients can be of one fleet: what each writes must come to all others.
+///
+/// # Errors
+///
+/// Why they can not.
+pub fn check(fleet: &plan::Fleet) -> Result<(), String> {
+    let present = || {
+        let fleet = fleet.iter().filter(|(_, count)| *count > 0);
+        fleet.map(|(kind, _)| *kind)
+    };
+    let locals: u32 = fleet
+        .iter()
+        .filter(|(kind, _)| *kind == ClientKind::Local)
+        .map(|(_, count)| count)
+        .sum();
+    if locals > 0 && (locals > 1 || present().any(|kind| kind != ClientKind::Local)) {
+        return Err(
+            "a local client never connects, so nobody sees its rows: it must be alone".to_owned(),
+        );
+    }
+    let sharing = present().find(|kind| kind.shares_a_file());
+    let syncing = present().find(|kind| kind.meets_in_postgres());
+    if let (Some(sharing), Some(syncing)) = (sharing, syncing) {
+        return Err(format!(
+            "nothing syncs the file of {} clients, so {} clients would never see their rows: \
+             make a fleet of either",
+            sharing.name(),
+            syncing.name()
+        ));
+    }
+    Ok(())
+}
+
 /// All clients of a run.
 pub struct Fleet {
     /// In the order of the plan.
@@ -68,6 +103,8 @@ pub struct Client {
     environment: Arc<Environment>,
     recorder: Recorder,
     headed: bool,
+    /// The SQLite shell, for a client of that kind.
+    shell: Option<PathBuf>,
     /// The number of its origin, counted from 1.
     number: usize,
     body: Mutex<Body>,
@@ -107,8 +144,14 @@ impl Fleet {
         } else {
             None
         };
+        let has_shells = clients.iter().any(|spec| spec.kind == ClientKind::Sqlite3);
+        let shell = match has_shells.then(|| programs::SQLITE3.find()) {
+            Some(found) => Some(found.map_err(|error| Failure::Unavailable(error.to_string()))?),
+            None => None,
+        };
         let clients = clients.iter().enumerate().map(|(index, spec)| {
             Arc::new(Client {
+                shell: shell.clone().filter(|_| spec.kind == ClientKind::Sqlite3),
                 spec: spec.clone(),
                 link: environment.place(&spec.name).link.clone(),
                 environment: Arc::clone(environment),
@@ -227,12 +270,18 @@ impl Client {
             .args(["--control-url", &self.environment.pages().control_url()]);
         match self.spec.kind {
             ClientKind::Postgres => {
-                command.env("SQUALL_DATABASE_URL", self.environment.database_url());
+                let url = self.environment.database_url();
+                command.env(
+                    "SQUALL_DATABASE_URL",
+                    url.expect("it was started for this client"),
+                );
             }
             _ => {
-                let databases = self.environment.folder("databases").map_err(failed)?;
-                let file = databases.join(format!("{}.sqlite", self.name()));
+                let file = self.environment.database_file(&self.spec).map_err(failed)?;
                 command.arg("--database").arg(file);
+                if let Some(shell) = &self.shell {
+                    command.arg("--shell").arg(shell);
+                }
             }
         }
         let log = logs.join(format!("{}.log", self.name()));

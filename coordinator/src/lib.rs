@@ -17,6 +17,7 @@ pub mod exit;
 pub mod export;
 pub mod fleet;
 pub mod interruption;
+pub mod ladder;
 pub mod link;
 pub mod matrix;
 pub mod models;
@@ -29,6 +30,7 @@ pub mod proxy;
 pub mod recorder;
 pub mod report;
 pub mod run;
+pub mod servers;
 pub mod storm;
 pub mod token;
 
@@ -94,6 +96,7 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Bench(BenchCommand::Checker(args)) => bench::checker(&args),
         Command::Bench(BenchCommand::Generate(args)) => bench::generate(&args),
         Command::Matrix(args) => matrix::run(args).await,
+        Command::Ladder(args) => ladder::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Doctor => Ok(if doctor::run().await {
             Exit::Ok
@@ -105,7 +108,8 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
     }
 }
 
-fn run_options(args: &RunArgs) -> Result<RunOptions, Failure> {
+/// What `squall run` does with those arguments.
+pub fn run_options(args: &RunArgs) -> Result<RunOptions, Failure> {
     let (plan, again) = match &args.plan {
         Some(file) => {
             let text = std::fs::read_to_string(file).map_err(|error| {
@@ -179,22 +183,26 @@ async fn serve(args: ServeArgs) -> Result<Exit, Failure> {
 
 async fn client(args: ClientArgs) -> Result<Exit, Failure> {
     let name = args.client.clone();
-    let ended = match args.kind {
-        ProcessKind::Native => {
-            squall_client_native::run_native(squall_client_native::NativeOptions {
-                control_url: args.control_url,
-                client: args.client,
-                database: args.database.expect("clap requires it"),
-            })
-            .await
-        }
-        ProcessKind::Postgres => {
-            squall_client_native::run_postgres(squall_client_native::PostgresOptions {
-                control_url: args.control_url,
-                client: args.client,
-                database_url: args.database_url.expect("clap requires it"),
-            })
-            .await
+    use squall_client_native as clients;
+    let (control_url, client) = (args.control_url, args.client);
+    let ended = if let ProcessKind::Postgres = args.kind {
+        let options = clients::PostgresOptions {
+            control_url,
+            client,
+            database_url: args.database_url.expect("clap requires it"),
+        };
+        clients::run_postgres(options).await
+    } else {
+        let options = clients::NativeOptions {
+            control_url,
+            client,
+            database: args.database.expect("clap requires it"),
+        };
+        match args.kind {
+            ProcessKind::Sqlite => clients::run_sqlite(options).await,
+            ProcessKind::Sqlite3 => clients::run_sqlite3(options, args.shell).await,
+            ProcessKind::Local => clients::run_local(options).await,
+            ProcessKind::Native | ProcessKind::Postgres => clients::run_native(options).await,
         }
     };
     ended

@@ -269,7 +269,8 @@ fn read(file: &Path) -> Result<Vec<Combination>, Failure> {
     Ok(combinations)
 }
 
-fn word(value: &toml::Value) -> Option<String> {
+/// The value of an option as the command line has it.
+pub fn word(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),
         toml::Value::Integer(number) => Some(number.to_string()),

@@ -94,13 +94,15 @@ pub enum Unreadable {
     OtherVersion(u32),
     #[error(transparent)]
     Malformed(#[from] serde_json::Error),
+    #[error("its fleet can not be: {0}")]
+    Fleet(String),
 }
 
 /// Reads a plan.
 ///
 /// # Errors
 ///
-/// When the text is none, or one of another version.
+/// When the text is none, or one of another version, or one whose clients do not go together.
 pub fn read(text: &str) -> Result<Plan, Unreadable> {
     #[derive(serde::Deserialize)]
     struct Version {
@@ -110,7 +112,10 @@ pub fn read(text: &str) -> Result<Plan, Unreadable> {
     if squall_plan != PLAN_VERSION {
         return Err(Unreadable::OtherVersion(squall_plan));
     }
-    Ok(serde_json::from_str(text)?)
+    let plan: Plan = serde_json::from_str(text)?;
+    let fleet = plan.clients.iter().map(|client| (client.kind, 1)).collect();
+    crate::fleet::check(&fleet).map_err(Unreadable::Fleet)?;
+    Ok(plan)
 }
 
 /// Makes the plan. Transactions and faults are drawn from two streams of the seed, so that the

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use squall_protocol::history::{Event, HISTORY_VERSION, Header, Phase};
 use squall_protocol::plan::Plan;
+use squall_protocol::verdict::Verdict;
 use tokio_util::sync::CancellationToken;
 
 use crate::check;
@@ -37,7 +38,7 @@ pub struct RunOptions {
     pub again: String,
 }
 
-/// Carries out a plan and judges what happened.
+/// Carries out a plan, judges what happened, and prints it.
 ///
 /// # Errors
 ///
@@ -46,28 +47,40 @@ pub async fn run(options: RunOptions) -> Result<Exit, Failure> {
     let interrupted = interruption::listen();
     let plan = &options.plan;
     println!("seed {}; to repeat this run: {}", plan.seed, options.again);
-    let folder = make_folder(&options.output, plan)
-        .map_err(|error| Failure::unavailable("cannot write the run folder", error))?;
+    let folder = make_folder(&options.output, plan)?;
     println!("run folder {}", folder.display());
 
     let idle = faults_without_victim(plan);
     if !idle.is_empty() {
         println!("no client of this fleet can suffer {}", idle.join(", "));
     }
-    let recorder = Recorder::create(&folder.join(check::HISTORY), &header(plan))
-        .map_err(|error| Failure::unavailable("cannot write the history", error))?;
-    recorder.record(Event::Phase(Phase::Start));
-    if let Err(failure) = stand(&options, &folder, &recorder, &interrupted).await {
-        recorder.trouble(failure.to_string());
-        // For the files only: without a storm there is nothing to tell but why.
-        check::judge_folder(&folder)?;
-        return Err(failure);
-    }
-    let verdict = check::judge_folder(&folder)?;
+    let verdict = carry_out(&options, &folder, &interrupted).await?;
     println!("\n{}", squall_checker::render(&verdict));
     println!("report {}", folder.join("report.html").display());
     println!("seed {}; to repeat this run: {}", plan.seed, options.again);
     Ok(check::exit(&verdict))
+}
+
+/// Carries out a plan in its run folder, and judges what happened.
+///
+/// # Errors
+///
+/// When something that the run needs is missing or does not start.
+pub async fn carry_out(
+    options: &RunOptions,
+    folder: &Path,
+    interrupted: &CancellationToken,
+) -> Result<Verdict, Failure> {
+    let recorder = Recorder::create(&folder.join(check::HISTORY), &header(&options.plan))
+        .map_err(|error| Failure::unavailable("cannot write the history", error))?;
+    recorder.record(Event::Phase(Phase::Start));
+    if let Err(failure) = stand(options, folder, &recorder, interrupted).await {
+        recorder.trouble(failure.to_string());
+        // For the files only: without a storm there is nothing to tell but why.
+        check::judge_folder(folder)?;
+        return Err(failure);
+    }
+    check::judge_folder(folder)
 }
 
 /// Everything between the first process that starts and the last that ends.
@@ -86,7 +99,9 @@ async fn stand(
         backend: options.backend.clone(),
         folder: folder.to_owned(),
     };
-    eprintln!("starting PostgreSQL and the sync service");
+    if plan.clients.iter().any(|c| c.kind.meets_in_postgres()) {
+        eprintln!("starting PostgreSQL and the sync service");
+    }
     let environment = tokio::select! {
         environment = Environment::start(environment_options, recorder) => Arc::new(environment?),
         () = interrupted.cancelled() => {
@@ -171,7 +186,16 @@ fn header(plan: &Plan) -> Header {
 }
 
 /// Makes `<utc time>-<workload>-<seed>` with the plan in it, and points `latest` at it.
-fn make_folder(output: &Path, plan: &Plan) -> std::io::Result<PathBuf> {
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn make_folder(output: &Path, plan: &Plan) -> Result<PathBuf, Failure> {
+    try_make_folder(output, plan)
+        .map_err(|error| Failure::unavailable("cannot write the run folder", error))
+}
+
+fn try_make_folder(output: &Path, plan: &Plan) -> std::io::Result<PathBuf> {
     let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let time = time.replace(':', "-");
     let base = format!("{time}-{}-{}", plan.options.workload.name(), plan.seed);

@@ -281,24 +281,9 @@ async fn final_reads(plan: &Plan, environment: &Environment, fleet: &Fleet, reco
     });
     futures_util::future::join_all(reads).await;
 
-    let read = async {
-        let mut database = database::connect(environment.database_url())
-            .await
-            .map_err(|error| error.to_string())?;
-        database::final_read(&mut database, &plan.options).await
-    };
-    let (read, error) = match read.await {
-        Ok(effects) => (Some(effects), None),
-        Err(error) => (None, Some(error)),
-    };
-    let effects = read.clone().unwrap_or_default();
-    recorder.record(Event::FinalReadPostgres {
-        rows: read.map(|effects| effects.reads),
-        ledger: effects.ledger.map(|ledger| ledger.reads),
-        collections: effects.collections,
-        payload: effects.payload,
-        error,
-    });
+    if let Some(url) = environment.database_url() {
+        final_read_postgres(plan, url, recorder).await;
+    }
 
     let checks = fleet
         .clients
@@ -317,4 +302,26 @@ async fn final_reads(plan: &Plan, environment: &Environment, fleet: &Fleet, reco
             }
         });
     futures_util::future::join_all(checks).await;
+}
+
+/// PostgreSQL's last read.
+async fn final_read_postgres(plan: &Plan, url: &str, recorder: &Recorder) {
+    let read = async {
+        let mut database = database::connect(url)
+            .await
+            .map_err(|error| error.to_string())?;
+        database::final_read(&mut database, &plan.options).await
+    };
+    let (read, error) = match read.await {
+        Ok(effects) => (Some(effects), None),
+        Err(error) => (None, Some(error)),
+    };
+    let effects = read.clone().unwrap_or_default();
+    recorder.record(Event::FinalReadPostgres {
+        rows: read.map(|effects| effects.reads),
+        ledger: effects.ledger.map(|ledger| ledger.reads),
+        collections: effects.collections,
+        payload: effects.payload,
+        error,
+    });
 }

@@ -32,7 +32,8 @@ pub struct ClientConfig {
     pub isolation: Isolation,
     pub uploader: Uploader,
     /// Where the backend is, without a trailing slash; clients get the service's address and their
-    /// token from it (see [`crate::backend`]). It leads through the client's fault proxy.
+    /// token from it (see [`crate::backend`]). It leads through the client's fault proxy. Empty for
+    /// a client that does not sync.
     pub backend_url: String,
     /// The pause before a failed upload or a lost stream is tried again, in milliseconds.
     pub retry_delay_ms: u64,

@@ -91,6 +91,22 @@ impl ClientKind {
     pub fn syncs(self) -> bool {
         matches!(self, ClientKind::Native | ClientKind::Wasm)
     }
+
+    /// Whether what clients of this kind write ends up in PostgreSQL. The others need neither it nor
+    /// the sync service.
+    pub fn meets_in_postgres(self) -> bool {
+        self.syncs() || self == ClientKind::Postgres
+    }
+
+    /// Whether clients of this kind work on a SQLite database, be it their own or a shared one.
+    pub fn has_database(self) -> bool {
+        self != ClientKind::Postgres
+    }
+
+    /// Whether all clients of this kind work on the one file.
+    pub fn shares_a_file(self) -> bool {
+        matches!(self, ClientKind::Sqlite | ClientKind::Sqlite3)
+    }
 }
 
 /// A client of the fleet.

@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod list_append;
 pub mod mww;
 pub mod payload;
+pub mod sqlite;
 
 use squall_protocol::backend::{CrudEntry, CrudValue};
 use squall_protocol::plan::Workload;
@@ -60,13 +61,17 @@ pub fn definition(workload: Workload, payload: bool) -> &'static Definition {
     }
 }
 
-/// The clients' tables, in the form that `powersync_replace_schema` takes.
-pub fn client_schema(definition: &Definition) -> serde_json::Value {
-    let tables: Vec<_> = definition.tables.iter().map(client_table).collect();
+/// The clients' tables, in the form that `powersync_replace_schema` takes. What is written to a table
+/// that is `local_only` is not queued for an upload.
+pub fn client_schema(definition: &Definition, local_only: bool) -> serde_json::Value {
+    let tables = definition.tables.iter();
+    let tables: Vec<_> = tables
+        .map(|table| client_table(table, local_only))
+        .collect();
     serde_json::json!({ "tables": tables })
 }
 
-fn client_table(table: &Table) -> serde_json::Value {
+fn client_table(table: &Table, local_only: bool) -> serde_json::Value {
     let type_of = |name: &str| {
         let mut columns = table.columns.iter();
         columns
@@ -87,7 +92,12 @@ fn client_table(table: &Table) -> serde_json::Value {
         true => serde_json::json!([]),
         false => serde_json::json!([{ "name": table.index.join("_"), "columns": indexed }]),
     };
-    serde_json::json!({ "name": table.name, "columns": columns, "indexes": indexes })
+    serde_json::json!({
+        "name": table.name,
+        "local_only": local_only,
+        "columns": columns,
+        "indexes": indexes,
+    })
 }
 
 /// A complaint about a row of an upload.
@@ -103,7 +113,7 @@ mod tests {
 
     #[test]
     fn clients_have_the_indexed_columns_of_the_ledger() {
-        let schema = client_schema(&ledger::DEFINITION);
+        let schema = client_schema(&ledger::DEFINITION, false);
         let ledger = &schema["tables"][1];
         assert_eq!(ledger["name"], "ledger");
         assert_eq!(

@@ -40,6 +40,14 @@ pub const CHROMEDRIVER: Program = Program {
     candidates: &["chromedriver"],
 };
 
+/// No browser's, but looked for in the same way: clients of the kind `sqlite3` need it.
+pub const SQLITE3: Program = Program {
+    name: "the SQLite shell",
+    variable: "SQUALL_SQLITE3",
+    package: "sqlite3",
+    candidates: &["sqlite3"],
+};
+
 impl Program {
     /// The program's path: the environment variable's, else the first candidate that exists.
     ///

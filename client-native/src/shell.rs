@@ -1,0 +1,319 @@
+//! The `sqlite3` command-line shell as a database: SQL goes to its standard input, rows come from its
+//! standard output.
+//!
+//! The shell writes results as JSON and, as its input is no terminal, flushes them before it reads the
+//! next line. Its standard error is the same pipe as its standard output, so that everything comes in
+//! the order in which it happened. After every statement it is told to print a line of its own: what
+//! comes before that line is the statement's result, and what is there and is no JSON array is its
+//! error.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use squall_protocol::backend::CrudValue;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::unix::pipe;
+use tokio::process::{Child, ChildStdin, Command};
+
+/// A shell with a database file open.
+pub(crate) struct Shell {
+    input: ChildStdin,
+    output: Lines<BufReader<pipe::Receiver>>,
+    /// How many statements there were: the end of each has a mark of its own.
+    statements: u64,
+    /// Killed when this is dropped.
+    child: Child,
+}
+
+/// Why a statement has no result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShellError {
+    /// SQLite's refusal, in the shell's words.
+    #[error("{0}")]
+    Refused(String),
+    /// The shell itself is at its end.
+    #[error("the sqlite3 shell: {0}")]
+    Gone(String),
+}
+
+impl Shell {
+    /// Starts that program on that file, which is made if it does not exist. A statement waits for
+    /// another process's lock for that long.
+    pub(crate) async fn start(
+        program: &Path,
+        file: &Path,
+        busy_timeout_ms: u64,
+    ) -> Result<Shell, ShellError> {
+        let failed = |error: std::io::Error| {
+            ShellError::Gone(format!(
+                "{} could not be started: {error}; install it (Debian: apt-get install sqlite3)",
+                program.display()
+            ))
+        };
+        let (receiver, sender) = std::io::pipe().map_err(failed)?;
+        let mut child = Command::new(program)
+            // A person's ~/.sqliterc must not change anything.
+            .args(["-batch", "-init", "/dev/null"])
+            .arg(file)
+            .stdin(Stdio::piped())
+            .stdout(sender.try_clone().map_err(failed)?)
+            .stderr(sender)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed)?;
+        let input = child.stdin.take().expect("standard input is piped");
+        let output = pipe::Receiver::from_owned_fd(receiver.into()).map_err(failed)?;
+        let mut shell = Shell {
+            input,
+            output: BufReader::new(output).lines(),
+            statements: 0,
+            child,
+        };
+        shell
+            .send(&format!(
+                ".bail off\n.mode json\n.timeout {busy_timeout_ms}\n"
+            ))
+            .await?;
+        Ok(shell)
+    }
+
+    /// Does a statement and answers its rows: tuples of their columns.
+    pub(crate) async fn query<R: DeserializeOwned>(
+        &mut self,
+        sql: &str,
+        parameters: &[CrudValue],
+    ) -> Result<Vec<R>, ShellError> {
+        let text = self.result_of(&with_parameters(sql, parameters)).await?;
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = serde_json::from_str::<Vec<Row>>(&text);
+        let Ok(rows) = rows else {
+            return Err(ShellError::Refused(text));
+        };
+        let rows = rows.into_iter().map(|row| serde_json::from_value(row.0));
+        rows.collect::<Result<_, _>>()
+            .map_err(|error| ShellError::Refused(format!("unexpected rows: {error}: {text}")))
+    }
+
+    /// Does a statement that has no rows.
+    pub(crate) async fn execute(
+        &mut self,
+        sql: &str,
+        parameters: &[CrudValue],
+    ) -> Result<(), ShellError> {
+        match &self.result_of(&with_parameters(sql, parameters)).await?[..] {
+            "" => Ok(()),
+            text => Err(ShellError::Refused(text.to_owned())),
+        }
+    }
+
+    /// Everything that the shell prints because of a statement.
+    async fn result_of(&mut self, sql: &str) -> Result<String, ShellError> {
+        self.statements += 1;
+        let mark = format!("squall-statement-{}", self.statements);
+        self.send(&format!("{sql};\n.print {mark}\n")).await?;
+        let mut text = String::new();
+        loop {
+            match self.output.next_line().await {
+                Ok(Some(line)) if line == mark => return Ok(text),
+                Ok(Some(line)) => {
+                    if !text.is_empty() {
+                        text.push('\n');
+                    }
+                    text.push_str(&line);
+                }
+                Ok(None) => return Err(self.gone(&text).await),
+                Err(error) => return Err(ShellError::Gone(error.to_string())),
+            }
+        }
+    }
+
+    async fn send(&mut self, text: &str) -> Result<(), ShellError> {
+        let sent = self.input.write_all(text.as_bytes()).await;
+        sent.map_err(|error| ShellError::Gone(error.to_string()))
+    }
+
+    async fn gone(&mut self, said: &str) -> ShellError {
+        let status = match self.child.wait().await {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        ShellError::Gone(format!("it ended by itself ({status}) {said}"))
+    }
+
+    /// Closes the database and waits for the shell's end.
+    pub(crate) async fn close(self) -> Result<(), ShellError> {
+        let Shell {
+            input, mut child, ..
+        } = self;
+        // At the end of its input the shell closes the database.
+        drop(input);
+        let status = child.wait().await;
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(ShellError::Gone(format!("it ended with {status}"))),
+            Err(error) => Err(ShellError::Gone(error.to_string())),
+        }
+    }
+}
+
+/// The statement with its parameters `$1`, `$2`, … in their places.
+fn with_parameters(sql: &str, parameters: &[CrudValue]) -> String {
+    let mut text = String::with_capacity(sql.len());
+    let mut rest = sql;
+    while let Some((before, after)) = rest.split_once('$') {
+        text.push_str(before);
+        let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, after) = after.split_at(digits);
+        let number: usize = number.parse().expect("a parameter has a number");
+        text.push_str(&literal(&parameters[number - 1]));
+        rest = after;
+    }
+    text.push_str(rest);
+    text
+}
+
+/// A value in SQLite's syntax.
+fn literal(value: &CrudValue) -> String {
+    match value {
+        CrudValue::Null => "NULL".to_owned(),
+        CrudValue::Integer(i64::MIN) => "(-9223372036854775807 - 1)".to_owned(),
+        CrudValue::Integer(number) => number.to_string(),
+        // Seventeen significant digits tell every real from its neighbours.
+        CrudValue::Real(number) => format!("{number:.16e}"),
+        // The shell reads lines, and SQL ends at a NUL.
+        CrudValue::Text(text) if text.contains(|c: char| c.is_control()) => {
+            let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+            format!("CAST(x'{hex}' AS TEXT)")
+        }
+        CrudValue::Text(text) => format!("'{}'", text.replace('\'', "''")),
+    }
+}
+
+/// A row: the array of its columns, which the shell writes as an object. Their names may be anything,
+/// so that only their order counts.
+struct Row(serde_json::Value);
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Columns;
+
+        impl<'de> Visitor<'de> for Columns {
+            type Value = Vec<serde_json::Value>;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+                formatter.write_str("a row as an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut columns = Vec::new();
+                while let Some((_, value)) = map.next_entry::<String, _>()? {
+                    columns.push(value);
+                }
+                Ok(columns)
+            }
+        }
+
+        let columns = deserializer.deserialize_map(Columns)?;
+        Ok(Row(serde_json::Value::Array(columns)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    async fn shell(file: &Path) -> Shell {
+        Shell::start(Path::new("sqlite3"), file, 100).await.unwrap()
+    }
+
+    async fn read_back(shell: &mut Shell, value: &CrudValue) -> CrudValue {
+        let rows: Vec<(CrudValue, i64, i64)> = shell
+            .query("SELECT $1, 8, 8", std::slice::from_ref(value))
+            .await
+            .unwrap();
+        assert_eq!((rows.len(), rows[0].1, rows[0].2), (1, 8, 8));
+        rows.into_iter().next().unwrap().0
+    }
+
+    #[tokio::test]
+    async fn every_value_comes_back_as_it_went() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut shell = shell(&folder.path().join("db")).await;
+        let texts = [
+            "",
+            "plain",
+            "it's",
+            "'; DROP TABLE x; --",
+            "$1 ?1 :a @b",
+            "two\nlines\r\n.quit\n",
+            "squall-statement-1",
+            ".exit",
+            "\\ \" {\"a\":[1]}",
+            "\u{1}\u{7f}\u{85}\u{2028}",
+            "Ελληνικά עברית 日本語 e\u{301} \u{feff}\u{fffd}\u{fffe}",
+            "👩‍👩‍👧‍👦 𝒳 \u{10ffff}",
+        ];
+        let long = "x'\n".repeat(50_000);
+        let texts = texts.into_iter().chain([&long[..]]).map(str::to_owned);
+        let numbers = [0, -1, i64::MAX, i64::MIN, 1 << 53, (1 << 53) + 1];
+        let values = texts
+            .map(CrudValue::Text)
+            .chain(numbers.map(CrudValue::Integer))
+            .chain([0.1, -2.5e300, 5e-324].map(CrudValue::Real))
+            .chain([CrudValue::Null]);
+        for value in values {
+            assert_eq!(read_back(&mut shell, &value).await, value);
+        }
+        shell.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_error_is_told_and_the_shell_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut shell = shell(&folder.path().join("db")).await;
+        for bad in [
+            "SELEC 1",
+            "SELECT missing",
+            "SELECT abs(-9223372036854775807 - 1)",
+        ] {
+            let refused = shell.query::<(i64,)>(bad, &[]).await;
+            assert!(matches!(refused, Err(ShellError::Refused(text)) if text.contains("rror")));
+            assert!(matches!(
+                shell.execute(bad, &[]).await,
+                Err(ShellError::Refused(_))
+            ));
+        }
+        let none: Vec<(i64,)> = shell.query("SELECT 1 WHERE 0", &[]).await.unwrap();
+        assert!(none.is_empty());
+        let seven = CrudValue::Integer(7);
+        assert_eq!(read_back(&mut shell, &seven).await, seven);
+    }
+
+    #[tokio::test]
+    async fn another_ones_lock_is_an_error_after_the_timeout() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("db");
+        let (mut one, mut two) = (shell(&file).await, shell(&file).await);
+        one.execute("BEGIN IMMEDIATE", &[]).await.unwrap();
+        let refused = two.execute("BEGIN IMMEDIATE", &[]).await.unwrap_err();
+        assert!(refused.to_string().contains("locked"), "{refused}");
+        one.execute("ROLLBACK", &[]).await.unwrap();
+        two.execute("BEGIN IMMEDIATE", &[]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_shell_that_dies_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut shell = shell(&folder.path().join("db")).await;
+        shell.child.start_kill().unwrap();
+        let gone = tokio::time::timeout(Duration::from_secs(60), shell.execute("SELECT 1", &[]));
+        let gone = gone.await.expect("its end is noticed");
+        assert!(matches!(gone, Err(ShellError::Gone(_))), "{gone:?}");
+    }
+}

@@ -1,0 +1,107 @@
+//! The file that plain SQLite clients share, and the client that works on it with our own library.
+
+use std::path::Path;
+use std::time::Duration;
+
+use squall_client_core::rusqlite::{Connection, TransactionBehavior};
+use squall_client_core::{ClientError, operations};
+use squall_protocol::control::ClientConfig;
+use squall_protocol::ledger::LedgerSeen;
+use squall_protocol::transaction::{Outcome, Transaction};
+use squall_workloads::{definition, sqlite};
+
+use crate::database;
+use crate::plain::Database;
+
+/// Makes the table that holds the file's identity.
+const IDENTITY_TABLE: &str = "CREATE TABLE squall_database (identity TEXT NOT NULL)";
+const NEW_IDENTITY: &str = "INSERT INTO squall_database VALUES (lower(hex(randomblob(16))))";
+
+/// The identity that the file was made with.
+pub(crate) const READ_IDENTITY: &str = "SELECT identity FROM squall_database";
+
+/// Makes the file that plain SQLite clients share, with the tables of the workload and its first rows.
+///
+/// Clients do not make it themselves: they all begin at once, and a file that is gone in the middle of
+/// a run must not come back empty.
+///
+/// # Errors
+///
+/// SQLite's own, as text; also when there is such a file already.
+pub fn create(file: &Path, config: &ClientConfig) -> Result<(), String> {
+    let connection = database::open(file)?;
+    let made = fill(connection, config);
+    made.map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn fill(mut connection: Connection, config: &ClientConfig) -> Result<(), ClientError> {
+    let failed = |source| ClientError::Sqlite {
+        doing: "making the shared file",
+        source,
+    };
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failed)?;
+    let tables = sqlite::tables(definition(config.workload, config.payload));
+    let statements = tables.iter().map(String::as_str);
+    for statement in statements.chain([IDENTITY_TABLE, NEW_IDENTITY]) {
+        transaction.execute(statement, []).map_err(failed)?;
+    }
+    operations::seed(&transaction, config)?;
+    transaction.commit().map_err(failed)
+}
+
+/// A connection to the shared file.
+pub(crate) struct Sqlite {
+    connection: Connection,
+    config: ClientConfig,
+    session: String,
+}
+
+impl Database for Sqlite {
+    type Options = ();
+
+    async fn open(file: &Path, (): &(), config: ClientConfig) -> Result<Self, String> {
+        let connection = database::open(file)?;
+        connection
+            .busy_timeout(Duration::from_millis(config.request_deadline_ms))
+            .map_err(|error| error.to_string())?;
+        let identity: String = connection
+            .query_row(READ_IDENTITY, [], |row| row.get(0))
+            .map_err(|error| format!("it is not a file that squall made: {error}"))?;
+        Ok(Sqlite {
+            session: format!("{identity}/{}", config.client),
+            connection,
+            config,
+        })
+    }
+
+    fn session(&self) -> (String, bool) {
+        (self.session.clone(), false)
+    }
+
+    async fn transact(
+        &mut self,
+        transaction: &Transaction,
+        seen: &LedgerSeen,
+    ) -> Result<Outcome, String> {
+        let effects = operations::transact(&mut self.connection, &self.config, transaction, seen);
+        Ok(match effects {
+            Ok(effects) => Outcome::Ok(effects),
+            Err(error @ ClientError::CommitUnknown(_)) => Outcome::Info(error.to_string()),
+            Err(error) => Outcome::Fail(error.to_string()),
+        })
+    }
+
+    async fn integrity_check(&mut self) -> Result<Vec<String>, String> {
+        self.connection
+            .prepare("PRAGMA integrity_check")
+            .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+            .map_err(|error| error.to_string())
+    }
+
+    async fn close(self) -> Result<(), String> {
+        let closed = self.connection.close();
+        closed.map_err(|(_, error)| error.to_string())
+    }
+}

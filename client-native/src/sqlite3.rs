@@ -1,0 +1,96 @@
+//! The client that does everything by way of the `sqlite3` command-line shell: another build of SQLite,
+//! and none of our own code between the SQL and the file.
+
+mod operations;
+
+use std::path::{Path, PathBuf};
+
+use squall_protocol::control::ClientConfig;
+use squall_protocol::ledger::LedgerSeen;
+use squall_protocol::transaction::{Outcome, Through, Transaction};
+
+use crate::plain::Database;
+use crate::shell::{Shell, ShellError};
+use crate::sqlite::READ_IDENTITY;
+
+/// A shell that has the shared file open.
+pub(crate) struct Sqlite3 {
+    shell: Shell,
+    config: ClientConfig,
+    session: String,
+}
+
+impl Database for Sqlite3 {
+    /// The program.
+    type Options = PathBuf;
+
+    async fn open(file: &Path, program: &PathBuf, config: ClientConfig) -> Result<Self, String> {
+        let started = Shell::start(program, file, config.request_deadline_ms).await;
+        let mut shell = started.map_err(|error| error.to_string())?;
+        let identity = async {
+            shell.execute("PRAGMA synchronous = full", &[]).await?;
+            shell.query::<(String,)>(READ_IDENTITY, &[]).await
+        };
+        let identity = identity
+            .await
+            .map_err(|error| format!("it is not a file that squall made: {error}"))?;
+        let identity = identity.first().ok_or("it has lost its identity")?;
+        Ok(Sqlite3 {
+            session: format!("{}/{}", identity.0, config.client),
+            shell,
+            config,
+        })
+    }
+
+    fn session(&self) -> (String, bool) {
+        (self.session.clone(), false)
+    }
+
+    async fn transact(
+        &mut self,
+        transaction: &Transaction,
+        seen: &LedgerSeen,
+    ) -> Result<Outcome, String> {
+        let begin = match transaction.through {
+            Through::WriteTransaction => "BEGIN IMMEDIATE",
+            Through::ReadTransaction | Through::Watch => "BEGIN DEFERRED",
+        };
+        let mut committing = false;
+        let attempt = async {
+            self.shell.execute(begin, &[]).await?;
+            let effects =
+                operations::perform(&mut self.shell, &self.config, transaction, seen).await?;
+            committing = true;
+            self.shell.execute("COMMIT", &[]).await?;
+            Ok(effects)
+        };
+        let reason = match attempt.await {
+            Ok(effects) => return Ok(Outcome::Ok(effects)),
+            Err(ShellError::Refused(reason)) => reason,
+            Err(ShellError::Gone(reason)) => return Err(reason),
+        };
+        // Refused if there is nothing to undo, which is as well.
+        if let Err(ShellError::Gone(reason)) = self.shell.execute("ROLLBACK", &[]).await {
+            return Err(reason);
+        }
+        Ok(match committing {
+            true => Outcome::Info(format!(
+                "COMMIT failed, the transaction may or may not have happened: {reason}"
+            )),
+            false => Outcome::Fail(reason),
+        })
+    }
+
+    async fn integrity_check(&mut self) -> Result<Vec<String>, String> {
+        let check = "SELECT integrity_check FROM pragma_integrity_check";
+        let report: Result<Vec<(String,)>, _> = self.shell.query(check, &[]).await;
+        match report {
+            Ok(report) => Ok(report.into_iter().map(|line| line.0).collect()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn close(self) -> Result<(), String> {
+        self.shell.close().await.map_err(|error| error.to_string())
+    }
+}
