@@ -51,6 +51,8 @@ have_postgres() {
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || { have initdb && have postgres; }
 }
 
+have_sqlite3() { [[ -x ${SQUALL_SQLITE3:-} ]] || have sqlite3; }
+
 # Prints the first clang that compiles C to WebAssembly.
 wasm_compiler() {
     local candidate
@@ -124,11 +126,40 @@ with_lock() {
     exec 9>&-
 }
 
-# What a fleet needs to run, as far as it is missing.
+# fleet_kinds ARGUMENT...: the kinds of clients that a command line starts, a word each. What it does not
+# name (a matrix, a plan) may be of any kind.
+fleet_kinds() {
+    local all="native wasm postgres sqlite sqlite3 local" command=$1 kinds="native wasm postgres"
+    shift
+    case $command in
+        ladder) kinds="native postgres sqlite sqlite3 local" ;;
+        demo) kinds="native wasm" ;;
+        run) ;;
+        *) kinds=$all ;;
+    esac
+    while [[ $# -gt 0 ]]; do
+        case $1 in
+            --fleet=*) kinds=${1#--fleet=} ;;
+            --fleet) kinds=${2:-} ;;
+            --plan | --plan=* | --rungs | --rungs=*) kinds=$all ;;
+            *) ;;
+        esac
+        shift
+    done
+    # `native=3,wasm=0` has no wasm.
+    for kinds in ${kinds//,/ }; do
+        [[ ${kinds#*=} == 0 ]] || echo "${kinds%%=*}"
+    done
+}
+
+# What the fleet of the kinds in $kinds needs to run, as far as it is missing.
 fleet_packages() {
-    have_chromium || echo chromium
-    have_chromedriver || echo chromium-driver
-    have_postgres || echo postgresql
+    if [[ " $kinds " == *" wasm "* ]]; then
+        have_chromium || echo chromium
+        have_chromedriver || echo chromium-driver
+    fi
+    if [[ " $kinds " =~ \ (native|wasm|postgres)\  ]]; then have_postgres || echo postgresql; fi
+    if [[ " $kinds " == *" sqlite3 "* ]]; then have_sqlite3 || echo sqlite3; fi
 }
 
 # What a build needs, as far as it is missing.
@@ -199,6 +230,8 @@ explain() {
             "https://googlechromelabs.github.io/chrome-for-testing, or set SQUALL_CHROMEDRIVER" ;;
         postgresql) echo "    PostgreSQL 14 or later with its server programs (initdb, postgres) in" \
             "PATH: https://www.postgresql.org/download" ;;
+        sqlite3) echo "    the SQLite command-line shell in PATH: https://sqlite.org/download.html, or" \
+            "set SQUALL_SQLITE3 to it" ;;
         rustup) echo "    rustup: https://rustup.rs" ;;
         gcc) echo "    a C compiler as 'cc'" ;;
         clang) echo "    clang 14 or later with libclang and the WebAssembly target (Apple's has" \

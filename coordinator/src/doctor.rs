@@ -46,6 +46,7 @@ pub async fn run() -> bool {
     report("OPFS in worker", tried(opfs()).await);
     report("browser client", bundle());
     report("wasm-bindgen", tried(wasm_bindgen()).await);
+    report("SQLite shell", tried(sqlite_shell()).await);
     report("disk", disk());
     report("open files", open_files());
     well
@@ -246,6 +247,37 @@ async fn wasm_bindgen() -> Finding {
     }
 }
 
+/// Only clients of the kind `sqlite3` need it, so that it may be missing; but one that is there must
+/// write JSON, which it does since version 3.33.
+async fn sqlite_shell() -> Finding {
+    let Ok(path) = programs::SQLITE3.find() else {
+        let package = programs::SQLITE3.package;
+        return Ok(format!(
+            "not installed; only clients of the kind sqlite3 need it (Debian: apt-get install {package})"
+        ));
+    };
+    let output = Command::new(&path)
+        .args(["-batch", "-init", "/dev/null", "-json", ":memory:"])
+        .arg("SELECT sqlite_version() AS version")
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let rows: Result<Vec<serde_json::Value>, _> = serde_json::from_slice(&output.stdout);
+    match rows.as_deref() {
+        Ok([row]) => Ok(format!(
+            "{}, {}",
+            row["version"].as_str().unwrap_or_default(),
+            path.display()
+        )),
+        _ => Err(format!(
+            "{} does not write JSON, which it does since version 3.33: {}",
+            path.display(),
+            String::from_utf8_lossy(&output.stderr)
+        )),
+    }
+}
+
 /// Free space where run folders are made and where throw-away clusters live.
 fn disk() -> Finding {
     let mut found = Vec::new();
@@ -318,5 +350,6 @@ mod tests {
         assert_eq!(postgres().await.err(), None);
         assert_eq!(opfs().await.err(), None);
         assert_eq!(matching_driver().await.err(), None);
+        assert_eq!(sqlite_shell().await.err(), None);
     }
 }
