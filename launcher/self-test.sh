@@ -10,6 +10,7 @@ storms=(
     "ledger over the whole fleet|0|^durability +ok|run --seed 5 --time 10s --workload ledger"
     "no faults and everything succeeds|0|^operations: [1-9].* ok, 0 failed, 0 unknown|run --seed 2 --time 10s --faults none --fleet native=5,postgres=1 --rate 100"
     "tabs reload and close and go offline|0|^verdict: ok|run --seed 3 --time 20s --fleet wasm=2 --faults tab.reload,tab.close,tab.offline"
+    "the ladder|0|^all as expected, up to rung 7|ladder --seed 6 --time 3s"
     "torn transactions are found|1|^atomic-visibility +VIOLATION|run --seed 4 --time 10s --uploader batch --faults none --fleet native=4"
 )
 

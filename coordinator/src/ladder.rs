@@ -233,6 +233,7 @@ async fn climb(step: Step, interrupted: &CancellationToken) -> Result<Climbed, F
     let began = Instant::now();
     let mut options = crate::run_options(&step.arguments)?;
     options.again = step.again.clone();
+    options.quiet = true;
     let folder = run::make_folder(&options.output, &options.plan)?;
     let verdict = run::carry_out(&options, &folder, interrupted).await?;
     let surprise = match interrupted.is_cancelled() {

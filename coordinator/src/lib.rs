@@ -136,6 +136,7 @@ pub fn run_options(args: &RunArgs) -> Result<RunOptions, Failure> {
         service: args.system.service()?,
         backend: args.system.backend()?,
         stop_on_violation: args.stop_on_violation,
+        quiet: false,
         again,
     })
 }

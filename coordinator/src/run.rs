@@ -34,6 +34,8 @@ pub struct RunOptions {
     pub backend: BackendChoice,
     /// End the storm at the first violation of safety.
     pub stop_on_violation: bool,
+    /// Do not tell what is being started.
+    pub quiet: bool,
     /// The command line that repeats the run.
     pub again: String,
 }
@@ -99,8 +101,13 @@ async fn stand(
         backend: options.backend.clone(),
         folder: folder.to_owned(),
     };
+    let tell = |what: &str| {
+        if !options.quiet {
+            eprintln!("starting {what}");
+        }
+    };
     if plan.clients.iter().any(|c| c.kind.meets_in_postgres()) {
-        eprintln!("starting PostgreSQL and the sync service");
+        tell("PostgreSQL and the sync service");
     }
     let environment = tokio::select! {
         environment = Environment::start(environment_options, recorder) => Arc::new(environment?),
@@ -109,7 +116,7 @@ async fn stand(
             return Ok(());
         }
     };
-    eprintln!("starting {} clients", plan.clients.len());
+    tell(&format!("{} clients", plan.clients.len()));
     let fleet = tokio::select! {
         fleet = Fleet::start(&environment, &plan.clients, recorder, options.headed) => fleet,
         () = interrupted.cancelled() => {
