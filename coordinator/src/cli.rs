@@ -72,7 +72,7 @@ pub struct RunArgs {
     pub time: Duration,
     /// What clients do: mww (maximum write wins), ledger, which also keeps a book of every
     /// transaction and so sees every loss, list-append, or gset (sets that only grow).
-    #[arg(long, value_name = "WORKLOAD", default_value = "mww")]
+    #[arg(long, value_name = "WORKLOAD", default_value = "ledger")]
     pub workload: WorkloadArg,
     /// In the workload ledger, every transaction also inserts, changes or deletes a row with nulls,
     /// any Unicode, or 100 KB of text.

@@ -28,10 +28,10 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde::{Deserialize, Serialize};
-use tokio::process::Command;
+use tokio::process;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Cli, MatrixArgs};
+use crate::cli::{Cli, Command, MatrixArgs};
 use crate::exit::{Exit, Failure};
 use crate::interruption;
 use crate::process::OwnedProcess;
@@ -82,7 +82,12 @@ impl Combination {
     fn arguments(&self) -> Vec<String> {
         let mut arguments = vec!["run".to_owned(), format!("--seed={}", self.seed)];
         for (name, value) in &self.options {
-            arguments.push(format!("--{name}={value}"));
+            match value.as_str() {
+                // Options without a value are there or not.
+                "true" => arguments.push(format!("--{name}")),
+                "false" => {}
+                value => arguments.push(format!("--{name}={value}")),
+            }
         }
         arguments
     }
@@ -263,8 +268,13 @@ fn read(file: &Path) -> Result<Vec<Combination>, Failure> {
     }
     for combination in &combinations {
         let words = ["squall".to_owned()].into_iter();
-        Cli::try_parse_from(words.chain(combination.arguments()))
-            .map_err(|error| malformed(format!("{}: {error}", combination.name())))?;
+        let nonsense = |error| malformed(format!("{}: {error}", combination.name()));
+        let cli = Cli::try_parse_from(words.chain(combination.arguments()))
+            .map_err(|error| nonsense(error.to_string()))?;
+        if let Command::Run(args) = cli.command {
+            args.plan_options()
+                .map_err(|error| nonsense(error.to_string()))?;
+        }
     }
     Ok(combinations)
 }
@@ -291,7 +301,7 @@ async fn one_run(
     let logs = output.join("logs");
     fs::create_dir_all(&logs).map_err(cannot_start)?;
     let log = |kind: &str| logs.join(format!("{}.{kind}.log", combination.seed));
-    let mut command = Command::new(std::env::current_exe().map_err(cannot_start)?);
+    let mut command = process::Command::new(std::env::current_exe().map_err(cannot_start)?);
     command
         .args(combination.arguments())
         .arg("--output")
@@ -407,6 +417,7 @@ mod tests {
             ("[run]\nfleet = [\"browser=1\"]", "browser"),
             ("[run]\nspeed = 3", "speed"),
             ("[run]\nrate = []", "empty"),
+            ("[run]\nroles = \"ps-ro-pg-ro\"", "nobody writes"),
             ("[run]\nseed = 3", "seed"),
             ("[run]\nrate = {a = 1}", "rate"),
             ("repeat = 2\n[run]", "repeat"),
@@ -416,6 +427,14 @@ mod tests {
             assert_eq!(error.exit(), Exit::MalformedInput, "{text}");
             assert!(error.to_string().contains(says), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn options_without_a_value_are_there_or_not() {
+        let combinations = read_text("[run]\nhomogeneous = [true, false]").unwrap();
+        assert_eq!(combinations[0].arguments()[2..], ["--homogeneous"]);
+        assert!(combinations[1].arguments()[2..].is_empty());
+        assert_ne!(combinations[0].name(), combinations[1].name());
     }
 
     #[test]

@@ -59,6 +59,81 @@ fn bad_options_are_refused_with_the_right_ones() {
 }
 
 #[test]
+fn bad_shapes_are_refused_with_the_right_ones() {
+    for (arguments, says) in [
+        ("--workload set", "mww, ledger, list-append, gset"),
+        (
+            "--workload gset --payload",
+            "--payload: only the workload ledger",
+        ),
+        ("--writes 5..2", "2..5"),
+        ("--writes 0", "at least 1"),
+        ("--writes many", "1..8"),
+        (
+            "--writes 1..101 --workload mww",
+            "--writes: 101 must be at most the number of rows, 100",
+        ),
+        ("--keys 0", "--keys 0: must be from 1 to 100000"),
+        (
+            "--workload list-append --keys 4",
+            "--keys 4: list-append needs at least one for each of the 6 clients",
+        ),
+        ("--key-choice power", "uniform, zipf"),
+        ("--key-choice zipf:0", "above 0"),
+        (
+            "--reads write",
+            "write-transaction, read-transaction, watch",
+        ),
+        (
+            "--isolation snapshot",
+            "read-committed, repeatable-read, serializable",
+        ),
+        ("--roles ps-r", "ps-rw-pg-ro"),
+        ("--roles ps-ro-pg-ro", "nobody writes"),
+        ("--roles ps-ro --fleet native=3", "nobody writes"),
+    ] {
+        let words: Vec<&str> = ["run"].into_iter().chain(arguments.split(' ')).collect();
+        refuses(&words, 64, &[says]);
+    }
+}
+
+#[test]
+fn a_plan_of_another_version_is_refused_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plan.json");
+    let plan = file.to_str().unwrap();
+    fs::write(&file, r#"{"squall_plan":1,"seed":7,"options":{}}"#).unwrap();
+    refuses(
+        &["run", "--plan", plan],
+        65,
+        &[plan, "version 1", "version 2"],
+    );
+    fs::write(&file, r#"{"squall_plan":2,"seed":7}"#).unwrap();
+    refuses(&["run", "--plan", plan], 65, &[plan, "options"]);
+}
+
+#[test]
+fn every_matrix_that_is_shipped_makes_sense() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../matrices");
+    let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+    let mut matrices = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        matrices += 1;
+        let output = squall(&["matrix", path.to_str().unwrap(), "--list"]);
+        assert_eq!(output.status.code(), Some(0), "{path:?}: {output:?}");
+        let runs = String::from_utf8_lossy(&output.stdout).lines().count();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let row = format!("| `{name}` | {runs} |");
+        assert!(readme.contains(&row), "README.md does not say: {row}");
+    }
+    assert!(matrices > 0);
+}
+
+#[test]
 fn a_service_behind_https_is_refused() {
     let arguments = [
         "run",

@@ -258,6 +258,8 @@ fn a_storm_is_stopped_by_its_first_violation() {
         "none",
         "--uploader",
         "batch",
+        "--workload",
+        "mww",
         // Far longer than anyone waits for this test.
         "--time",
         "2h",
