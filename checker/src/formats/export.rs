@@ -234,7 +234,7 @@ fn steps(recording: &Recording) -> Vec<Step<'_>> {
     let mut latest: Vec<Option<usize>> = vec![None; recording.sessions.len()];
     for transaction in &recording.transactions {
         let latest = &mut latest[transaction.session as usize];
-        let mut begin = transaction.invoked;
+        let mut begin = transaction.began;
         if let Some(latest) = *latest {
             begin = begin.max(steps[latest].at);
             if steps[latest].kind == "invoke" {

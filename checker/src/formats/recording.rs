@@ -7,9 +7,9 @@
 
 use std::collections::HashMap;
 
-use squall_protocol::history::Event;
+use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::ClientKind;
-use squall_protocol::transaction::{INITIAL_VALUE, Rows};
+use squall_protocol::transaction::{INITIAL_VALUE, Rows, Through};
 
 use crate::history::History;
 use crate::registers::{Builder, Outcome};
@@ -29,7 +29,7 @@ pub enum Operation {
 }
 
 /// When something was recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
     /// The index of the record.
     pub record: usize,
@@ -47,6 +47,9 @@ pub struct Transaction {
     /// If it did not commit, only what it may have written.
     pub operations: Vec<Operation>,
     pub invoked: Moment,
+    /// It began then or later. That may be long before it was recorded as invoked: an emission of a live
+    /// query and a final read are recorded when they arrive.
+    pub began: Moment,
     /// None if that was never recorded.
     pub completed: Option<Moment>,
     pub is_final_read: bool,
@@ -83,6 +86,8 @@ impl Recording {
             kinds.map(|spec| (spec.name.as_str(), spec.kind)).collect();
         let mut operations: HashMap<u64, usize> = HashMap::new();
         let mut label = 0;
+        // When the phase of final reads began.
+        let mut final_reads = Moment::default();
         for (record, event) in history.records.iter().enumerate() {
             let now = Moment {
                 record,
@@ -108,6 +113,10 @@ impl Recording {
                         outcome: Outcome::Unknown,
                         operations: keys.map(|key| write(*key, transaction.value)).collect(),
                         invoked: now,
+                        began: match transaction.through {
+                            Through::Watch => Moment::default(),
+                            _ => now,
+                        },
                         completed: None,
                         is_final_read: false,
                     });
@@ -154,14 +163,15 @@ impl Recording {
                     ..
                 } => {
                     let session = recording.session(&mut clients, &kinds, client);
-                    recording.final_read(session, rows, now);
+                    recording.final_read(session, rows, now, final_reads);
                 }
+                Event::Phase(Phase::FinalRead) => final_reads = now,
                 Event::FinalReadPostgres {
                     rows: Some(rows), ..
                 } => {
                     let session = recording.sessions.len() as u64;
                     recording.sessions.push("postgresql".to_owned());
-                    recording.final_read(session, rows, now);
+                    recording.final_read(session, rows, now, final_reads);
                 }
                 _ => {}
             }
@@ -191,13 +201,14 @@ impl Recording {
         entry.session
     }
 
-    fn final_read(&mut self, session: u64, rows: &Rows, now: Moment) {
+    fn final_read(&mut self, session: u64, rows: &Rows, now: Moment, began: Moment) {
         self.transactions.push(Transaction {
             session,
             label: 0,
             outcome: Outcome::Committed,
             operations: reads_of(rows),
             invoked: now,
+            began,
             completed: Some(now),
             is_final_read: true,
         });
@@ -209,9 +220,8 @@ impl Recording {
         for transaction in &self.transactions {
             let label = Some(transaction.label);
             let number = builder.transaction(transaction.session, label, transaction.outcome);
-            let record = |moment: Moment| moment.record as u64;
-            let completed = transaction.completed.map(record);
-            builder.times(number, record(transaction.invoked), completed);
+            let completed = transaction.completed.map(|moment| moment.record as u64);
+            builder.times(number, transaction.began.record as u64, completed);
             for operation in &transaction.operations {
                 match *operation {
                     Operation::Read { key, value: None } => builder.read_initial(number, key),
