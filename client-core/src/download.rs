@@ -190,9 +190,9 @@ impl<P: Platform> Client<P> {
         for instruction in instructions {
             match instruction {
                 Instruction::LogLine { severity, line } => {
+                    // What it says of every checkpoint is information to it.
                     let level = match severity {
-                        Severity::Debug => LogLevel::Debug,
-                        Severity::Info => LogLevel::Info,
+                        Severity::Debug | Severity::Info => LogLevel::Debug,
                         Severity::Warning => LogLevel::Warn,
                     };
                     self.log(level, format!("powersync_core: {line}"));

@@ -265,14 +265,16 @@ fn shown_rows(effects: Effects) -> Rows {
         .collect()
 }
 
-/// A log line, for the page and for whoever reads the browser's console.
+/// A log line, for the page and for whoever reads the browser's console. Not what is only for
+/// debugging: dozens of lines a second, for each of which a browser under WebDriver keeps more than
+/// 100 KB.
 fn to_page_log(level: LogLevel, line: &str) {
     let text = line.into();
     match level {
         LogLevel::Error => web_sys::console::error_1(&text),
         LogLevel::Warn => web_sys::console::warn_1(&text),
         LogLevel::Info => web_sys::console::info_1(&text),
-        LogLevel::Debug => web_sys::console::debug_1(&text),
+        LogLevel::Debug => return,
     }
     page::tell(&ToPage::Log {
         level,
