@@ -1,7 +1,11 @@
 //! From operations to a history in which every read knows its writer.
 //!
-//! Linear in the number of operations. Operations may come in any interleaving of the transactions,
+//! Linear in the number of operations where values grow as time goes by, otherwise that times its
+//! logarithm. Operations may come in any interleaving of the transactions,
 //! but in program order within a transaction, and transactions in session order within a session.
+
+use std::cell::Cell;
+use std::ops::Range;
 
 use super::lists::{List, Order, Wrong};
 use super::report::{Anomalies, AnomalyKind, KeyLabels, TransactionName};
@@ -201,8 +205,12 @@ impl Builder {
         }
         self.sort();
         let starts = self.starts();
+        let written = Written::new(self.keys.len(), &self.operations);
+        let written = written.map_err(|(key, value)| BuildError::NotUnique {
+            key: self.keys.names[key as usize],
+            value,
+        })?;
         let mut own = OwnWrites::new(self.keys.len());
-        let written = self.index_writes(&starts, &mut own)?;
         let mut resolver = Resolver {
             builder: &self,
             written: &written,
@@ -212,7 +220,7 @@ impl Builder {
             versions: Vec::new(),
         };
         let mut read_starts = Vec::with_capacity(self.transactions.len() + 1);
-        let mut reads = Vec::with_capacity(self.operations.len() - written.count);
+        let mut reads = Vec::with_capacity(self.operations.len() - written.writes.len());
         for transaction in 0..self.transactions.len() {
             read_starts.push(reads.len() as u32);
             if self.transactions[transaction].outcome == Outcome::Committed {
@@ -260,32 +268,6 @@ impl Builder {
             starts[at] += starts[at - 1];
         }
         starts
-    }
-
-    fn index_writes(&self, starts: &[u32], own: &mut OwnWrites) -> Result<Written, BuildError> {
-        let count = self.operations.iter().filter(|o| o.is_write()).count();
-        let mut written = Written::new(count);
-        for transaction in 0..self.transactions.len() {
-            let range = starts[transaction] as usize..starts[transaction + 1] as usize;
-            // From the last to the first: the first one seen of a key is the final one.
-            own.begin();
-            for operation in self.operations[range].iter().rev() {
-                if !operation.is_write() {
-                    continue;
-                }
-                let intermediate = own.get(operation.key()).is_some();
-                own.set(operation.key(), operation.value);
-                if let Some(other) = written.insert(*operation, intermediate)
-                    && other != transaction as u32
-                {
-                    return Err(BuildError::NotUnique {
-                        key: self.keys.names[operation.key() as usize],
-                        value: operation.value,
-                    });
-                }
-            }
-        }
-        Ok(written)
     }
 
     /// The index of every transaction, [`NONE`] for what was aborted or never observed.
@@ -449,7 +431,7 @@ impl Resolver<'_> {
     fn reads(
         &mut self,
         transaction: Node,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         own: &mut OwnWrites,
         reads: &mut Vec<Read>,
     ) {
@@ -622,81 +604,125 @@ impl OwnWrites {
     }
 }
 
-/// Who wrote which value to which key: a hash table with open addressing.
+/// Who wrote which value to which key: the writes of each key, by value.
+///
+/// That takes less memory than a hash table, and less time: values mostly grow as time goes by, so that
+/// there is little to sort, and a read is mostly of a value near the last one that was looked up, where
+/// the processor's cache has it. Otherwise looking up takes logarithmic time.
 struct Written {
-    slots: Vec<Slot>,
-    mask: usize,
-    count: usize,
+    writes: Vec<Write>,
+    /// For each key the place of its writes.
+    places: Vec<Range<u32>>,
+    /// For each key where the last value was found among them.
+    last_found: Vec<Cell<u32>>,
 }
 
-#[derive(Clone, Copy)]
-struct Slot {
+#[derive(Clone, Copy, Default)]
+struct Write {
     value: u64,
-    key: u32,
-    /// The transaction, [`NONE`] in an empty slot; the highest bit marks an intermediate write.
+    /// The transaction; the highest bit marks an intermediate write.
     writer: u32,
 }
 
 const INTERMEDIATE: u32 = 1 << 31;
 
+impl Write {
+    fn transaction(&self) -> u32 {
+        self.writer & !INTERMEDIATE
+    }
+}
+
 impl Written {
-    fn new(count: usize) -> Self {
-        let size = (count + count / 2 + 1).next_power_of_two();
-        Written {
-            slots: vec![
-                Slot {
-                    value: 0,
-                    key: u32::MAX,
-                    writer: NONE,
-                };
-                size
-            ],
-            mask: size - 1,
-            count,
+    /// Takes operations, ordered by transaction. The error is the number of a key, and a value that two
+    /// transactions wrote to it.
+    fn new(keys: usize, operations: &[Operation]) -> Result<Self, (u32, u64)> {
+        let writes = || operations.iter().filter(|operation| operation.is_write());
+        let mut places = vec![0..0; keys];
+        for operation in writes() {
+            places[operation.key() as usize].end += 1;
         }
-    }
-
-    fn place(&self, key: u32, value: u64) -> usize {
-        let mixed = (value ^ (u64::from(key) << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mixed = (mixed ^ (mixed >> 29) ^ u64::from(key)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed >> 32) as usize & self.mask
-    }
-
-    /// Adds a write; answers with the transaction that had already written the value.
-    fn insert(&mut self, operation: Operation, intermediate: bool) -> Option<u32> {
-        let (key, value) = (operation.key(), operation.value);
-        let mut at = self.place(key, value);
-        loop {
-            let slot = &mut self.slots[at];
-            if slot.key == u32::MAX {
-                *slot = Slot {
-                    value,
-                    key,
-                    writer: operation.transaction | if intermediate { INTERMEDIATE } else { 0 },
-                };
-                return None;
-            }
-            if slot.key == key && slot.value == value {
-                return Some(slot.writer & !INTERMEDIATE);
-            }
-            at = (at + 1) & self.mask;
+        let mut begin = 0;
+        for place in &mut places {
+            let count = place.end;
+            *place = begin..begin;
+            begin += count;
         }
+        let mut written = Written {
+            writes: vec![Write::default(); begin as usize],
+            places,
+            last_found: vec![Cell::new(0); keys],
+        };
+        for operation in writes() {
+            let place = &mut written.places[operation.key() as usize];
+            // An earlier write of the same transaction to this key is not its last.
+            if let Some(before) =
+                written.writes[place.start as usize..place.end as usize].last_mut()
+                && before.writer == operation.transaction
+            {
+                before.writer |= INTERMEDIATE;
+            }
+            written.writes[place.end as usize] = Write {
+                value: operation.value,
+                writer: operation.transaction,
+            };
+            place.end += 1;
+        }
+        for (key, place) in (0..).zip(&written.places) {
+            let writes = &mut written.writes[place.start as usize..place.end as usize];
+            if !writes.is_sorted_by(|a, b| a.value < b.value) {
+                writes.sort_by_key(|write| write.value);
+                let mut pairs = writes.windows(2);
+                let twice = pairs.find(|pair| {
+                    pair[0].value == pair[1].value && pair[0].transaction() != pair[1].transaction()
+                });
+                if let Some(twice) = twice {
+                    return Err((key, twice[0].value));
+                }
+            }
+        }
+        Ok(written)
     }
 
     /// The transaction that wrote the value, and whether it wrote another one to the key later.
     fn find(&self, key: u32, value: u64) -> Option<(u32, bool)> {
-        let mut at = self.place(key, value);
-        loop {
-            let slot = &self.slots[at];
-            if slot.key == u32::MAX {
-                return None;
+        let place = &self.places[key as usize];
+        let writes = &self.writes[place.start as usize..place.end as usize];
+        let last_found = &self.last_found[key as usize];
+        let at = last_up_to(writes, value, last_found.get() as usize)?;
+        last_found.set(at as u32);
+        let write = &writes[at];
+        (write.value == value).then(|| (write.transaction(), write.writer & INTERMEDIATE != 0))
+    }
+}
+
+/// The last write whose value is not above `value`, looked for from `near` on.
+fn last_up_to(writes: &[Write], value: u64, near: usize) -> Option<usize> {
+    // The answer is before `high`, and if there is one, not before `low`.
+    let (mut low, mut high) = (0, writes.len());
+    let mut step = 1;
+    if writes.get(near)?.value <= value {
+        low = near;
+        while low + step < high {
+            if writes[low + step].value > value {
+                high = low + step;
+                break;
             }
-            if slot.key == key && slot.value == value {
-                return Some((slot.writer & !INTERMEDIATE, slot.writer & INTERMEDIATE != 0));
+            low += step;
+            step *= 2;
+        }
+    } else {
+        high = near;
+        while step <= high {
+            if writes[high - step].value <= value {
+                low = high - step;
+                break;
             }
-            at = (at + 1) & self.mask;
+            high -= step;
+            step *= 2;
         }
     }
+    let above = writes[low..high].partition_point(|write| write.value <= value);
+    (low + above).checked_sub(1)
 }
 
 /// Numbers names in the order of their appearance.
