@@ -87,7 +87,7 @@ pub(crate) async fn run<D: Database>(
                     Some(database),
                 ) => {
                     let outcome = database.transact(&transaction, &seen).await;
-                    let outcome = outcome.map_err(&fatal)?;
+                    let outcome = outcome.map_err(fatal)?;
                     tell(FromClient::Completed { operation, outcome });
                 }
                 (ToClient::CheckIntegrity, Some(database)) => {
@@ -100,7 +100,7 @@ pub(crate) async fn run<D: Database>(
                 }
                 (ToClient::Stop, _) => {
                     return match database {
-                        Some(database) => database.close().await.map_err(&fatal),
+                        Some(database) => database.close().await.map_err(fatal),
                         None => Ok(()),
                     };
                 }

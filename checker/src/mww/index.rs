@@ -112,10 +112,6 @@ impl Client<'_> {
     pub fn syncs(&self) -> bool {
         self.kind.is_some_and(ClientKind::syncs)
     }
-
-    pub fn has_database(&self) -> bool {
-        self.kind.is_some_and(ClientKind::has_database)
-    }
 }
 
 /// Who wrote a value that was read.
@@ -361,7 +357,7 @@ impl<'h> Index<'h> {
         // A PostgreSQL client has no database of its own to lose.
         if let Some(before) = before
             && before != database
-            && self.clients[client].has_database()
+            && self.clients[client].syncs()
         {
             self.lost_databases.push(LostDatabase {
                 client,

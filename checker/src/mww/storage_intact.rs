@@ -1,4 +1,4 @@
-//! *Storage intact*: every client's database passed SQLite's integrity check, and is the
+//! *Storage intact*: every syncing client's database passed SQLite's integrity check, and is the
 //! same database as at the beginning.
 
 use squall_protocol::history::Event;
@@ -10,8 +10,8 @@ use crate::evidence::Findings;
 
 pub(super) fn judge(index: &Index) -> Findings {
     let mut findings = Findings::new(Property::StorageIntact);
-    if !index.clients.iter().any(|client| client.has_database()) {
-        findings.does_not_apply("no client of this fleet has a SQLite database");
+    if !index.clients.iter().any(|client| client.syncs()) {
+        findings.does_not_apply("no client of this fleet has a database of its own");
         return findings;
     }
     for lost in &index.lost_databases {
@@ -30,7 +30,7 @@ pub(super) fn judge(index: &Index) -> Findings {
             }
         }
     }
-    for client in index.clients.iter().filter(|client| client.has_database()) {
+    for client in index.clients.iter().filter(|client| client.syncs()) {
         if !checked.contains(client.name) {
             findings.doubt(format!("the database of {} was not checked", client.name));
         }

@@ -7,11 +7,7 @@
 //! reads returned or that any of these clients wrote and got acknowledged. A replica that holds less
 //! than *e* violates the property: it lacks a write that was lost, or that another replica has. A
 //! write whose answer was lost may be there or not, but if it is anywhere it must be everywhere.
-//!
-//! Clients that share one copy of the data (a SQLite file) have no PostgreSQL to compare with; what they
-//! wrote must be in each one's final read all the same.
 
-use squall_protocol::plan::ClientKind;
 use squall_protocol::transaction::{Key, Value};
 use squall_protocol::verdict::Property;
 
@@ -99,11 +95,8 @@ fn replicas(
     findings: &mut Findings,
 ) -> Vec<usize> {
     let mut replicas = Vec::new();
-    let mut kinds = index.header.clients.iter().map(|client| client.kind);
-    let one_copy = !kinds.any(ClientKind::meets_in_postgres);
     match index.postgres_read {
         Some(read) => replicas.push(read),
-        None if one_copy => {}
         None => findings.doubt(format!(
             "PostgreSQL's final read is missing{}",
             because(index.postgres_read_error)
@@ -133,7 +126,7 @@ fn replicas(
             }
         }
     }
-    if replicas.len() < 2 && !one_copy {
+    if replicas.len() < 2 {
         findings.doubt("there are not two final reads to compare".to_owned());
     }
     replicas

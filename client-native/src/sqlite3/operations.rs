@@ -88,7 +88,6 @@ async fn lists(
     keys: u32,
     transaction: &Transaction,
 ) -> Result<Effects, ShellError> {
-    let mut effects = Effects::default();
     let read = match &transaction.reads {
         Reads::All => {
             let lists: Vec<List> = shell.query(list_append::READ, &[]).await?;
@@ -106,20 +105,22 @@ async fn lists(
         }
         Reads::Nothing => None,
     };
-    effects.collections = read.map(|lists| {
-        lists
-            .into_iter()
-            .map(|(_, key, list)| (key, list))
-            .collect()
-    });
+    let mut writes = Rows::new();
     for key in written(transaction) {
         let (id, _, list) = list(shell, keys, key).await?;
         let longer = list_append::append(&list, transaction.value);
         let parameters = [text(longer), text(id)];
         shell.execute(list_append::WRITE, &parameters).await?;
-        effects.writes.push((key, transaction.value));
+        writes.push((key, transaction.value));
     }
-    Ok(effects)
+    Ok(Effects {
+        writes,
+        collections: read.map(|lists| {
+            let lists = lists.into_iter();
+            lists.map(|(_, key, list)| (key, list)).collect()
+        }),
+        ..Effects::default()
+    })
 }
 
 async fn list(shell: &mut Shell, keys: u32, key: Key) -> Result<List, ShellError> {
@@ -134,8 +135,7 @@ async fn sets(
     keys: u32,
     transaction: &Transaction,
 ) -> Result<Effects, ShellError> {
-    let mut effects = Effects::default();
-    effects.collections = match &transaction.reads {
+    let collections = match &transaction.reads {
         Reads::All => {
             let elements: Vec<(Key, Value)> = shell.query(gset::READ_ALL, &[]).await?;
             Some(gset::collections(0..keys, elements))
@@ -151,13 +151,18 @@ async fn sets(
         }
         Reads::Nothing => None,
     };
+    let mut writes = Rows::new();
     for key in written(transaction) {
         let value = transaction.value;
         let parameters = [text(gset::id(key, value)), integer(key), integer(value)];
         shell.execute(gset::INSERT, &parameters).await?;
-        effects.writes.push((key, value));
+        writes.push((key, value));
     }
-    Ok(effects)
+    Ok(Effects {
+        writes,
+        collections,
+        ..Effects::default()
+    })
 }
 
 async fn with_ledger(
