@@ -1,8 +1,10 @@
 //! Client processes with a real PostgreSQL, the real service and real files.
 
+mod isolation;
+mod workloads;
 mod world;
 
-use squall_client_native::{NativeOptions, PostgresOptions, run_native, run_postgres};
+use squall_client_native::{NativeOptions, PostgresOptions, run_local, run_native, run_postgres};
 use squall_protocol::control::{FromClient, ToClient};
 use squall_protocol::transaction::Outcome;
 
@@ -24,21 +26,23 @@ fn client_process() {
         .build()
         .unwrap();
     let end = runtime.block_on(async {
-        if kind == "native" {
-            run_native(NativeOptions {
-                control_url,
-                client,
-                database: database.into(),
-            })
-            .await
-        } else {
-            let database_url = database.to_owned();
-            run_postgres(PostgresOptions {
-                control_url,
-                client,
-                database_url,
-            })
-            .await
+        let native = NativeOptions {
+            control_url: control_url.clone(),
+            client: client.clone(),
+            database: database.into(),
+        };
+        match kind {
+            "native" => run_native(native).await,
+            "local" => run_local(native).await,
+            _ => {
+                let database_url = database.to_owned();
+                run_postgres(PostgresOptions {
+                    control_url,
+                    client,
+                    database_url,
+                })
+                .await
+            }
         }
     });
     if let Err(error) = end {

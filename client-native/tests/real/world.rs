@@ -9,20 +9,23 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::extract::ws::{Message, WebSocket};
-use axum::extract::{Query, State, WebSocketUpgrade};
+use axum::extract::{DefaultBodyLimit, Query, State, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
+use squall_client_native::operations;
 use squall_protocol::backend::{Credentials, CrudValue, Upload, UploadAnswer};
 use squall_protocol::control::{ClientConfig, FromClient, ToClient};
 use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::plan::{Isolation, Uploader, Workload};
-use squall_protocol::transaction::{Outcome, Rows, Transaction};
+use squall_protocol::transaction::{Effects, INITIAL_VALUE, Outcome, Rows, Transaction};
 use squall_throwaway_postgres::{Cluster, Options};
+use squall_workloads::{Definition, definition, list_append, mww};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio_postgres::NoTls;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{IsolationLevel, NoTls};
 
 pub const KEYS: u32 = 20;
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -49,6 +52,8 @@ struct Shared {
     service: String,
     /// Whether the backend answers everything with 503.
     backend_down: AtomicBool,
+    /// What clients are told when they say hello, but for their name.
+    config: Mutex<ClientConfig>,
     clients: Mutex<HashMap<String, ClientLog>>,
 }
 
@@ -61,30 +66,47 @@ struct ClientLog {
 }
 
 impl World {
+    /// A world for `mww`.
     pub async fn start() -> World {
+        World::of(Workload::Mww, false).await
+    }
+
+    pub async fn of(workload: Workload, payload: bool) -> World {
         let postgres = Cluster::start(Options::default())
             .await
             .expect("PostgreSQL starts");
         let folder = tempfile::tempdir().unwrap();
         let client = connect(&postgres.url()).await;
+        for table in definition(workload, payload).tables {
+            client.batch_execute(table.postgres).await.unwrap();
+        }
         client
-            .batch_execute(&format!(
-                "CREATE TABLE mww (id text PRIMARY KEY, k int UNIQUE NOT NULL, v int NOT NULL);
-                 INSERT INTO mww SELECT 'row-' || k, k, -1 FROM generate_series(0, {}) AS k;
-                 CREATE TABLE uploads (client_id text, upload_id text,
-                                       PRIMARY KEY (client_id, upload_id));",
-                KEYS - 1
-            ))
+            .batch_execute(
+                "CREATE TABLE uploads (client_id text, upload_id text,
+                                       PRIMARY KEY (client_id, upload_id))",
+            )
             .await
             .unwrap();
+        let keys = i64::from(KEYS);
+        match workload {
+            Workload::Mww | Workload::Ledger => {
+                let initial: [&(dyn ToSql + Sync); 2] = [&keys, &INITIAL_VALUE];
+                client.execute(mww::SEED_POSTGRES, &initial).await
+            }
+            Workload::ListAppend => client.execute(list_append::SEED_POSTGRES, &[&keys]).await,
+            Workload::Gset => Ok(0),
+        }
+        .unwrap();
 
-        let config = squall_service::Config::new(
+        let mut config = squall_service::Config::new(
             postgres.url(),
             folder.path().join("service.db"),
             KEY_BASE64.to_owned(),
             "test".to_owned(),
             "squall".to_owned(),
         );
+        let tables = definition(workload, payload).tables.iter();
+        config.tables = tables.map(|table| table.name.to_owned()).collect();
         let (ready, is_ready) = tokio::sync::oneshot::channel();
         let service = tokio::spawn(async move {
             let result =
@@ -102,11 +124,25 @@ impl World {
             database_url: postgres.url(),
             service: format!("http://{service_address}"),
             backend_down: AtomicBool::new(false),
+            config: Mutex::new(ClientConfig {
+                client: String::new(),
+                workload,
+                keys: KEYS,
+                payload,
+                watch: false,
+                isolation: Isolation::default(),
+                uploader: Uploader::Transaction,
+                backend_url: format!("http://{}", listener.local_addr().unwrap()),
+                retry_delay_ms: 200,
+                request_deadline_ms: 10_000,
+                stream_idle_deadline_ms: 45_000,
+            }),
             clients: Mutex::default(),
         });
         let routes = Router::new()
             .route("/credentials", get(credentials))
             .route("/upload", post(upload))
+            .layer(DefaultBodyLimit::disable())
             .route("/control", any(control))
             .with_state(shared.clone());
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
@@ -123,24 +159,42 @@ impl World {
         self.shared.backend_down.store(down, Ordering::Relaxed);
     }
 
-    /// The rows in PostgreSQL.
-    pub async fn rows(&self) -> Rows {
-        let client = connect(&self.postgres.url()).await;
-        let rows = client
-            .query("SELECT k, v FROM mww ORDER BY k", &[])
-            .await
-            .unwrap();
-        let number = |row: &tokio_postgres::Row, at| row.get::<_, i32>(at);
-        rows.iter()
-            .map(|row| (number(row, 0) as u32, number(row, 1).into()))
-            .collect()
+    /// Changes what the clients that start from now on are told.
+    pub fn configure(&self, change: impl FnOnce(&mut ClientConfig)) {
+        change(&mut self.shared.config.lock().unwrap());
     }
 
-    /// Starts a client process, and waits until it is ready. `kind` is `native` or `postgres`.
+    /// A connection to PostgreSQL.
+    pub async fn connect(&self) -> tokio_postgres::Client {
+        connect(&self.postgres.url()).await
+    }
+
+    /// Everything in PostgreSQL.
+    pub async fn everything(&self) -> Effects {
+        let mut client = self.connect().await;
+        let config = self.shared.config.lock().unwrap().clone();
+        let snapshot = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .start()
+            .await
+            .unwrap();
+        operations::read_everything(&snapshot, config.workload, config.payload, KEYS)
+            .await
+            .unwrap()
+    }
+
+    /// The rows of `mww` in PostgreSQL.
+    pub async fn rows(&self) -> Rows {
+        self.everything().await.reads
+    }
+
+    /// Starts a client process, and waits until it is ready. `kind` is `native`, `local` or
+    /// `postgres`.
     pub async fn start_client(&self, kind: &str, name: &str) -> Client {
         let database = match kind {
-            "native" => self.database(name).display().to_string(),
-            _ => self.postgres.url(),
+            "postgres" => self.postgres.url(),
+            _ => self.database(name).display().to_string(),
         };
         let control = format!("ws://{}/control", self.shared.address);
         let child = Command::new(std::env::current_exe().unwrap())
@@ -255,13 +309,17 @@ impl Client {
         .expect("it was ready")
     }
 
-    /// Tells the client to do a transaction, without waiting.
+    /// Tells the client to read everything and write to some keys, without waiting.
     pub fn invoke(&self, value: i64, keys: &[u32]) -> u64 {
+        self.order(Transaction::new(value, keys.to_vec()))
+    }
+
+    /// Tells the client to do a transaction, without waiting.
+    pub fn order(&self, transaction: Transaction) -> u64 {
         let operation = self.log(|log| {
             log.operations += 1;
             log.operations
         });
-        let transaction = Transaction::new(value, keys.to_vec());
         self.tell(ToClient::Transaction {
             operation,
             transaction,
@@ -283,24 +341,35 @@ impl Client {
         })
     }
 
-    /// Does a transaction that must commit, and tells what was read.
-    pub async fn transact(&self, value: i64, keys: &[u32]) -> Rows {
-        let operation = self.invoke(value, keys);
-        let completed = self.find("the outcome", 0, |message| match message {
+    /// Waits for the outcome of an operation.
+    pub async fn until_outcome(&self, operation: u64) -> Outcome {
+        self.find("the outcome", 0, |message| match message {
             FromClient::Completed {
                 operation: of,
                 outcome,
             } if *of == operation => Some(outcome.clone()),
             _ => None,
-        });
-        match completed.await {
-            Outcome::Ok(effects) => effects.reads,
+        })
+        .await
+    }
+
+    /// Does a transaction that must commit.
+    pub async fn perform(&self, transaction: Transaction) -> Effects {
+        let operation = self.order(transaction);
+        match self.until_outcome(operation).await {
+            Outcome::Ok(effects) => effects,
             other => panic!("{} did not commit: {other:?}", self.name),
         }
     }
 
+    /// Reads everything and writes to some keys, which must commit, and tells the rows that were read.
+    pub async fn transact(&self, value: i64, keys: &[u32]) -> Rows {
+        let transaction = Transaction::new(value, keys.to_vec());
+        self.perform(transaction).await.reads
+    }
+
     pub async fn read(&self) -> Rows {
-        self.transact(-1, &[]).await
+        self.perform(Transaction::read_all()).await.reads
     }
 
     /// Waits until everything is in sync for the first time.
@@ -324,11 +393,20 @@ impl Client {
 
     /// Waits until the client reads those rows.
     pub async fn until_reads(&self, rows: &Rows) {
+        let expected = Effects {
+            reads: rows.clone(),
+            ..Effects::default()
+        };
+        self.until_reads_everything(&expected).await
+    }
+
+    /// Waits until the client reads exactly that.
+    pub async fn until_reads_everything(&self, expected: &Effects) {
         let since = Instant::now();
-        while self.read().await != *rows {
+        while self.perform(Transaction::read_all()).await != *expected {
             assert!(
                 since.elapsed() < DEADLINE,
-                "{} waited in vain for {rows:?}",
+                "{} waited in vain for {expected:?}",
                 self.name
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -391,13 +469,21 @@ async fn upload(State(shared): State<Arc<Shared>>, Json(upload): Json<Upload>) -
     if shared.backend_down.load(Ordering::Relaxed) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
-    match apply(&shared.database_url, &upload).await {
+    let workload = {
+        let config = shared.config.lock().unwrap();
+        definition(config.workload, config.payload)
+    };
+    match apply(&shared.database_url, workload, &upload).await {
         Ok(repeated) => Json(UploadAnswer { repeated }).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:?}")).into_response(),
     }
 }
 
-async fn apply(url: &str, upload: &Upload) -> Result<bool, tokio_postgres::Error> {
+async fn apply(
+    url: &str,
+    workload: &Definition,
+    upload: &Upload,
+) -> Result<bool, tokio_postgres::Error> {
     let mut client = connect(url).await;
     let transaction = client.transaction().await?;
     let new = transaction
@@ -407,16 +493,21 @@ async fn apply(url: &str, upload: &Upload) -> Result<bool, tokio_postgres::Error
         )
         .await?;
     for entry in upload.crud.iter().filter(|_| new == 1) {
-        let Some(CrudValue::Integer(value)) = entry.data.as_ref().and_then(|data| data.get("v"))
-        else {
-            panic!("not a write of the workload: {entry:?}");
-        };
-        transaction
-            .execute(
-                "UPDATE mww SET v = GREATEST(v, $1::int8) WHERE id = $2",
-                &[value, &entry.id],
-            )
-            .await?;
+        let merge = (workload.merge)(entry).expect("a write of the workload");
+        let parameters: Vec<&(dyn ToSql + Sync)> = merge
+            .parameters
+            .iter()
+            .map(|value| -> &(dyn ToSql + Sync) {
+                match value {
+                    CrudValue::Null => &None::<String>,
+                    CrudValue::Integer(integer) => integer,
+                    CrudValue::Real(real) => real,
+                    CrudValue::Text(text) => text,
+                }
+            })
+            .collect();
+        let changed = transaction.execute(merge.sql, &parameters).await?;
+        assert_eq!(changed, 1, "{entry:?}");
     }
     transaction.commit().await?;
     Ok(new == 0)
@@ -457,16 +548,7 @@ async fn converse(shared: Arc<Shared>, name: String, mut socket: WebSocket) {
         if matches!(message, FromClient::Hello { .. }) {
             let config = ClientConfig {
                 client: name.clone(),
-                workload: Workload::Mww,
-                keys: KEYS,
-                payload: false,
-                watch: false,
-                isolation: Isolation::default(),
-                uploader: Uploader::Transaction,
-                backend_url: format!("http://{}", shared.address),
-                retry_delay_ms: 200,
-                request_deadline_ms: 10_000,
-                stream_idle_deadline_ms: 45_000,
+                ..shared.config.lock().unwrap().clone()
             };
             log.to = to.take();
             log.to
