@@ -67,6 +67,8 @@ pub(crate) struct State {
     pub(crate) upload_error: RefCell<Option<String>>,
     /// Grows when the workload's tables change, if there is a live query.
     pub(crate) changes: Cell<u64>,
+    /// Whether the live query's next emission is to be as if it was the first.
+    pub(crate) anew: Cell<bool>,
     /// What of the ledger a live query need not tell.
     pub(crate) told: RefCell<LedgerSeen>,
 }

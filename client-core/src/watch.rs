@@ -37,6 +37,9 @@ impl<P: Platform> Client<P> {
                 .until(|| Some(changes.get()) != looked_at || self.closed())
                 .await;
             looked_at = Some(changes.get());
+            if self.0.state.anew.take() {
+                last = None;
+            }
             match self.emission() {
                 Ok(effects) => {
                     let picture = picture(&effects);
@@ -59,6 +62,16 @@ impl<P: Platform> Client<P> {
                 }
             }
         }
+    }
+
+    /// Begins the live query anew, with everything that is there: for a listener that may have missed
+    /// emissions.
+    pub fn watch_anew(&self) {
+        let state = &self.0.state;
+        state.told.take();
+        state.anew.set(true);
+        state.changes.set(state.changes.get() + 1);
+        self.0.changed.notify();
     }
 
     /// Reads everything, and remembers what of it needs not be told again.

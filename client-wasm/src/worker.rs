@@ -42,6 +42,7 @@ pub fn start(client: String) {
         outgoing: OUTGOING.with(Outgoing::clone),
         client: RefCell::default(),
         keys: Cell::default(),
+        introduced: Cell::default(),
     }));
     let listener = worker.clone();
     page::listen(move |message| listener.obey_page(message));
@@ -72,6 +73,8 @@ struct Inner {
     client: RefCell<Option<Client<Browser>>>,
     /// The number of rows, as configured.
     keys: Cell<u32>,
+    /// Whether the coordinator has been told on this connection that the client is ready.
+    introduced: Cell<bool>,
 }
 
 impl Worker {
@@ -150,14 +153,19 @@ impl Worker {
             FromClient::Ready {
                 session,
                 new_session,
-            } => page::tell(&ToPage::Ready {
-                session: session.clone(),
-                new_session: *new_session,
-            }),
+            } => {
+                self.0.introduced.set(true);
+                page::tell(&ToPage::Ready {
+                    session: session.clone(),
+                    new_session: *new_session,
+                });
+            }
             FromClient::Status(status) => page::tell(&ToPage::Status {
                 status: status.clone(),
             }),
             FromClient::Log { level, line } => to_page_log(*level, line),
+            // Not between two connections: the next one begins with everything.
+            FromClient::Emission(_) if !self.0.introduced.get() => return,
             FromClient::Completed { .. }
             | FromClient::Emission(_)
             | FromClient::Integrity { .. }
@@ -237,12 +245,17 @@ impl Worker {
 
 impl Watcher for Worker {
     fn connected(&self, connected: bool) {
+        self.0.introduced.set(false);
         page::tell(&ToPage::Control { connected });
     }
 
     fn introduction(&self) -> Option<FromClient> {
         let client = self.0.client.borrow();
-        client.as_ref().map(|client| FromClient::Ready {
+        let client = client.as_ref()?;
+        self.0.introduced.set(true);
+        // What was emitted since the last connection was lost has reached nobody.
+        client.watch_anew();
+        Some(FromClient::Ready {
             session: client.session().to_owned(),
             new_session: client.new_session(),
         })

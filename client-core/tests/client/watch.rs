@@ -69,11 +69,17 @@ fn changes_of_ones_own_and_of_others_are_emitted() {
             .when("the other's write", || emissions.borrow().len() == 3)
             .await;
         assert_eq!(emissions.borrow()[2].1.reads, server.rows());
+        // A listener that has missed something is told everything again.
+        running.client.watch_anew();
+        running
+            .when("the same again", || emissions.borrow().len() == 4)
+            .await;
+        assert_eq!(emissions.borrow()[3].1, emissions.borrow()[2].1);
         // Reading changes nothing, and neither does a write that finds higher values everywhere.
         running.rows();
         running.write(3, &[1, 2]);
         sleep(THROTTLE * 5).await;
-        assert_eq!(emissions.borrow().len(), 3);
+        assert_eq!(emissions.borrow().len(), 4);
         running.close().await;
     });
 }
