@@ -3,7 +3,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -11,9 +11,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use serde_json::Value;
 use tokio::net::TcpListener;
 
-/// What the saboteur does to the third transaction of `native-1`.
+/// What the saboteur does to one upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sabotage {
     /// Nothing: the proof that the verdicts below are its doing.
@@ -22,12 +23,21 @@ enum Sabotage {
     Drop,
     /// It has it applied once more, under another identity.
     Repeat,
+    /// It changes one value, and hands it on.
+    Garble,
 }
+
+/// An upload that is in the middle of the storm, when everyone has seen something of everyone.
+const CHOSEN: usize = 20;
+/// What nobody writes.
+const NOBODYS: i64 = 99_999_999;
 
 #[derive(Clone)]
 struct Saboteur {
     backend: String,
     sabotage: Sabotage,
+    /// How many uploads came through.
+    uploads: Arc<AtomicUsize>,
     /// Whether it has been done: once is what must be found.
     done: Arc<AtomicBool>,
     http: reqwest::Client,
@@ -62,18 +72,48 @@ async fn credentials(State(saboteur): State<Saboteur>, uri: Uri) -> impl IntoRes
     (status, JSON, answer.text().await.unwrap())
 }
 
+/// Changes a value of the workload's own table, if there is one.
+fn garble(upload: &mut Value) -> bool {
+    let mut entries = upload["crud"].as_array_mut().unwrap().iter_mut();
+    entries.any(|entry| {
+        let (column, garbled) = match entry["type"].as_str().unwrap() {
+            "payload" => {
+                let body = entry["data"]["body"].as_str();
+                ("body", body.map(|body| format!("{body}!").into()))
+            }
+            "lists" => {
+                let list = entry["data"]["v"].as_str();
+                ("v", list.map(|list| format!("{list} {NOBODYS}").into()))
+            }
+            "gset" => ("v", Some(NOBODYS.into())),
+            _ => ("", None),
+        };
+        let Some(garbled) = garbled else {
+            return false;
+        };
+        entry["data"][column] = garbled;
+        true
+    })
+}
+
 async fn upload(
     State(saboteur): State<Saboteur>,
     headers: HeaderMap,
     body: Bytes,
 ) -> impl IntoResponse {
-    let body = String::from_utf8(body.to_vec()).unwrap();
     let token = headers["authorization"].to_str().unwrap();
-    let mut upload: serde_json::Value = serde_json::from_str(&body).unwrap();
-    let mut entries = upload["crud"].as_array().unwrap().iter();
-    let chosen = entries
-        .any(|entry| entry["data"]["client"] == "native-1" && entry["data"]["seq"] == 3)
-        && !saboteur.done.swap(true, Ordering::SeqCst);
+    let mut upload: Value = serde_json::from_slice(&body).unwrap();
+    let late = saboteur.uploads.fetch_add(1, Ordering::SeqCst) >= CHOSEN;
+    let possible = match saboteur.sabotage {
+        Sabotage::None => false,
+        Sabotage::Drop | Sabotage::Repeat => true,
+        Sabotage::Garble => late && garble(&mut upload),
+    };
+    let chosen = late && possible && !saboteur.done.swap(true, Ordering::SeqCst);
+    let body = match chosen && saboteur.sabotage == Sabotage::Garble {
+        true => upload.to_string(),
+        false => String::from_utf8(body.to_vec()).unwrap(),
+    };
     if chosen && saboteur.sabotage == Sabotage::Drop {
         return (StatusCode::OK, JSON, r#"{"repeated":false}"#.to_owned());
     }
@@ -86,7 +126,7 @@ async fn upload(
 }
 
 /// A storm without other faults; answers its exit code and what it printed.
-fn storm(sabotage: Sabotage) -> (Option<i32>, String) {
+fn storm(workload: &[&str], sabotage: Sabotage) -> (Option<i32>, String) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
@@ -96,6 +136,7 @@ fn storm(sabotage: Sabotage) -> (Option<i32>, String) {
     let saboteur = Saboteur {
         backend: format!("http://127.0.0.1:{port}"),
         sabotage,
+        uploads: Arc::default(),
         done: Arc::default(),
         http: reqwest::Client::new(),
     };
@@ -106,7 +147,8 @@ fn storm(sabotage: Sabotage) -> (Option<i32>, String) {
     runtime.spawn(async move { axum::serve(listener, router).await });
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_squall"))
-        .args(["run", "--seed", "7", "--workload", "ledger"])
+        .args(["run", "--seed", "7", "--workload"])
+        .args(workload)
         .args(["--fleet", "native=2,postgres=1", "--faults", "none"])
         .args(["--time", "4s", "--backend-url", &url])
         .args(["--backend-port", &port.to_string(), "--output"])
@@ -119,28 +161,31 @@ fn storm(sabotage: Sabotage) -> (Option<i32>, String) {
     (output.status.code(), format!("{text}\n{errors}"))
 }
 
+/// The storm must be a violation of these properties and not of the others.
+fn is_found(workload: &[&str], sabotage: Sabotage, violated: &[&str], others: &[&str]) {
+    let (code, text) = storm(workload, sabotage);
+    assert_eq!(code, Some(1), "{text}");
+    let told = |property: &str| text.contains(&format!("{property}: VIOLATION"));
+    assert!(violated.iter().all(|property| told(property)), "{text}");
+    assert!(!others.iter().any(|property| told(property)), "{text}");
+}
+
+const LEDGER: [&str; 1] = ["ledger"];
+
 #[test]
 fn a_saboteur_that_does_nothing_changes_nothing() {
-    let (code, text) = storm(Sabotage::None);
+    let (code, text) = storm(&LEDGER, Sabotage::None);
     assert_eq!(code, Some(0), "{text}");
 }
 
 #[test]
 fn a_dropped_upload_is_found() {
-    let (code, text) = storm(Sabotage::Drop);
-    assert_eq!(code, Some(1), "{text}");
-    for property in ["gapless-prefix", "durability"] {
-        assert!(text.contains(&format!("{property}: VIOLATION")), "{text}");
-    }
+    let violated = ["gapless-prefix", "durability"];
+    is_found(&LEDGER, Sabotage::Drop, &violated, &[]);
 }
 
 #[test]
 fn a_repeated_upload_is_found() {
-    let (code, text) = storm(Sabotage::Repeat);
-    assert_eq!(code, Some(1), "{text}");
-    assert!(
-        text.contains("no-duplicate-transaction: VIOLATION"),
-        "{text}"
-    );
-    assert!(!text.contains("durability: VIOLATION"), "{text}");
+    let violated = ["no-duplicate-transaction"];
+    is_found(&LEDGER, Sabotage::Repeat, &violated, &["durability"]);
 }
