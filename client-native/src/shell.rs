@@ -71,11 +71,8 @@ impl Shell {
             statements: 0,
             child,
         };
-        shell
-            .send(&format!(
-                ".bail off\n.mode json\n.timeout {busy_timeout_ms}\n"
-            ))
-            .await?;
+        let settings = format!(".bail off\n.mode json\n.timeout {busy_timeout_ms}\n");
+        shell.send(&settings).await.map_err(failed)?;
         Ok(shell)
     }
 
@@ -114,7 +111,9 @@ impl Shell {
     async fn result_of(&mut self, sql: &str) -> Result<String, ShellError> {
         self.statements += 1;
         let mark = format!("squall-statement-{}", self.statements);
-        self.send(&format!("{sql};\n.print {mark}\n")).await?;
+        if let Err(error) = self.send(&format!("{sql};\n.print {mark}\n")).await {
+            return Err(self.gone(&error.to_string()).await);
+        }
         let mut text = String::new();
         loop {
             match self.output.next_line().await {
@@ -131,9 +130,8 @@ impl Shell {
         }
     }
 
-    async fn send(&mut self, text: &str) -> Result<(), ShellError> {
-        let sent = self.input.write_all(text.as_bytes()).await;
-        sent.map_err(|error| ShellError::Gone(error.to_string()))
+    async fn send(&mut self, text: &str) -> std::io::Result<()> {
+        self.input.write_all(text.as_bytes()).await
     }
 
     async fn gone(&mut self, said: &str) -> ShellError {

@@ -67,11 +67,11 @@ impl Database for Sqlite3 {
         let reason = match attempt.await {
             Ok(effects) => return Ok(Outcome::Ok(effects)),
             Err(ShellError::Refused(reason)) => reason,
-            Err(ShellError::Gone(reason)) => return Err(reason),
+            Err(gone) => return Err(gone.to_string()),
         };
         // Refused if there is nothing to undo, which is as well.
-        if let Err(ShellError::Gone(reason)) = self.shell.execute("ROLLBACK", &[]).await {
-            return Err(reason);
+        if let Err(gone @ ShellError::Gone(_)) = self.shell.execute("ROLLBACK", &[]).await {
+            return Err(gone.to_string());
         }
         Ok(match committing {
             true => Outcome::Info(format!(

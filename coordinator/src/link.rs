@@ -235,16 +235,16 @@ impl Link {
         operation: u64,
         transaction: Transaction,
         recorded: bool,
-    ) -> Result<Outcome, Outcome> {
+    ) -> Result<Outcome, Box<Outcome>> {
         let answer = {
             let mut state = self.lock();
             let seen = state.seen();
             let Some(connection) = state.connection.as_mut().filter(|c| c.ready) else {
-                return Err(Outcome::Fail("the client is down".to_owned()));
+                return Err(Box::new(Outcome::Fail("the client is down".to_owned())));
             };
             if connection.pending.is_some() {
                 let owes = "the client still owes an earlier answer";
-                return Err(Outcome::Fail(owes.to_owned()));
+                return Err(Box::new(Outcome::Fail(owes.to_owned())));
             }
             let (sender, answer) = oneshot::channel();
             connection.pending = Some(Pending {
@@ -263,11 +263,13 @@ impl Link {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(_)) => {
                 let ended = "the incarnation ended before it answered";
-                Err(Outcome::Info(ended.to_owned()))
+                Err(Box::new(Outcome::Info(ended.to_owned())))
             }
             Err(_) => {
                 let seconds = OPERATION_DEADLINE.as_secs();
-                Err(Outcome::Info(format!("no answer within {seconds} s")))
+                Err(Box::new(Outcome::Info(format!(
+                    "no answer within {seconds} s"
+                ))))
             }
         }
     }
