@@ -219,9 +219,9 @@ fn a_violation_on_an_ordinary_rung_is_a_surprise_with_its_code() {
     let torn = "
         [[rung]]
         what = \"torn\"
-        run = { fleet = \"native=4\", rate = 40, uploader = \"batch\", faults = \"none\" }
+        run = { fleet = \"native=4\", rate = 4, uploader = \"batch\", batch-pause = \"100ms\", faults = \"none\" }
     ";
-    let (_folder, mut command) = climb(torn, &["--time", "10s"]);
+    let (_folder, mut command) = climb(torn, &["--time", "6s"]);
     let output = command.output().unwrap();
     let text = text(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
