@@ -136,6 +136,12 @@ fn an_empty_set_is_emitted_after_the_first_sync() {
             .await;
         let sets = emissions.borrow()[1].1.collections.clone().unwrap();
         assert_eq!(sets[2], (2, "5".to_owned()));
+        // What is undone before the next look is no news.
+        server.write_row("gset", "2/6", Some(json!({"k": 2, "v": 6})));
+        sleep(THROTTLE / 4).await;
+        server.write_row("gset", "2/6", None);
+        sleep(THROTTLE * 5).await;
+        assert_eq!(emissions.borrow().len(), 2);
         running.close().await;
     });
 }
