@@ -98,11 +98,6 @@ impl ClientKind {
         self.syncs() || self == ClientKind::Postgres
     }
 
-    /// Whether clients of this kind work on a SQLite database, be it their own or a shared one.
-    pub fn has_database(self) -> bool {
-        self != ClientKind::Postgres
-    }
-
     /// Whether all clients of this kind work on the one file.
     pub fn shares_a_file(self) -> bool {
         matches!(self, ClientKind::Sqlite | ClientKind::Sqlite3)
