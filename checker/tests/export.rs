@@ -51,6 +51,18 @@ fn verdict(registers: &Registers, model: Model) -> (Judgement, u64, BTreeSet<Ano
     (report.judgement, report.violations, kinds.collect())
 }
 
+/// The models that derive everything that they demand. The others stop at the first contradiction, and
+/// which one that is depends on the numbers of the transactions.
+const TELLS_EVERYTHING: [Model; 7] = [
+    Model::ReadCommitted,
+    Model::ReadAtomic,
+    Model::ReadYourWrites,
+    Model::MonotonicReads,
+    Model::MonotonicWrites,
+    Model::WeakCausal,
+    Model::CausalPerKey,
+];
+
 fn history(seed: u64, bug: Option<Bug>, percent_info: u32) -> History {
     generate(&Config {
         keys: 2 + (seed % 5) as u32,
@@ -87,7 +99,12 @@ proptest! {
             let timeless = matches!(target, Target::Plume | Target::DbcopJson);
             let told = |model: &Model| !timeless || *model != Model::StrictSerializability;
             for model in Model::ALL.into_iter().filter(told) {
-                prop_assert_eq!(verdict(&imported, model), verdict(&expected, model), "{:?} {:?}", target, model);
+                let (mut left, mut right) = (verdict(&imported, model), verdict(&expected, model));
+                if target == Target::DbcopJson && !TELLS_EVERYTHING.contains(&model) {
+                    // It lists transactions by session, so the first order that is tried is another.
+                    (left.1, right.1) = (0, 0);
+                }
+                prop_assert_eq!(left, right, "{:?} {:?}", target, model);
             }
             // What is lost can hide a violation, but makes none.
             let original = registers(&recording);

@@ -1,9 +1,15 @@
-//! What the order of the records of a Jepsen history says about real time.
+//! What the order of the records says about real time, in Jepsen's histories and in our own.
+
+mod support;
 
 use squall_checker::formats::Format;
-use squall_checker::registers::{EdgeKind, Model, Report};
+use squall_checker::formats::recording::Recording;
+use squall_checker::registers::{Builder, EdgeKind, Model, Report};
+use squall_protocol::history::{Event, Phase};
+use squall_protocol::transaction::{Through, Transaction};
 use squall_protocol::verdict::Judgement;
 use squall_protocol::verdict::Judgement::{Ok, Unknown, Violation};
+use support::Story;
 
 /// A record: its type, process and only operation, in JSON's notation.
 type Record = (&'static str, u32, &'static str);
@@ -108,4 +114,48 @@ fn what_may_have_happened_never_ends() {
 fn without_invocations_nothing_is_known_of_real_time() {
     let completions: Vec<Record> = STALE_LIST.iter().filter(|r| r.0 == "ok").copied().collect();
     assert_eq!(judge(&completions), (Ok, Unknown));
+}
+
+/// Of our own histories: serializability, and strict serializability.
+fn judge_own(story: &Story) -> (Judgement, Judgement) {
+    let mut builder = Builder::new(None);
+    Recording::new(&story.history()).build_into(&mut builder);
+    let registers = builder.finish().unwrap();
+    let judge = |model| registers.check(model).judgement;
+    (
+        judge(Model::Serializability),
+        judge(Model::StrictSerializability),
+    )
+}
+
+#[test]
+fn our_own_histories_tell_real_time_too() {
+    let mut story = Story::new(1);
+    story.write("a", &[-1], 7, &[0]);
+    let written = story.clone();
+    story.read("b", &[-1]);
+    assert_eq!(judge_own(&story), (Ok, Violation));
+
+    // An emission of a live query may have been on its way for long.
+    let mut story = written.clone();
+    story.record(Event::Invoke {
+        client: "b".to_owned(),
+        operation: 2,
+        transaction: Transaction {
+            through: Through::Watch,
+            ..Transaction::read_all()
+        },
+    });
+    story.ok("b", 2, support::rows(&[-1]), Vec::new());
+    assert_eq!(judge_own(&story), (Ok, Ok));
+
+    // A final read is recorded when its answer comes, and began with the phase.
+    let mut story = written;
+    story.phase(Phase::FinalRead);
+    story.write("a", &[7], 8, &[0]);
+    let mut too_old = story.clone();
+    story.final_read("b", &[7]);
+    assert_eq!(judge_own(&story), (Ok, Ok));
+    too_old.final_read("b", &[-1]);
+    assert_eq!(judge_own(&too_old), (Ok, Violation));
 }

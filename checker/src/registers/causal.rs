@@ -22,6 +22,10 @@
 //! holds a commit order in its hands. It ends, because the edge derived from a read is a new one in
 //! every round: an old one would have been respected by the arrangement.
 //!
+//! Correcting ends at the first contradiction: at the first round with a stale read of an initial value,
+//! or whose edges have a cycle. So every violation told is one, but how many there are to tell depends on
+//! the order that was guessed first, which follows the numbers of the transactions: the judgement does not.
+//!
 //! A vector clock lives as long as some transaction is still to read from its owner. Memory is linear
 //! in the history, plus the clocks alive at once; in a round that is mostly the current writers of
 //! the keys. Time for a round: the merging of clocks, one per read at most, and the windows between
