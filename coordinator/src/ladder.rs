@@ -13,7 +13,7 @@ use std::time::Instant;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 use squall_protocol::plan::ClientKind;
-use squall_protocol::verdict::{Judgement, Property, PropertyClass, Verdict};
+use squall_protocol::verdict::{Judgement, Property, PropertyClass, PropertyVerdict, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::browser::programs;
@@ -44,8 +44,7 @@ struct Rung {
     what: String,
     /// Options of `squall run`.
     run: BTreeMap<String, toml::Value>,
-    /// The properties that must be found violated, by name. If there are any, only they and those in
-    /// `holds` count; otherwise the whole verdict must be `ok`.
+    /// The properties that must be found violated, by name. If there are none, nothing may be.
     #[serde(default)]
     violates: Vec<String>,
     /// The properties that must be judged, and judged `ok`, by name.
@@ -244,15 +243,18 @@ async fn climb(step: Step, interrupted: &CancellationToken) -> Result<Climbed, F
     Ok(Climbed {
         rung: step.number,
         expected: step.rung.expected(),
-        what: step.rung.what,
         fleet: step.fleet,
         workload: step.workload,
         seconds: began.elapsed().as_secs_f64(),
         ok: verdict.counts.ok,
         fail: verdict.counts.fail,
         info: verdict.counts.info,
-        verdict: judged(&verdict),
+        verdict: match surprise {
+            Some(_) => judged(&verdict),
+            None => step.rung.expected(),
+        },
         surprise,
+        what: step.rung.what,
         folder,
         again: step.again,
         exit,
@@ -293,14 +295,14 @@ impl Rung {
                 return Some((Exit::Unknown, blind));
             }
         }
-        if self.violates.is_empty() && verdict.judgement != Judgement::Ok {
-            let wanting = |judged: &&squall_protocol::verdict::PropertyVerdict| {
-                judged.judgement != Judgement::Ok
-            };
-            let wanting = verdict.properties.iter().filter(wanting);
-            let names: Vec<&str> = wanting.map(|judged| judged.property.name()).collect();
-            let what = format!("the verdict is {}: {}", judged(verdict), names.join(", "));
-            return Some((check::exit(verdict), what));
+        if self.violates.is_empty() && verdict.judgement == Judgement::Violation {
+            let violated = |judged: &&PropertyVerdict| judged.judgement == Judgement::Violation;
+            let violated = verdict.properties.iter().filter(violated);
+            let names: Vec<&str> = violated.map(|judged| judged.property.name()).collect();
+            return Some((
+                check::exit(verdict),
+                format!("violated: {}", names.join(", ")),
+            ));
         }
         None
     }
@@ -385,7 +387,7 @@ impl Climbed {
 mod tests {
     use std::time::Duration;
 
-    use squall_protocol::verdict::{Counts, PropertyVerdict, VERDICT_VERSION};
+    use squall_protocol::verdict::{Counts, VERDICT_VERSION};
 
     use super::*;
 
@@ -468,6 +470,15 @@ mod tests {
         use {Judgement as J, Property as P};
         let fine = verdict(&[(P::AtomicVisibility, J::Ok), (P::StrongConvergence, J::Ok)]);
         assert!(rung(&[], &["strong-convergence"]).surprise(&fine).is_none());
+        let partly = verdict(&[
+            (P::AtomicVisibility, J::Ok),
+            (P::MonotonicWrites, J::Unknown),
+        ]);
+        assert!(
+            rung(&[], &["atomic-visibility"])
+                .surprise(&partly)
+                .is_none()
+        );
         let torn = verdict(&[
             (P::AtomicVisibility, J::Violation),
             (P::WritesFollowReads, J::Violation),
@@ -498,7 +509,7 @@ mod tests {
                 rung(&[], &[]),
                 verdict(&[(P::AtomicVisibility, J::Violation)]),
                 Exit::SafetyViolation,
-                "atomic-visibility",
+                "violated: atomic-visibility",
             ),
             (
                 rung(&[], &["recovered-in-time"]),
@@ -507,10 +518,10 @@ mod tests {
                 "recovered-in-time is violated",
             ),
             (
-                rung(&[], &[]),
+                rung(&[], &["strong-convergence"]),
                 verdict(&[(P::StrongConvergence, J::Unknown)]),
                 Exit::Unknown,
-                "unknown: strong-convergence",
+                "strong-convergence is unknown",
             ),
             (
                 rung(&["atomic-visibility"], &["strong-convergence"]),
