@@ -51,15 +51,14 @@ mod gapless_prefix;
 mod no_duplicate_transaction;
 mod no_thin_air_transaction;
 
-use std::collections::HashSet;
-
 use squall_protocol::history::{Event, Header};
 use squall_protocol::verdict::{Verdict, Violation};
 
 use crate::evidence::Findings;
 use crate::history::History;
-use crate::mww;
+use crate::mww::{self, End};
 use crate::online::Finding;
+use crate::{one_copy, payload};
 use atomic_transactions::AtomicTransactions;
 use book::{Book, News};
 use durability::Durability;
@@ -69,12 +68,15 @@ use no_thin_air_transaction::NoThinAirTransaction;
 
 /// Judges a history of the workload `ledger`: by the properties of `mww`, and by its own.
 pub fn check(history: &History) -> Verdict {
-    mww::check_with(history, |settled| {
+    mww::check_with(history, |end| {
         let mut ledger = Ledger::new(&history.header);
         for record in &history.records {
             ledger.push(&record.event);
         }
-        ledger.into_findings(settled)
+        let mut findings = ledger.into_findings(end);
+        findings.extend(history.header.payload.then(|| payload::judge(history)));
+        findings.extend(one_copy::judge(history));
+        findings
     })
 }
 
@@ -137,13 +139,12 @@ impl Ledger {
         self.no_thin_air_transaction.end(operation, book, found);
     }
 
-    /// What was found in all, as if what has been pushed were the whole history. `settled` are the
-    /// clients that have recovered and drained their queues.
-    pub fn into_findings(mut self, settled: &HashSet<&str>) -> Vec<Findings> {
+    /// What was found in all, as if what has been pushed were the whole history.
+    pub fn into_findings(mut self, end: &End) -> Vec<Findings> {
         for operation in self.book.settle() {
             self.end(operation, &mut Vec::new());
         }
-        let durability = self.durability.judge(&self.book, settled);
+        let durability = self.durability.judge(&self.book, end);
         let mut findings = vec![
             self.atomic_transactions.findings,
             self.gapless_prefix.findings,

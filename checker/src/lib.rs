@@ -18,13 +18,18 @@
 
 #![forbid(unsafe_code)]
 
+mod collections;
 mod evidence;
 pub mod formats;
 pub mod generate;
+pub mod gset;
 mod history;
 pub mod ledger;
+pub mod list_append;
 pub mod mww;
+mod one_copy;
 pub mod online;
+mod payload;
 pub mod registers;
 mod render;
 
@@ -32,12 +37,29 @@ pub use history::{Cut, History, HistoryError, read_history, write_history};
 pub use render::{path, render};
 pub use squall_protocol::verdict::Verdict;
 
+use squall_protocol::history::Header;
 use squall_protocol::plan::Workload;
+use squall_protocol::verdict::Property;
 
 /// Judges a history by the properties of its workload.
 pub fn check(history: &History) -> Verdict {
     match history.header.workload {
-        Workload::Mww | Workload::ListAppend | Workload::Gset => mww::check(history),
+        Workload::Mww => mww::check(history),
         Workload::Ledger => ledger::check(history),
+        Workload::ListAppend => list_append::check(history),
+        Workload::Gset => gset::check(history),
     }
+}
+
+/// The properties that a history is judged by, in the order in which they are reported.
+pub fn properties(header: &Header) -> impl Iterator<Item = Property> {
+    let more: &[Property] = match header.workload {
+        Workload::Mww => &[],
+        Workload::Ledger => &Property::LEDGER,
+        Workload::ListAppend | Workload::Gset => &Property::COLLECTIONS,
+    };
+    let payload = header.payload.then_some(Property::PayloadIntact);
+    let one_copy = one_copy::applies(header).then_some(Property::StrictSerializability);
+    let all = Property::ALL.into_iter().chain(more.iter().copied());
+    all.chain(payload).chain(one_copy)
 }

@@ -2,22 +2,25 @@
 //!
 //! # The history
 //!
-//! Rows are keys `0..n`, all -1 at first and never deleted. A *transaction* reads every row and then
-//! writes one value, unique in the history, to some rows; it leaves out the rows in which it has
-//! just read a higher value. Replicas merge row by row: the highest value wins. So
+//! Rows are keys `0..n`, all -1 at first and never deleted. A *transaction* reads every row, some rows
+//! or none, and then writes one value, unique in the history, to some rows; it leaves out the rows
+//! that hold a higher value. Replicas merge row by row: the highest value wins. So
 //!
 //! - a value names the one transaction that wrote it, and a read of it shows that transaction,
 //! - the order of a row's versions is known beforehand: it is the order of the values, in all
 //!   replicas. Nothing has to be searched for; every property is a comparison per row read.
 //!
-//! A *session* is a database, and its operations are ordered by their invocation, since a client
-//! does one transaction after the other. It goes on when a client is killed or reloaded, or when an
-//! answer is lost. PostgreSQL's final read is a session of its own.
+//! A *session* is a database, and its operations are ordered by their ends, since a client does one
+//! transaction after the other and answers in that order. (The coordinator may invoke one while the
+//! client tells of another: an emission of a live query is recorded as an operation when it arrives,
+//! between the invocation and the end of a transaction that was still on its way, and came before it.)
+//! A session goes on when a client is killed or reloaded, or when an answer is lost. PostgreSQL's final
+//! read is a session of its own.
 //!
 //! An operation that ended in `info` may have happened. What it wrote is possible: reading it is
 //! fine, and shows that it happened. When it happened is not known (a commit may arrive late), so
-//! nothing after it in its session is held against it; everything before it is in its past. A `fail`
-//! certainly did not happen.
+//! nothing after its invocation in its session is held against it; everything that had ended before its
+//! invocation is in its past. A `fail` certainly did not happen.
 //!
 //! # The properties of reads
 //!
@@ -47,11 +50,20 @@
 //! *u*: atomic visibility. If *t* did not: *t* has read at least *u* by induction, and *r* shows *t*:
 //! writes follow reads (or monotonic writes, for what *t*'s session wrote itself). An operation that
 //! ended in `info` has not recorded what it read; there the session's operations before it take its
-//! place. Conversely every comparison is between a read and a value of its causal past.
+//! place. So they do for a transaction that reads nothing: having read from nobody, it has nothing in
+//! its past but them, and the last of them that wrote *u*, or read with *u* in its past, is what the
+//! step comes from. Conversely every comparison is between a read and a value of its causal past.
+//!
+//! What a transaction *t* that reads only some rows leaves out, it does not vouch for: a path that goes
+//! through reads of one row to a value of another may be broken without any guarantee being so. Each
+//! guarantee still says what it says; but together they are causal consistency only where every
+//! transaction reads every row or none. The rows that a transaction was not told to read are neither
+//! missing nor counted.
 //!
 //! *No thin-air read*: every value was written to that row, by a transaction that did not fail
 //! (Adya's G1a, an aborted read, otherwise) and that was invoked before the read ended, and every
-//! row is there.
+//! row that was to be read is there. When an emission of a live query began is not known, but it had
+//! ended when it was recorded.
 //!
 //! # The properties of the end
 //!
@@ -68,31 +80,31 @@
 //! guarantees that look through another session, O(R) for all others; memory O(R).
 
 mod atomic_visibility;
-mod explain;
-mod floor;
-mod index;
+pub(crate) mod explain;
+pub(crate) mod floor;
+pub(crate) mod index;
 mod monotonic_writes;
 mod no_thin_air_read;
 pub(crate) mod online;
-mod recovery;
+pub(crate) mod recovery;
 mod session;
 mod shown;
-mod storage_intact;
-mod strong_convergence;
-mod words;
+pub(crate) mod storage_intact;
+pub(crate) mod strong_convergence;
+pub(crate) mod words;
 mod writes_follow_reads;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use squall_protocol::history::{Event, Header};
-use squall_protocol::plan::Workload;
-use squall_protocol::verdict::{
-    Counts, Judgement, Property, PropertyVerdict, VERDICT_VERSION, Verdict,
-};
+use squall_protocol::verdict::{Counts, Judgement, PropertyVerdict, VERDICT_VERSION, Verdict};
 
 use crate::evidence::Findings;
 use crate::history::History;
+use crate::one_copy;
 use index::Index;
+pub(crate) use index::Share;
+use recovery::{InRows, Recovery};
 use shown::Shown;
 
 /// The highest number of rows for which the checker makes arrays. A header may claim any number.
@@ -100,18 +112,22 @@ pub const MAX_KEYS: u32 = 1 << 20;
 
 /// Judges a history of the workload `mww`.
 pub fn check(history: &History) -> Verdict {
-    check_with(history, |_| Vec::new())
+    check_with(history, |_| one_copy::judge(history).into_iter().collect())
 }
 
-/// Judges a history by the properties of `mww`, and then by those of a workload that adds to it. It is
-/// told the names of the clients that have recovered and drained their queues.
-pub(crate) fn check_with(
-    history: &History,
-    more: impl FnOnce(&HashSet<&str>) -> Vec<Findings>,
-) -> Verdict {
+/// What the properties of another workload's end are judged by.
+pub(crate) struct End<'n> {
+    /// The clients that have recovered and drained their queues, and whom each shares its data with.
+    pub settled: HashMap<&'n str, Share<'n>>,
+    /// Whether there is a PostgreSQL that clients share.
+    pub synced: bool,
+}
+
+/// Judges a history by the properties of `mww`, and then by those of a workload that adds to it.
+pub(crate) fn check_with(history: &History, more: impl FnOnce(&End) -> Vec<Findings>) -> Verdict {
     let counts = counts(history);
     if history.header.keys > MAX_KEYS {
-        return not_judged(&history.header, counts);
+        return too_large(&history.header, counts);
     }
     let index = Index::new(history);
     let shown = Shown::new(&index);
@@ -133,15 +149,13 @@ fn verdict_with(
     index: Index,
     of_reads: [Findings; 6],
     counts: Counts,
-    more: impl FnOnce(&HashSet<&str>) -> Vec<Findings>,
+    more: impl FnOnce(&End) -> Vec<Findings>,
 ) -> Verdict {
-    let declared = properties(index.header.workload);
-    let recovery = recovery::judge(&index);
-    let clients = index.clients.iter().enumerate();
-    let settled = clients
-        .filter(|(number, _)| recovery.recovered[*number] && recovery.drained[*number])
-        .map(|(_, client)| client.name)
-        .collect();
+    let recovery = recovery::judge(&index, &mut InRows::new(&index));
+    let end = End {
+        settled: settled(&index, &recovery),
+        synced: index.is_synced(),
+    };
     let mut findings = Vec::from(of_reads);
     findings.extend([
         strong_convergence::judge(&index, &recovery),
@@ -149,19 +163,24 @@ fn verdict_with(
         recovery.queue_drained,
         recovery.recovered_in_time,
     ]);
-    findings.extend(more(&settled));
+    findings.extend(more(&end));
+    conclude(index, findings, counts)
+}
+
+/// The verdict from everything that was found.
+pub(crate) fn conclude(index: Index, findings: Vec<Findings>, counts: Counts) -> Verdict {
     let in_doubt = !index.complete_and_untroubled() || findings.iter().any(Findings::leaves_doubt);
     let properties: Vec<PropertyVerdict> =
         findings.into_iter().map(Findings::into_verdict).collect();
+    let violated = properties
+        .iter()
+        .any(|verdict| verdict.judgement == Judgement::Violation);
     debug_assert!(
         properties
             .iter()
             .map(|verdict| verdict.property)
-            .eq(declared)
+            .eq(crate::properties(index.header))
     );
-    let violated = properties
-        .iter()
-        .any(|verdict| verdict.judgement == Judgement::Violation);
     Verdict {
         squall_verdict: VERDICT_VERSION,
         judgement: if violated {
@@ -177,32 +196,38 @@ fn verdict_with(
     }
 }
 
+/// The clients that have recovered and drained their queues.
+fn settled<'i>(index: &'i Index, recovery: &Recovery) -> HashMap<&'i str, Share<'i>> {
+    let clients = index.clients.iter().enumerate();
+    clients
+        .filter(|(number, _)| recovery.settled(*number))
+        .map(|(_, client)| (client.name, client.share()))
+        .collect()
+}
+
 /// The verdict on a history with more rows than the checker has room for.
-pub(crate) fn not_judged(header: &Header, counts: Counts) -> Verdict {
+pub(crate) fn too_large(header: &Header, counts: Counts) -> Verdict {
+    let why = format!(
+        "the header claims {} rows, and the checker takes {MAX_KEYS} at most",
+        header.keys
+    );
+    not_judged(header, counts, &why)
+}
+
+/// The verdict on a history that is not judged.
+pub(crate) fn not_judged(header: &Header, counts: Counts, why: &str) -> Verdict {
     Verdict {
         squall_verdict: VERDICT_VERSION,
         judgement: Judgement::Unknown,
-        properties: properties(header.workload)
+        properties: crate::properties(header)
             .map(|property| Findings::new(property).into_verdict())
             .collect(),
         counts,
-        notes: vec![format!(
-            "nothing was judged: the header claims {} rows, and the checker takes {MAX_KEYS} at most",
-            header.keys
-        )],
+        notes: vec![format!("nothing was judged: {why}")],
     }
 }
 
-/// The properties that a workload is judged by, in the order in which they are reported.
-fn properties(workload: Workload) -> impl Iterator<Item = Property> {
-    let more: &[Property] = match workload {
-        Workload::Ledger => &Property::LEDGER,
-        Workload::Mww | Workload::ListAppend | Workload::Gset => &[],
-    };
-    Property::ALL.into_iter().chain(more.iter().copied())
-}
-
-fn counts(history: &History) -> Counts {
+pub(crate) fn counts(history: &History) -> Counts {
     let mut counts = Counts::default();
     for record in &history.records {
         count(&mut counts, &record.event);
@@ -212,9 +237,18 @@ fn counts(history: &History) -> Counts {
 
 pub(crate) fn count(counts: &mut Counts, event: &Event) {
     match event {
-        Event::Ok { reads, writes, .. } => {
+        Event::Ok {
+            reads,
+            writes,
+            collections,
+            ..
+        } => {
             counts.ok += 1;
-            counts.rows_read += reads.len() as u64;
+            let elements = collections.iter().flatten();
+            let elements: usize = elements
+                .map(|(_, text)| text.split_whitespace().count())
+                .sum();
+            counts.rows_read += (reads.len() + elements) as u64;
             counts.rows_written += writes.len() as u64;
         }
         Event::Fail { .. } => counts.fail += 1,

@@ -22,7 +22,7 @@ use squall_protocol::verdict::{Counts, Property, Verdict, Violation};
 use crate::history::History;
 use crate::ledger::Ledger;
 use crate::mww::online::Reads;
-use crate::mww::{MAX_KEYS, count, not_judged};
+use crate::mww::{MAX_KEYS, count, not_judged, too_large};
 
 /// A violation that was found while the run went on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,8 @@ pub struct Finding {
     pub violation: Violation,
 }
 
-/// Judges a history of the workloads `mww` and `ledger` event by event.
+/// Judges a history of the workloads `mww` and `ledger` event by event. Of the others it tells nothing:
+/// they are judged as a whole, by [`crate::check`].
 #[derive(Clone)]
 pub struct Online {
     /// What the properties of the end are judged by: without the rows read before the heal.
@@ -75,6 +76,9 @@ impl Online {
         if let Event::Phase(phase) = record.event {
             self.healed |= phase == Phase::Heal;
         }
+        if !self.is_judged() {
+            return Vec::new();
+        }
         self.reads.push(&record.event);
         self.keep(record);
         let mut found = self.reads.take_found();
@@ -83,6 +87,11 @@ impl Online {
         }
         self.found += found.len() as u64;
         found
+    }
+
+    /// Whether the workload can be judged along with a run.
+    fn is_judged(&self) -> bool {
+        matches!(self.kept.header.workload, Workload::Mww | Workload::Ledger)
     }
 
     /// How many violations have been told so far.
@@ -95,11 +104,16 @@ impl Online {
     pub fn verdict(&self) -> Verdict {
         let counts = self.counts.clone();
         if self.kept.header.keys > MAX_KEYS {
-            return not_judged(&self.kept.header, counts);
+            return too_large(&self.kept.header, counts);
+        }
+        if !self.is_judged() {
+            let workload = self.kept.header.workload.name();
+            let why = format!("the workload {workload} is judged as a whole only");
+            return not_judged(&self.kept.header, counts, &why);
         }
         self.reads
-            .verdict(&self.kept, self.end, counts, |settled| match &self.ledger {
-                Some(ledger) => ledger.clone().into_findings(settled),
+            .verdict(&self.kept, self.end, counts, |end| match &self.ledger {
+                Some(ledger) => ledger.clone().into_findings(end),
                 None => Vec::new(),
             })
     }

@@ -352,6 +352,5 @@ fn convergence_and_recovery() {
     recovered-in-time: VIOLATION
     - b never saw all probes: a wrote k1 = 10 in operation 2, but at last, in its final read, it had k1 = -1.
     - c never saw all probes: it did not read at all after the heal.
-      note: b has no probe that committed; c has no probe that committed; p has no probe that committed
     ");
 }

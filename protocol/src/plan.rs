@@ -87,6 +87,11 @@ impl ClientKind {
         }
     }
 
+    /// Whether clients of this kind have a SQLite database, which can be lost.
+    pub fn has_database(self) -> bool {
+        self != ClientKind::Postgres
+    }
+
     /// Whether clients of this kind have a local database that is synced.
     pub fn syncs(self) -> bool {
         matches!(self, ClientKind::Native | ClientKind::Wasm)

@@ -57,8 +57,16 @@ pub enum Property {
     NoDuplicateTransaction,
     /// Every row of the ledger was written by a transaction that did not fail, just so.
     NoThinAirTransaction,
-    /// Every acknowledged transaction is in every final read.
+    /// Every acknowledged transaction is in every final read; in `list-append`, unless the merge may have
+    /// overwritten it.
     Durability,
+    /// Every read shows what is in its causal past, however far back.
+    CausalConsistency,
+    /// The payload table holds exactly what the transactions that the same read shows have left in it.
+    PayloadIntact,
+    /// All transactions took effect one after the other, each between its invocation and its end. Judged
+    /// where there is only one copy of the data.
+    StrictSerializability,
 }
 
 impl Property {
@@ -75,6 +83,9 @@ impl Property {
         Property::QueueDrained,
         Property::RecoveredInTime,
     ];
+
+    /// The properties that `list-append` and `gset` are judged by, reported after [`Property::ALL`].
+    pub const COLLECTIONS: [Property; 2] = [Property::CausalConsistency, Property::Durability];
 
     /// The properties that only the workload `ledger` is judged by, reported after [`Property::ALL`].
     pub const LEDGER: [Property; 5] = [
@@ -103,6 +114,9 @@ impl Property {
             Property::NoDuplicateTransaction => "no-duplicate-transaction",
             Property::NoThinAirTransaction => "no-thin-air-transaction",
             Property::Durability => "durability",
+            Property::CausalConsistency => "causal-consistency",
+            Property::PayloadIntact => "payload-intact",
+            Property::StrictSerializability => "strict-serializability",
         }
     }
 

@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 
 use squall_protocol::history::{Event, Phase};
-use squall_protocol::plan::ClientKind;
-use squall_protocol::transaction::{INITIAL_VALUE, Rows, Through};
+use squall_protocol::plan::{ClientKind, Workload};
+use squall_protocol::transaction::{Collections, INITIAL_VALUE, Rows, Through};
 
 use crate::history::History;
 use crate::registers::{Builder, Outcome};
@@ -70,7 +70,7 @@ pub struct Recording {
 struct Client<'h> {
     session: u64,
     database: Option<&'h str>,
-    syncs: bool,
+    has_database: bool,
 }
 
 impl Recording {
@@ -84,6 +84,7 @@ impl Recording {
         let kinds = history.header.clients.iter();
         let kinds: HashMap<&str, ClientKind> =
             kinds.map(|spec| (spec.name.as_str(), spec.kind)).collect();
+        let lists = Lists(history.header.workload == Workload::ListAppend);
         let mut operations: HashMap<u64, usize> = HashMap::new();
         let mut label = 0;
         // When the phase of final reads began.
@@ -133,9 +134,17 @@ impl Recording {
                     }
                     transaction.completed = Some(now);
                     match &event.event {
-                        Event::Ok { reads, writes, .. } => {
+                        Event::Ok {
+                            reads,
+                            writes,
+                            collections,
+                            ..
+                        } => {
                             transaction.outcome = Outcome::Committed;
                             transaction.operations = reads_of(reads);
+                            transaction
+                                .operations
+                                .extend(lists.last_elements(collections.as_ref()));
                             let writes = writes.iter().map(|(key, value)| write(*key, *value));
                             transaction.operations.extend(writes);
                         }
@@ -151,7 +160,7 @@ impl Recording {
                     // A PostgreSQL client has no database of its own to lose.
                     if let Some(before) = entry.database.replace(session)
                         && before != session
-                        && entry.syncs
+                        && entry.has_database
                     {
                         entry.session = recording.sessions.len() as u64;
                         recording.sessions.push(client.clone());
@@ -160,28 +169,53 @@ impl Recording {
                 Event::FinalRead {
                     client,
                     rows: Some(rows),
+                    collections,
                     ..
                 } => {
                     let session = recording.session(&mut clients, &kinds, client);
-                    recording.final_read(session, rows, now, final_reads);
+                    let mut reads = reads_of(rows);
+                    reads.extend(lists.last_elements(collections.as_ref()));
+                    recording.final_read(session, reads, now, final_reads);
                 }
                 Event::Phase(Phase::FinalRead) => final_reads = now,
                 Event::FinalReadPostgres {
-                    rows: Some(rows), ..
+                    rows: Some(rows),
+                    collections,
+                    ..
                 } => {
                     let session = recording.sessions.len() as u64;
                     recording.sessions.push("postgresql".to_owned());
-                    recording.final_read(session, rows, now, final_reads);
+                    let mut reads = reads_of(rows);
+                    reads.extend(lists.last_elements(collections.as_ref()));
+                    recording.final_read(session, reads, now, final_reads);
                 }
                 _ => {}
             }
         }
+        recording.order_emissions();
         let final_reads = recording.transactions.iter_mut();
         for transaction in final_reads.filter(|transaction| transaction.is_final_read) {
             transaction.label = label;
             label = label.saturating_add(1);
         }
         recording
+    }
+
+    /// An emission of a live query that was recorded while a transaction was open came before it.
+    fn order_emissions(&mut self) {
+        let is_emission = |t: &Transaction| !t.is_final_read && t.began != t.invoked;
+        if !self.transactions.iter().any(is_emission) {
+            return;
+        }
+        self.transactions
+            .sort_by_key(|transaction| match transaction {
+                Transaction {
+                    outcome: Outcome::Committed,
+                    completed: Some(completed),
+                    ..
+                } => *completed,
+                transaction => transaction.invoked,
+            });
     }
 
     fn session<'h>(
@@ -195,23 +229,55 @@ impl Recording {
             Client {
                 session: self.sessions.len() as u64 - 1,
                 database: None,
-                syncs: kinds.get(client).copied().is_some_and(ClientKind::syncs),
+                has_database: kinds
+                    .get(client)
+                    .copied()
+                    .is_some_and(ClientKind::has_database),
             }
         });
         entry.session
     }
 
-    fn final_read(&mut self, session: u64, rows: &Rows, now: Moment, began: Moment) {
+    fn final_read(&mut self, session: u64, operations: Vec<Operation>, now: Moment, began: Moment) {
         self.transactions.push(Transaction {
             session,
             label: 0,
             outcome: Outcome::Committed,
-            operations: reads_of(rows),
+            operations,
             invoked: now,
             began,
             completed: Some(now),
             is_final_read: true,
         });
+    }
+
+    /// In `list-append`: whoever appends to a list without telling that it has read it reads what it
+    /// extends, as far as that is known; `extended` answers with the last element, by the number of the
+    /// operation and the key, none for the empty list.
+    pub(crate) fn read_what_is_extended(
+        &mut self,
+        extended: impl Fn(u64, u32) -> Option<Option<i64>>,
+    ) {
+        for transaction in &mut self.transactions {
+            if transaction.outcome != Outcome::Committed || transaction.is_final_read {
+                continue;
+            }
+            let mut read = Vec::new();
+            for operation in &transaction.operations {
+                let Operation::Write { key, .. } = *operation else {
+                    continue;
+                };
+                let told = |o: &Operation| matches!(o, Operation::Read { key: k, .. } if *k == key);
+                if !transaction.operations.iter().any(told)
+                    && let Some(last) = extended(transaction.label, key as u32)
+                {
+                    let value = last.map(|last| last as u64);
+                    read.push(Operation::Read { key, value });
+                }
+            }
+            read.append(&mut transaction.operations);
+            transaction.operations = read;
+        }
     }
 
     /// Gives everything to a builder without an initial value. The order of the records is that of real
@@ -233,6 +299,28 @@ impl Recording {
                 }
             }
         }
+    }
+}
+
+/// Whether the workload has lists; then a list is a register whose value is the last element.
+struct Lists(bool);
+
+impl Lists {
+    fn last_elements(&self, collections: Option<&Collections>) -> Vec<Operation> {
+        let lists = collections.filter(|_| self.0).into_iter().flatten();
+        lists
+            .filter_map(|(key, text)| {
+                let value = match text.rsplit(' ').next().filter(|last| !last.is_empty()) {
+                    // What is no element is told of by the workload's own check.
+                    Some(last) => Some(last.parse().ok()?),
+                    None => None,
+                };
+                Some(Operation::Read {
+                    key: u64::from(*key),
+                    value,
+                })
+            })
+            .collect()
     }
 }
 

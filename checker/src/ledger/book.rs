@@ -45,7 +45,7 @@ type ClientIndex = usize;
 #[derive(Clone)]
 struct Client {
     name: String,
-    syncs: bool,
+    has_database: bool,
     /// Its latest session.
     session: usize,
     database: Option<String>,
@@ -121,7 +121,7 @@ impl Book {
         };
         for spec in &header.clients {
             let client = book.client(&spec.name);
-            book.clients[client].syncs = spec.kind.syncs();
+            book.clients[client].has_database = spec.kind.has_database();
         }
         book
     }
@@ -216,7 +216,7 @@ impl Book {
         }
         self.clients.push(Client {
             name: name.to_owned(),
-            syncs: false,
+            has_database: false,
             session: self.sessions,
             database: None,
         });
@@ -229,7 +229,7 @@ impl Book {
         let client = self.client(name);
         let client = &mut self.clients[client];
         let before = client.database.replace(database.to_owned());
-        if client.syncs && before.is_some_and(|before| before != database) {
+        if client.has_database && before.is_some_and(|before| before != database) {
             client.session = self.sessions;
             self.sessions += 1;
         }

@@ -1,12 +1,12 @@
 //! *Durability*: every transaction that a client acknowledged is in every final read.
 //!
 //! Compared are the final reads of PostgreSQL and of every client that has recovered and drained its
-//! queue; whether a client gets there is a matter of liveness. What such a client acknowledged must be
+//! queue, among those who share their data; whether a client gets there is a matter of liveness. What such a client acknowledged must be
 //! in all of them, and so must whatever any of them shows: an operation whose answer was lost may have
 //! happened or not, but not here and there. That each is there once, in its client's order, is for the
 //! other properties to say.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use squall_protocol::transaction::Value;
 use squall_protocol::verdict::Property;
@@ -14,6 +14,7 @@ use squall_protocol::verdict::Property;
 use super::book::{Book, Outcome, POSTGRESQL, Read, Values, value_of};
 use super::violation;
 use crate::evidence::Findings;
+use crate::mww::{End, Share};
 
 /// The final reads so far.
 #[derive(Clone, Default)]
@@ -50,59 +51,74 @@ impl Durability {
         });
     }
 
-    /// Judges the end. `settled` are the clients that have recovered and drained their queues.
-    pub fn judge(&self, book: &Book, settled: &HashSet<&str>) -> Findings {
+    /// Judges the end.
+    pub fn judge(&self, book: &Book, end: &End) -> Findings {
         let mut findings = Findings::new(Property::Durability);
-        let reads = self.0.iter();
-        let finals: Vec<&FinalRead> = reads
-            .filter(|read| read.reader == POSTGRESQL || settled.contains(read.reader.as_str()))
-            .collect();
-        if !finals.iter().any(|read| read.reader == POSTGRESQL) {
-            findings.doubt("PostgreSQL's final read of the ledger is missing".to_owned());
+        let mut missing: BTreeSet<&str> = end.settled.keys().copied().collect();
+        if end.synced {
+            missing.insert(POSTGRESQL);
         }
-        let mut clients: Vec<&&str> = settled.iter().collect();
-        clients.sort_unstable();
-        for client in clients {
-            if !finals.iter().any(|read| read.reader == **client) {
-                findings.doubt(format!("{client}'s final read of the ledger is missing"));
-            }
+        let mut finals: BTreeMap<Share, Vec<&FinalRead>> = BTreeMap::new();
+        for read in &self.0 {
+            let share = match end.settled.get(read.reader.as_str()) {
+                Some(share) => *share,
+                None if read.reader == POSTGRESQL => Share::Synced,
+                None => continue,
+            };
+            missing.remove(read.reader.as_str());
+            finals.entry(share).or_default().push(read);
         }
-
-        let expected = expected(book, settled, &finals);
-        for read in finals {
-            findings.exercise(expected.len() as u64);
-            for (value, why) in &expected {
-                if !read.held.contains(*value) {
-                    let writer = book.writer(*value);
-                    findings.violate(read.place, || {
-                        let what = match writer {
-                            Some(writer) => format!(
-                                "the transaction of {}'s operation {} (id {value})",
-                                book.client_of(writer),
-                                writer.number
-                            ),
-                            None => format!("the transaction with the id {value}"),
-                        };
-                        let why = match why {
-                            None => "which was acknowledged".to_owned(),
-                            Some(other) => format!("which is in {}", other.name),
-                        };
-                        violation(
-                            format!("{} lacks {what}, {why}.", read.name),
-                            writer.map(|writer| writer.number).into_iter().collect(),
-                        )
-                    });
-                }
-            }
+        for reader in missing {
+            findings.doubt(format!("{reader}'s final read of the ledger is missing"));
+        }
+        for (share, finals) in finals {
+            let expected = expected(book, end, share, &finals);
+            compare(book, &expected, finals, &mut findings);
         }
         findings
+    }
+}
+
+/// Compares final reads with what must be there.
+fn compare(
+    book: &Book,
+    expected: &BTreeMap<Value, Option<&FinalRead>>,
+    finals: Vec<&FinalRead>,
+    findings: &mut Findings,
+) {
+    for read in finals {
+        findings.exercise(expected.len() as u64);
+        for (value, why) in expected {
+            if !read.held.contains(*value) {
+                let writer = book.writer(*value);
+                findings.violate(read.place, || {
+                    let what = match writer {
+                        Some(writer) => format!(
+                            "the transaction of {}'s operation {} (id {value})",
+                            book.client_of(writer),
+                            writer.number
+                        ),
+                        None => format!("the transaction with the id {value}"),
+                    };
+                    let why = match why {
+                        None => "which was acknowledged".to_owned(),
+                        Some(other) => format!("which is in {}", other.name),
+                    };
+                    violation(
+                        format!("{} lacks {what}, {why}.", read.name),
+                        writer.map(|writer| writer.number).into_iter().collect(),
+                    )
+                });
+            }
+        }
     }
 }
 
 /// What must be there: what a client acknowledged, and the final read that has what nobody did.
 fn expected<'f>(
     book: &Book,
-    settled: &HashSet<&str>,
+    end: &End,
+    share: Share,
     finals: &[&'f FinalRead],
 ) -> BTreeMap<Value, Option<&'f FinalRead>> {
     let mut expected = BTreeMap::new();
@@ -115,7 +131,7 @@ fn expected<'f>(
         // What was not uploaded when a database was lost is gone with it: see storage-intact.
         if let Outcome::Ok { .. } = operation.outcome
             && book.is_kept(operation)
-            && settled.contains(book.client_of(operation))
+            && end.settled.get(book.client_of(operation)) == Some(&share)
         {
             expected.insert(operation.value, None);
         }

@@ -49,8 +49,8 @@ pub(super) fn judge(index: &Index) -> Findings {
                         Source::Nowhere | Source::Ambiguous => continue,
                         _ => Some(read.rows[*at].1),
                     },
-                    // Rows that do not exist can not be missing.
-                    _ if key >= index.header.keys => continue,
+                    // Rows that do not exist, or were not to be read, can not be missing.
+                    _ if key >= index.header.keys || !read.asked.contains(key) => continue,
                     _ => None,
                 };
                 findings.exercise(1);

@@ -20,7 +20,7 @@ use squall_protocol::verdict::{Edge, EdgeKind, Step, Violation};
 
 /// A row in which a read is below what it had to hold.
 #[derive(Clone, Debug)]
-pub(super) struct Stale {
+pub(crate) struct Stale {
     /// Who read.
     pub reader: Step,
     pub key: Key,
@@ -32,7 +32,7 @@ pub(super) struct Stale {
 
 /// A row of the same read that shows a transaction.
 #[derive(Clone, Debug)]
-pub(super) struct Shown {
+pub(crate) struct Shown {
     pub writer: Step,
     pub key: Key,
     pub value: Value,
@@ -236,7 +236,7 @@ impl Stale {
 
 /// Why a value can not have been in its row, and the operation that has to do with it.
 #[derive(Clone, Debug)]
-pub(super) enum Impossible<S> {
+pub(crate) enum Impossible<S> {
     NoSuchRow,
     NeverWritten,
     OtherKeys(S),
@@ -273,7 +273,7 @@ impl<S> Impossible<S> {
 }
 
 /// A value that can not have been in its row.
-pub(super) fn thin_air(reader: Step, key: Key, value: Value, why: Impossible<Step>) -> Violation {
+pub(crate) fn thin_air(reader: Step, key: Key, value: Value, why: Impossible<Step>) -> Violation {
     let by = |step: &Step| format!("{} of {}", place(step), step.client);
     let reason = match &why {
         Impossible::NoSuchRow => "There is no such row.".to_owned(),
@@ -312,7 +312,7 @@ pub(super) fn thin_air(reader: Step, key: Key, value: Value, why: Impossible<Ste
 }
 
 /// Rows that a read did not find.
-pub(super) fn missing_rows(reader: Step, first: Key, missing: u64) -> Violation {
+pub(crate) fn missing_rows(reader: Step, first: Key, missing: u64) -> Violation {
     let others = match missing - 1 {
         0 => String::new(),
         1 => " and 1 other row".to_owned(),
@@ -328,7 +328,7 @@ pub(super) fn missing_rows(reader: Step, first: Key, missing: u64) -> Violation 
 }
 
 /// Rows that a read found more than once.
-pub(super) fn repeated_rows(reader: Step, repeated: u64) -> Violation {
+pub(crate) fn repeated_rows(reader: Step, repeated: u64) -> Violation {
     let summary = format!(
         "{} read {repeated} more {} than there are keys in {}. A key was there twice.",
         reader.client,
@@ -339,14 +339,14 @@ pub(super) fn repeated_rows(reader: Step, repeated: u64) -> Violation {
 }
 
 /// A client whose database became another one.
-pub(super) fn lost_database(client: &str, before: &str, after: &str) -> Violation {
+pub(crate) fn lost_database(client: &str, before: &str, after: &str) -> Violation {
     let summary =
         format!("{client} lost its database: it was {before}, and after a restart it is {after}.");
     violation(summary, Vec::new())
 }
 
 /// What SQLite said of a database, if it is not intact.
-pub(super) fn broken_database(client: &str, report: &[String]) -> Option<Violation> {
+pub(crate) fn broken_database(client: &str, report: &[String]) -> Option<Violation> {
     if matches!(report, [only] if only == "ok") {
         return None;
     }
@@ -405,7 +405,7 @@ fn reads_from(from: &Step, to: &Step, key: Key, value: Value) -> Edge {
 }
 
 /// `k7 = 41`
-pub(super) fn row(key: Key, value: Value) -> String {
+pub(crate) fn row(key: Key, value: Value) -> String {
     format!("k{key} = {value}")
 }
 
@@ -420,7 +420,7 @@ fn old(key: Key, value: Value) -> String {
 }
 
 /// Where it was read or written: `operation 812`, or `its final read`.
-pub(super) fn place(step: &Step) -> String {
+pub(crate) fn place(step: &Step) -> String {
     match step.operation {
         Some(operation) => format!("operation {operation}"),
         None => "its final read".to_owned(),

@@ -8,14 +8,14 @@ use super::words;
 use crate::evidence::Findings;
 
 /// For each row the lowest value that a read may return, with the evidence for it.
-pub(super) struct Floor<E> {
+pub(crate) struct Floor<E> {
     entries: Vec<Option<(Value, E)>>,
     /// The rows that have an entry.
     touched: Vec<Key>,
 }
 
 /// A read that is below a floor.
-pub(super) struct Below<E> {
+pub(crate) struct Below<E> {
     pub key: Key,
     /// What was read; none if the row was missing.
     pub value: Option<Value>,

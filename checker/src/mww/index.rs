@@ -7,18 +7,20 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use squall_protocol::history::{Event, Header, Phase, Record};
-use squall_protocol::plan::ClientKind;
-use squall_protocol::transaction::{INITIAL_VALUE, Key, Transaction, Value};
+use squall_protocol::plan::{ClientKind, Workload};
+use squall_protocol::transaction::{
+    Collections, INITIAL_VALUE, Key, Reads, Rows, Transaction, Value,
+};
 
 use super::explain::Impossible;
 use crate::history::History;
 
-/// An index into [`Index::operations`]. Operations are numbered in the order of their invocation, so
-/// that within a session a smaller index means earlier.
-pub(super) type OperationIndex = u32;
+/// An index into [`Index::operations`]. Operations are numbered by when they ended if they committed,
+/// and by their invocation otherwise, so that within a session a smaller index means earlier.
+pub(crate) type OperationIndex = u32;
 
 /// An operation: a transaction that a client was told to do, and what came of it.
-pub(super) struct Operation<'h> {
+pub(crate) struct Operation<'h> {
     /// Its number in the history.
     pub number: u64,
     /// An index into [`Index::sessions`].
@@ -33,8 +35,18 @@ pub(super) struct Operation<'h> {
     written: Range<usize>,
 }
 
+impl Operation<'_> {
+    /// The record that decides its place in its session.
+    fn place(&self) -> usize {
+        match self.outcome {
+            Outcome::Ok { completed, .. } => completed,
+            _ => self.invoked,
+        }
+    }
+}
+
 /// How an operation ended.
-pub(super) enum Outcome<'h> {
+pub(crate) enum Outcome<'h> {
     /// It committed: the index of its read, the rows it really wrote, and the index of the record.
     Ok {
         read: usize,
@@ -48,55 +60,66 @@ pub(super) enum Outcome<'h> {
 }
 
 /// Every row that was read at once: by an operation or as a final read.
-pub(super) struct Read<'h> {
+pub(crate) struct Read<'h> {
     pub session: usize,
     /// The operation that read; none for a final read.
     pub operation: Option<OperationIndex>,
+    /// The keys that were to be read.
+    pub asked: &'h Reads,
     pub rows: &'h [(Key, Value)],
+    /// The collections, in workloads that have them instead of rows.
+    pub collections: Option<&'h Collections>,
     /// The index of the record that tells of the read.
     pub completed: usize,
+    /// How many different rows were read, of those that exist.
+    pub distinct: u64,
     /// Where the rows' sources begin in [`Index::sources`].
     first_source: usize,
-    /// The existing rows that were read, ascending; only if they are not simply all of them.
+    /// The existing rows that were read, ascending; only if one that was to be read is missing.
     present: Option<Box<[Key]>>,
 }
 
 impl Read<'_> {
-    /// Whether every row of the database was read.
+    /// Whether every row that was to be read was found.
     pub fn is_complete(&self) -> bool {
         self.present.is_none()
     }
 
-    /// How many different rows were read, of those that exist.
-    pub fn distinct(&self, index: &Index) -> u64 {
-        match &self.present {
-            Some(present) => present.len() as u64,
-            None => u64::from(index.header.keys),
+    /// How many rows are missing.
+    pub fn missing(&self, index: &Index) -> u64 {
+        match (&self.present, self.asked) {
+            (None, _) | (_, Reads::Nothing) => 0,
+            (Some(present), Reads::All) => u64::from(index.header.keys) - present.len() as u64,
+            (Some(_), Reads::Keys(keys)) => {
+                let existing = keys.iter().filter(|key| **key < index.header.keys);
+                existing.filter(|key| self.lacks(**key)).count() as u64
+            }
         }
     }
 
-    /// Whether the row is missing.
+    /// Whether the row is missing: it was to be read, and was not found.
     pub fn lacks(&self, key: Key) -> bool {
         self.present
             .as_ref()
             .is_some_and(|present| present.binary_search(&key).is_err())
+            && self.asked.contains(key)
     }
 }
 
 /// A database that operations were done on.
-pub(super) struct Session {
+pub(crate) struct Session {
     /// An index into [`Index::clients`]; none for PostgreSQL's final read.
     pub client: Option<usize>,
     /// In session order.
     pub operations: Vec<OperationIndex>,
-    /// The indexes of its reads, in session order; the final read is the last.
+    /// The indexes of its reads, in session order.
     pub reads: Vec<usize>,
     /// The index of its final read.
     pub final_read: Option<usize>,
 }
 
 /// A client of the fleet.
-pub(super) struct Client<'h> {
+pub(crate) struct Client<'h> {
     pub name: &'h str,
     /// None for a client that the header does not mention.
     pub kind: Option<ClientKind>,
@@ -112,11 +135,31 @@ impl Client<'_> {
     pub fn syncs(&self) -> bool {
         self.kind.is_some_and(ClientKind::syncs)
     }
+
+    /// Whose writes it must come to see.
+    pub fn share(&self) -> Share<'_> {
+        match self.kind {
+            Some(ClientKind::Sqlite | ClientKind::Sqlite3) => Share::File,
+            Some(ClientKind::Local) => Share::Alone(self.name),
+            _ => Share::Synced,
+        }
+    }
+}
+
+/// What a client holds in common with others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Share<'n> {
+    /// Everything that PostgreSQL holds.
+    Synced,
+    /// One SQLite file.
+    File,
+    /// Nothing.
+    Alone(&'n str),
 }
 
 /// Who wrote a value that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// Nobody: it is the initial value.
     Initial,
     /// An operation that committed or may have.
@@ -127,8 +170,11 @@ pub(super) enum Source {
     Ambiguous,
 }
 
+/// The rows and the collections that were found.
+type Found<'h> = (&'h [(Key, Value)], Option<&'h Collections>);
+
 /// A client whose database became another one.
-pub(super) struct LostDatabase<'h> {
+pub(crate) struct LostDatabase<'h> {
     pub client: usize,
     pub before: &'h str,
     pub after: &'h str,
@@ -136,7 +182,7 @@ pub(super) struct LostDatabase<'h> {
 }
 
 /// The index of a history.
-pub(super) struct Index<'h> {
+pub(crate) struct Index<'h> {
     pub header: &'h Header,
     pub records: &'h [Record],
     pub clients: Vec<Client<'h>>,
@@ -159,6 +205,8 @@ pub(super) struct Index<'h> {
     /// The length of arrays over rows: no row that exists and occurs in the history is higher.
     pub key_count: usize,
     notes: Vec<String>,
+    /// The operation of each number.
+    numbers: HashMap<u64, OperationIndex>,
     sources: Vec<Source>,
     /// For every operation the keys that it wrote, or may have written, ascending.
     written_keys: Vec<Key>,
@@ -185,6 +233,7 @@ impl<'h> Index<'h> {
             end: history.records.last().map_or(0, |record| record.time),
             key_count: 0,
             notes: Vec::new(),
+            numbers: HashMap::new(),
             sources: Vec::new(),
             written_keys: Vec::new(),
             seen: Vec::new(),
@@ -286,23 +335,29 @@ impl<'h> Index<'h> {
                 Event::FinalRead {
                     client,
                     rows,
+                    collections,
                     error,
                     ..
                 } => {
                     let client = self.client(&mut names, client);
                     let session = self.clients[client].session;
                     self.clients[client].final_read_error = error.as_deref();
-                    if let Some(rows) = rows {
-                        let read = self.read(session, None, rows, place);
+                    if let Some(found) = self.found(rows.as_ref(), collections.as_ref()) {
+                        let read = self.read(session, None, &Reads::All, found, place);
                         self.sessions[session].final_read = Some(read);
                     }
                 }
-                Event::FinalReadPostgres { rows, error, .. } => {
+                Event::FinalReadPostgres {
+                    rows,
+                    collections,
+                    error,
+                    ..
+                } => {
                     self.postgres_read_error = error.as_deref();
-                    if let Some(rows) = rows {
+                    if let Some(found) = self.found(rows.as_ref(), collections.as_ref()) {
                         let session = self.sessions.len();
                         self.sessions.push(Session::new(None));
-                        let read = self.read(session, None, rows, place);
+                        let read = self.read(session, None, &Reads::All, found, place);
                         self.sessions[session].final_read = Some(read);
                         self.postgres_read = Some(read);
                     }
@@ -327,13 +382,52 @@ impl<'h> Index<'h> {
                 Event::FaultBegin { .. } | Event::FaultEnd { .. } | Event::FaultSkipped { .. } => {}
             }
         }
-        // A read is recorded when it ends, and a final read after all others of its session; only
-        // operations that overlap can be out of session order.
+        self.order_operations();
+        let numbers = self.operations.iter().map(|operation| operation.number);
+        self.numbers = numbers.zip(0..).collect();
+    }
+
+    /// What a final read found, in a workload of rows or of collections.
+    fn found(
+        &self,
+        rows: Option<&'h Rows>,
+        collections: Option<&'h Collections>,
+    ) -> Option<Found<'h>> {
+        let there = match self.has_collections() {
+            true => collections.is_some(),
+            false => rows.is_some(),
+        };
+        there.then(|| (rows.map_or(&[][..], Vec::as_slice), collections))
+    }
+
+    /// Whether the workload has collections instead of rows.
+    fn has_collections(&self) -> bool {
+        matches!(self.header.workload, Workload::ListAppend | Workload::Gset)
+    }
+
+    /// Numbers the operations in session order. They were met in the order of their invocation; but of
+    /// operations that overlap, such as an emission of a live query and a transaction whose answer was
+    /// still on its way, the one that ended first was done first.
+    fn order_operations(&mut self) {
+        let place = Operation::place;
+        if self.operations.is_sorted_by_key(place) {
+            return;
+        }
+        let mut order: Vec<OperationIndex> = (0..self.operations.len() as OperationIndex).collect();
+        order.sort_by_key(|operation| place(&self.operations[*operation as usize]));
+        let mut numbers = vec![0; order.len()];
+        for (number, operation) in (0..).zip(&order) {
+            numbers[*operation as usize] = number;
+        }
+        self.operations.sort_by_key(place);
         for session in &mut self.sessions {
-            let reads = &self.reads;
-            session
-                .reads
-                .sort_by_key(|read| reads[*read].operation.unwrap_or(OperationIndex::MAX));
+            for operation in &mut session.operations {
+                *operation = numbers[*operation as usize];
+            }
+            session.operations.sort_unstable();
+        }
+        for read in &mut self.reads {
+            read.operation = read.operation.map(|operation| numbers[operation as usize]);
         }
     }
 
@@ -354,10 +448,11 @@ impl<'h> Index<'h> {
 
     fn start_incarnation(&mut self, client: usize, database: &'h str, place: usize) {
         let before = self.clients[client].database.replace(database);
-        // A PostgreSQL client has no database of its own to lose.
         if let Some(before) = before
             && before != database
-            && self.clients[client].syncs()
+            && self.clients[client]
+                .kind
+                .is_some_and(ClientKind::has_database)
         {
             self.lost_databases.push(LostDatabase {
                 client,
@@ -373,9 +468,16 @@ impl<'h> Index<'h> {
     fn complete_operation(&mut self, operation: OperationIndex, place: usize, event: &'h Event) {
         let index = operation as usize;
         self.operations[index].outcome = match event {
-            Event::Ok { reads, writes, .. } => {
+            Event::Ok {
+                reads,
+                writes,
+                collections,
+                ..
+            } => {
                 let session = self.operations[index].session;
-                let read = self.read(session, Some(operation), reads, place);
+                let asked = &self.operations[index].transaction.reads;
+                let found = (reads.as_slice(), collections.as_ref());
+                let read = self.read(session, Some(operation), asked, found, place);
                 Outcome::Ok {
                     read,
                     writes,
@@ -391,36 +493,47 @@ impl<'h> Index<'h> {
         &mut self,
         session: usize,
         operation: Option<OperationIndex>,
-        rows: &'h [(Key, Value)],
+        asked: &'h Reads,
+        (rows, collections): Found<'h>,
         completed: usize,
     ) -> usize {
         let keys = self.header.keys;
-        // The usual case, every row in key order, needs no memory.
+        // The usual cases, every row in key order or none, need no memory.
         let all = rows.len() == keys as usize
             && rows
                 .iter()
                 .zip(0..)
                 .all(|((key, _), expected)| *key == expected);
-        let present = (!all).then(|| {
-            let mut present: Vec<Key> = rows
-                .iter()
-                .map(|(key, _)| *key)
-                .filter(|key| *key < keys)
-                .collect();
+        let mut present = Vec::new();
+        if !all {
+            let existing = rows.iter().map(|(key, _)| *key).filter(|key| *key < keys);
+            present.extend(existing);
             present.sort_unstable();
             present.dedup();
-            present
-        });
+        }
+        let missing = |key: &Key| *key < keys && present.binary_search(key).is_err();
+        let complete = all
+            || self.has_collections()
+            || match asked {
+                Reads::All => present.len() == keys as usize,
+                Reads::Keys(keys) => !keys.iter().any(missing),
+                Reads::Nothing => true,
+            };
         let read = self.reads.len();
         self.reads.push(Read {
             session,
             operation,
+            asked,
             rows,
+            collections,
             completed,
+            distinct: if all {
+                u64::from(keys)
+            } else {
+                present.len() as u64
+            },
             first_source: 0,
-            present: present
-                .filter(|present| present.len() < keys as usize)
-                .map(Vec::into_boxed_slice),
+            present: (!complete).then(|| present.into_boxed_slice()),
         });
         self.sessions[session].reads.push(read);
         read
@@ -469,6 +582,7 @@ impl<'h> Index<'h> {
         for problem in problems {
             self.contradiction(problem);
         }
+        values.sort_unstable_by_key(|(_, _, invoked)| *invoked);
         self.seen = vec![false; self.written_keys.len()];
         self.writers = Writers::new(&values);
         let mut ambiguous: Vec<(usize, Value)> = Vec::new();
@@ -577,11 +691,53 @@ impl<'h> Index<'h> {
             .map(|at| self.written_keys[at])
     }
 
+    /// The keys that an operation wrote, or may have written, ascending.
+    pub fn possible_writes(&self, operation: OperationIndex) -> &[Key] {
+        &self.written_keys[self.operations[operation as usize].written.clone()]
+    }
+
+    /// The number of a write among all writes of the history.
+    pub fn number_of_write(&self, writer: OperationIndex, key: Key) -> Option<usize> {
+        self.position_of_write(writer, key)
+    }
+
+    /// How many writes the history has, real and possible ones.
+    pub fn write_count(&self) -> usize {
+        self.written_keys.len()
+    }
+
+    /// The operation that writes a value, if exactly one does.
+    pub fn writer_of(&self, value: Value) -> Option<OperationIndex> {
+        let writer = self.writers.of(value)?;
+        (!self.writers.ambiguous.contains_key(&value)).then_some(writer)
+    }
+
+    /// The operation of that number.
+    pub fn operation_of(&self, number: u64) -> Option<OperationIndex> {
+        self.numbers.get(&number).copied()
+    }
+
+    /// Below this are the operations whose place is before that record.
+    pub fn operations_before(&self, record: usize) -> OperationIndex {
+        self.operations
+            .partition_point(|operation| operation.place() < record) as OperationIndex
+    }
+
+    /// The value that an operation writes.
+    pub fn value(&self, operation: OperationIndex) -> Value {
+        self.operations[operation as usize].transaction.value
+    }
+
     /// Whether the operation is a committed one of that session: what a session wrote *itself*. For
     /// an operation whose answer was lost the session can not know.
     pub fn is_own(&self, operation: OperationIndex, session: usize) -> bool {
         let operation = &self.operations[operation as usize];
         operation.session == session && matches!(operation.outcome, Outcome::Ok { .. })
+    }
+
+    /// Whether there is a PostgreSQL that clients share.
+    pub fn is_synced(&self) -> bool {
+        self.clients.is_empty() || self.clients.iter().any(|c| c.share() == Share::Synced)
     }
 
     /// The time of a record, in microseconds.

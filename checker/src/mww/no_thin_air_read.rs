@@ -1,5 +1,5 @@
 //! *No thin-air read*: every value that was read had been written to that row before the read ended,
-//! by a transaction that did not fail, and every row is there.
+//! by a transaction that did not fail, and every row that was to be read is there.
 //!
 //! A missing row belongs here because nobody ever wrote its absence: the rows exist from the
 //! beginning, and no transaction deletes one. A row that is there twice was written by nobody
@@ -29,9 +29,8 @@ pub(super) fn judge(index: &Index) -> Findings {
                 });
             }
         }
-        let distinct = read.distinct(index);
-        let missing = u64::from(index.header.keys) - distinct;
-        let repeated = existing.saturating_sub(distinct);
+        let missing = read.missing(index);
+        let repeated = existing - read.distinct;
         findings.exercise(read.rows.len() as u64 + missing);
         if missing > 0 {
             findings.violate_times(missing, read.completed, || {

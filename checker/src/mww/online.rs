@@ -3,8 +3,8 @@
 //! # When a read is judged
 //!
 //! - Once every operation whose value it returned has ended (one that fails makes the value an aborted
-//!   read, and the row is then not held against any other guarantee), and likewise every operation
-//!   before it in its session. The read is then *resolved*: no-thin-air-read, read your writes,
+//!   read, and the row is then not held against any other guarantee), and likewise for every operation
+//!   before it in its session. What has not ended comes after it. The read is then *resolved*: no-thin-air-read, read your writes,
 //!   monotonic reads and atomic visibility are decided;
 //! - once every session of which it shows a transaction is resolved up to that transaction. Then
 //!   monotonic writes and writes follow reads are decided.
@@ -36,13 +36,13 @@ mod session;
 mod thin_air;
 mod versions;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use squall_protocol::history::{Event, Header};
-use squall_protocol::plan::ClientKind;
-use squall_protocol::transaction::{INITIAL_VALUE, Key, Rows, Value};
+use squall_protocol::transaction::{INITIAL_VALUE, Key, Reads as Asked, Rows, Value};
 use squall_protocol::verdict::{Counts, Property, Step, Verdict, Violation};
 
+use super::End;
 use super::explain::{self, Stale};
 use super::index::{Index, OperationIndex, Source};
 use super::verdict_with;
@@ -108,7 +108,7 @@ impl Reads {
         };
         for spec in &header.clients {
             let client = reads.client(&spec.name);
-            reads.clients[client].syncs = ClientKind::syncs(spec.kind);
+            reads.clients[client].has_database = spec.kind.has_database();
         }
         reads
     }
@@ -132,7 +132,7 @@ impl Reads {
         kept: &History,
         end: u64,
         counts: Counts,
-        more: impl FnOnce(&HashSet<&str>) -> Vec<Findings>,
+        more: impl FnOnce(&End) -> Vec<Findings>,
     ) -> Verdict {
         let mut reads = self.clone();
         reads.settle();
@@ -164,7 +164,6 @@ impl Reads {
                     }
                 }
                 let session = self.clients[client].session;
-                self.sessions[session].open.push_back((operation, None));
                 self.operations.push(Operation {
                     number: *number,
                     session,
@@ -172,6 +171,8 @@ impl Reads {
                     written: sorted(transaction.keys.iter().copied()),
                     left_out: Box::default(),
                     invoked: self.place,
+                    order: self.place,
+                    asked: transaction.reads.clone(),
                     ending: Ending::Pending,
                     looked_at: 0,
                 });
@@ -202,7 +203,7 @@ impl Reads {
             } => {
                 let client = self.client(client);
                 let session = self.clients[client].session;
-                let read = self.read(session, FINAL_READ, rows);
+                let read = self.read(session, FINAL_READ, Asked::All, rows);
                 self.sessions[session].final_reads.push(read);
             }
             Event::FinalReadPostgres {
@@ -210,7 +211,7 @@ impl Reads {
             } => {
                 let session = self.sessions.len();
                 self.sessions.push(Session::new(None));
-                let read = self.read(session, FINAL_READ, rows);
+                let read = self.read(session, FINAL_READ, Asked::All, rows);
                 self.sessions[session].final_reads.push(read);
             }
             Event::Integrity { client, report } => {
@@ -231,7 +232,7 @@ impl Reads {
         self.names.insert(name.to_owned(), client);
         self.clients.push(Client {
             name: name.to_owned(),
-            syncs: false,
+            has_database: false,
             session: self.sessions.len(),
             database: None,
         });
@@ -244,7 +245,7 @@ impl Reads {
         let before = client.database.replace(database.to_owned());
         if let Some(before) = before
             && before != database
-            && client.syncs
+            && client.has_database
         {
             client.session = self.sessions.len();
             let violation = explain::lost_database(&client.name, &before, database);
@@ -279,11 +280,10 @@ impl Reads {
             operation.written = sorted(writes.iter().filter_map(possible));
             let left_out = told.iter().copied().filter(|key| !operation.wrote(*key));
             operation.left_out = left_out.collect();
-            let read = self.read(session, index, reads);
-            let open = &mut self.sessions[session].open;
-            if let Ok(at) = open.binary_search_by_key(&index, |open| open.0) {
-                open[at].1 = Some(read);
-            }
+            operation.order = self.place;
+            let asked = std::mem::replace(&mut operation.asked, Asked::Nothing);
+            let read = self.read(session, index, asked, reads);
+            self.sessions[session].open.push_back(read);
         }
         self.advance(session);
         for session in self.blocked.remove(&index).unwrap_or_default() {
@@ -291,7 +291,13 @@ impl Reads {
         }
     }
 
-    fn read(&mut self, session: usize, operation: OperationIndex, rows: &Rows) -> Read {
+    fn read(
+        &mut self,
+        session: usize,
+        operation: OperationIndex,
+        asked: Asked,
+        rows: &Rows,
+    ) -> Read {
         let keys = self.keys;
         let existing = rows.iter().map(|row| row.0).filter(|key| *key < keys);
         let count = existing.clone().max().map_or(0, |key| key as usize + 1);
@@ -306,6 +312,7 @@ impl Reads {
         Read {
             session,
             operation,
+            asked,
             rows: rows.clone(),
             completed: self.place,
             present,
@@ -327,24 +334,16 @@ impl Reads {
 
     /// Resolves what can be resolved of a session, and judges the reads that waited for that.
     fn advance(&mut self, number: usize) {
-        while let Some((operation, read)) = self.sessions[number].open.front() {
-            match (self.operations[*operation as usize].ending, read) {
-                (Ending::Pending, _) if !self.settled => break,
-                (_, Some(read)) => {
-                    if let Some(writer) = self.blocker(read) {
-                        let sessions = self.blocked.entry(writer).or_default();
-                        if !sessions.contains(&number) {
-                            sessions.push(number);
-                        }
-                        break;
-                    }
-                    let (_, read) = self.sessions[number].open.pop_front().expect("seen above");
-                    self.resolve(read.expect("seen above"));
+        while let Some(read) = self.sessions[number].open.front() {
+            if let Some(writer) = self.blocker(read) {
+                let sessions = self.blocked.entry(writer).or_default();
+                if !sessions.contains(&number) {
+                    sessions.push(number);
                 }
-                (_, None) => {
-                    self.sessions[number].open.pop_front();
-                }
+                break;
             }
+            let read = self.sessions[number].open.pop_front();
+            self.resolve(read.expect("seen above"));
         }
         for unjudged in std::mem::take(&mut self.sessions[number].waiting) {
             self.judge_when_possible(unjudged);
@@ -368,7 +367,9 @@ impl Reads {
 
     fn judge_when_possible(&mut self, unjudged: Unjudged) {
         let mut shown = unjudged.shown.iter();
-        match shown.find(|(session, latest)| !self.sessions[*session].resolved_up_to(*latest)) {
+        match shown
+            .find(|(session, latest)| !self.sessions[*session].resolved_up_to(self.order(*latest)))
+        {
             Some((session, _)) => self.sessions[*session].waiting.push(unjudged),
             None => self.judge(&unjudged),
         }

@@ -6,10 +6,15 @@
 //! is its probe.
 //!
 //! *Recovered in time*: every client reads, in time and all at once, every probe that committed: in
-//! each row that a probe wrote, the probe's value or a higher one.
+//! each row that a probe wrote, the probe's value or a higher one. What counts as seeing a probe in a
+//! workload of lists or sets is said there. The probes that a client has to see are those of the clients
+//! that it shares its data with: through PostgreSQL, or through one file. A client that never
+//! connects has to see its own.
 //!
 //! Something that never came is a violation only if the history goes on to its proper end, past the
 //! deadline, and no trouble of the infrastructure could have held it up. Otherwise it is unknown.
+
+use std::collections::BTreeMap;
 
 use squall_protocol::control::ClientStatus;
 use squall_protocol::history::Event;
@@ -17,18 +22,25 @@ use squall_protocol::verdict::{Property, Violation};
 
 use super::explain;
 use super::floor::Floor;
-use super::index::{Index, OperationIndex, Outcome};
+use super::index::{Index, OperationIndex, Outcome, Read, Share};
 use super::words;
 use crate::evidence::Findings;
 
 /// What is known about the clients after the heal.
-pub(super) struct Recovery {
+pub(crate) struct Recovery {
     pub queue_drained: Findings,
     pub recovered_in_time: Findings,
     /// For each client whether it has read every probe at last, be it in time or not.
     pub recovered: Vec<bool>,
     /// For each client whether all its writes have reached the server at last.
     pub drained: Vec<bool>,
+}
+
+impl Recovery {
+    /// Whether the client has recovered and all its writes have reached the server.
+    pub fn settled(&self, client: usize) -> bool {
+        self.recovered[client] && self.drained[client]
+    }
 }
 
 /// The time that clients have to recover.
@@ -42,7 +54,81 @@ struct Allowance {
     conclusive: bool,
 }
 
-pub(super) fn judge(index: &Index) -> Recovery {
+/// Something of a probe that a read does not show.
+pub(crate) struct Unseen {
+    /// The probe.
+    pub probe: OperationIndex,
+    /// The row or element of it, and what the read had instead.
+    pub what: String,
+    pub instead: String,
+}
+
+/// Which probes a read shows: that of the workload.
+pub(crate) trait Probes {
+    /// The first thing that the read lacks of those probes. An error if the read was not of everything
+    /// that the probes wrote.
+    fn unseen(&mut self, read: &Read, probes: &[OperationIndex])
+    -> Result<Option<Unseen>, NotRead>;
+}
+
+/// A read was not of everything that the probes wrote.
+pub(crate) struct NotRead;
+
+/// In `mww` the value of a probe, or a higher one, must be in every row that it wrote.
+pub(crate) struct InRows<'i, 'h> {
+    index: &'i Index<'h>,
+    /// What the probes that were asked for last demand.
+    probes: Vec<OperationIndex>,
+    floor: Floor<OperationIndex>,
+}
+
+impl<'i, 'h> InRows<'i, 'h> {
+    pub fn new(index: &'i Index<'h>) -> Self {
+        InRows {
+            index,
+            probes: Vec::new(),
+            floor: Floor::new(index.key_count),
+        }
+    }
+}
+
+impl Probes for InRows<'_, '_> {
+    fn unseen(
+        &mut self,
+        read: &Read,
+        probes: &[OperationIndex],
+    ) -> Result<Option<Unseen>, NotRead> {
+        let (index, floor) = (self.index, &mut self.floor);
+        if self.probes != probes {
+            self.probes = probes.to_vec();
+            floor.clear();
+            for probe in probes {
+                let value = index.operations[*probe as usize].transaction.value;
+                for key in index.certain_writes(*probe) {
+                    floor.raise(key, value, *probe);
+                }
+            }
+        }
+        if !floor.keys().all(|key| read.asked.contains(key)) {
+            return Err(NotRead);
+        }
+        let mut first = None;
+        let mut ignored = Findings::new(Property::RecoveredInTime);
+        floor.compare(index, read, &mut ignored, |_, below| {
+            first.get_or_insert(below);
+        });
+        Ok(first.map(|below| Unseen {
+            probe: below.evidence,
+            what: explain::row(below.key, below.floor),
+            instead: match below.value {
+                Some(value) => explain::row(below.key, value),
+                None => format!("no row k{}", below.key),
+            },
+        }))
+    }
+}
+
+pub(crate) fn judge(index: &Index, probes: &mut dyn Probes) -> Recovery {
     let mut recovery = Recovery {
         queue_drained: Findings::new(Property::QueueDrained),
         recovered_in_time: Findings::new(Property::RecoveredInTime),
@@ -69,7 +155,7 @@ pub(super) fn judge(index: &Index) -> Recovery {
         conclusive: index.complete_and_untroubled() && index.end >= until,
     };
     queue_drained(index, &allowance, &mut recovery);
-    recovered_in_time(index, &allowance, &mut recovery);
+    recovered_in_time(index, &allowance, probes, &mut recovery);
     for findings in [&mut recovery.queue_drained, &mut recovery.recovered_in_time] {
         if !index.complete_and_untroubled() {
             findings.doubt("the history is not complete, or there was trouble".to_owned());
@@ -150,50 +236,59 @@ fn inserted(event: &Event) -> bool {
     matches!(event, Event::Ok { ledger: Some(ledger), .. } if ledger.seq.is_some())
 }
 
-fn recovered_in_time(index: &Index, allowance: &Allowance, recovery: &mut Recovery) {
+fn recovered_in_time(
+    index: &Index,
+    allowance: &Allowance,
+    seeing: &mut dyn Probes,
+    recovery: &mut Recovery,
+) {
     let findings = &mut recovery.recovered_in_time;
-    let mut probes: Floor<OperationIndex> = Floor::new(index.key_count);
+    // Of each kind of shared data the probes.
+    let mut probes: BTreeMap<Share, Vec<OperationIndex>> = BTreeMap::new();
     let mut probed = vec![false; index.clients.len()];
+    let mut writes = vec![false; index.clients.len()];
     for (number, operation) in (0..).zip(&index.operations) {
+        let Some(client) = index.sessions[operation.session].client else {
+            continue;
+        };
+        writes[client] |= !operation.transaction.is_read_only();
         if operation.probe
             && let Outcome::Ok { .. } = operation.outcome
         {
-            for key in index.certain_writes(number) {
-                probes.raise(key, operation.transaction.value, number);
-            }
-            if let Some(client) = index.sessions[operation.session].client {
-                probed[client] = true;
-            }
+            let share = index.clients[client].share();
+            probes.entry(share).or_default().push(number);
+            probed[client] = true;
         }
     }
-    if !probed.contains(&true) {
+    if probes.is_empty() {
         findings.doubt("no probe committed after the heal".to_owned());
         return;
     }
-    for (client, probed) in index.clients.iter().zip(&probed) {
-        if !probed {
+    for (number, client) in index.clients.iter().enumerate() {
+        // A client that is there to read has no probe.
+        if writes[number] && !probed[number] {
             findings.doubt(format!("{} has no probe that committed", client.name));
         }
     }
-    // For each client the first read that shows all probes, and otherwise the last read.
+    // For each client the first read that shows all probes, and otherwise what the last read lacks.
     let mut complete: Vec<Option<usize>> = vec![None; index.clients.len()];
-    let mut last: Vec<Option<usize>> = vec![None; index.clients.len()];
-    let mut ignored = Findings::new(Property::RecoveredInTime);
+    let mut last: Vec<Option<(usize, Unseen)>> = Vec::new();
+    last.resize_with(index.clients.len(), || None);
     for session in &index.sessions {
         let Some(client) = session.client else {
             continue;
         };
-        for read in &session.reads {
-            if index.reads[*read].completed < allowance.healed || complete[client].is_some() {
+        let probes = probes.get(&index.clients[client].share());
+        let probes = probes.map_or(&[][..], Vec::as_slice);
+        for read_index in &session.reads {
+            let read = &index.reads[*read_index];
+            if read.completed < allowance.healed || complete[client].is_some() {
                 continue;
             }
-            let mut missing = false;
-            probes.compare(index, &index.reads[*read], &mut ignored, |_, _| {
-                missing = true
-            });
-            last[client] = Some(*read);
-            if !missing {
-                complete[client] = Some(*read);
+            match seeing.unseen(read, probes) {
+                Ok(None) => complete[client] = Some(*read_index),
+                Ok(Some(unseen)) => last[client] = Some((*read_index, unseen)),
+                Err(NotRead) => {}
             }
         }
     }
@@ -206,8 +301,8 @@ fn recovered_in_time(index: &Index, allowance: &Allowance, recovery: &mut Recove
                 });
             }
             None => {
-                let (what, operations) = match last[number] {
-                    Some(read) => first_missing(index, read, &probes),
+                let (what, operations) = match &last[number] {
+                    Some((read, unseen)) => lacking(index, *read, unseen),
                     None => (
                         "it did not read at all after the heal".to_owned(),
                         Vec::new(),
@@ -221,34 +316,20 @@ fn recovered_in_time(index: &Index, allowance: &Allowance, recovery: &mut Recove
     }
 }
 
-/// A probe that a read does not show.
-fn first_missing(index: &Index, read: usize, probes: &Floor<OperationIndex>) -> (String, Vec<u64>) {
+/// A probe that a client's last read does not show.
+fn lacking(index: &Index, read: usize, unseen: &Unseen) -> (String, Vec<u64>) {
     let read = &index.reads[read];
-    let mut first = None;
-    let mut ignored = Findings::new(Property::RecoveredInTime);
-    probes.compare(index, read, &mut ignored, |_, below| {
-        first.get_or_insert(below);
-    });
-    match first {
-        Some(below) => (
-            {
-                let writer = words::step(index, below.evidence);
-                format!(
-                    "{} wrote {} in {}, but at last, in {}, it had {}",
-                    writer.client,
-                    explain::row(below.key, below.floor),
-                    explain::place(&writer),
-                    explain::place(&words::reader(index, read)),
-                    match below.value {
-                        Some(value) => explain::row(below.key, value),
-                        None => format!("no row k{}", below.key),
-                    },
-                )
-            },
-            words::numbers(index, [Some(below.evidence), read.operation]),
-        ),
-        None => ("its last read is not whole".to_owned(), Vec::new()),
-    }
+    let writer = words::step(index, unseen.probe);
+    let what = format!(
+        "{} wrote {} in {}, but at last, in {}, it had {}",
+        writer.client,
+        unseen.what,
+        explain::place(&writer),
+        explain::place(&words::reader(index, read)),
+        unseen.instead,
+    );
+    let operations = words::numbers(index, [Some(unseen.probe), read.operation]);
+    (what, operations)
 }
 
 impl Allowance {

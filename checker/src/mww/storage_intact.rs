@@ -1,19 +1,15 @@
-//! *Storage intact*: every syncing client's database passed SQLite's integrity check, and is the
-//! same database as at the beginning.
+//! *Storage intact*: every client's database passed SQLite's integrity check, and is the same database
+//! as at the beginning. A check is expected of every syncing client.
 
 use squall_protocol::history::Event;
 use squall_protocol::verdict::Property;
 
 use super::explain;
-use super::index::Index;
+use super::index::{Client, Index};
 use crate::evidence::Findings;
 
-pub(super) fn judge(index: &Index) -> Findings {
+pub(crate) fn judge(index: &Index) -> Findings {
     let mut findings = Findings::new(Property::StorageIntact);
-    if !index.clients.iter().any(|client| client.syncs()) {
-        findings.does_not_apply("no client of this fleet has a database of its own");
-        return findings;
-    }
     for lost in &index.lost_databases {
         findings.exercise(1);
         findings.violate(lost.record, || {
@@ -30,7 +26,14 @@ pub(super) fn judge(index: &Index) -> Findings {
             }
         }
     }
-    for client in index.clients.iter().filter(|client| client.syncs()) {
+    let expected = |client: &&Client| client.syncs();
+    if checked.is_empty()
+        && index.lost_databases.is_empty()
+        && !index.clients.iter().any(|client| expected(&client))
+    {
+        findings.does_not_apply("no database of this fleet's clients is checked");
+    }
+    for client in index.clients.iter().filter(expected) {
         if !checked.contains(client.name) {
             findings.doubt(format!("the database of {} was not checked", client.name));
         }

@@ -3,55 +3,57 @@
 //!
 //! Compared are the final reads of PostgreSQL and of every client that has recovered and drained its
 //! queue; whether a client gets there is a matter of liveness, judged by
-//! [`recovery`](super::recovery). For each row let *e* be the highest value that any of these final
+//! [`recovery`](super::recovery). Clients on one SQLite file are compared with one another, and clients
+//! that never connect with nobody. For each row let *e* be the highest value that any of these final
 //! reads returned or that any of these clients wrote and got acknowledged. A replica that holds less
 //! than *e* violates the property: it lacks a write that was lost, or that another replica has. A
 //! write whose answer was lost may be there or not, but if it is anywhere it must be everywhere.
+
+use std::collections::BTreeMap;
 
 use squall_protocol::transaction::{Key, Value};
 use squall_protocol::verdict::Property;
 
 use super::explain::Stale;
 use super::floor::Floor;
-use super::index::{Index, OperationIndex, Outcome};
+use super::index::{Index, Operation, OperationIndex, Outcome, Share};
 use super::recovery::Recovery;
 use super::words;
 use crate::evidence::Findings;
 
-pub(super) fn judge(index: &Index, recovery: &Recovery) -> Findings {
+pub(crate) fn judge(index: &Index, recovery: &Recovery) -> Findings {
     let mut findings = Findings::new(Property::StrongConvergence);
-    let settled: Vec<bool> = (0..index.clients.len())
-        .map(|client| recovery.recovered[client] && recovery.drained[client])
-        .collect();
-    let replicas = replicas(index, recovery, &settled, &mut findings);
+    for (share, replicas) in replicas(index, recovery, &mut findings) {
+        compare(index, recovery, share, &replicas, &mut findings);
+    }
+    findings
+}
 
+/// Compares the final reads of those who share their data.
+fn compare(
+    index: &Index,
+    recovery: &Recovery,
+    share: Share,
+    replicas: &[usize],
+    findings: &mut Findings,
+) {
     // What was acknowledged, and what is held: by which replica's read.
     let mut acknowledged: Floor<OperationIndex> = Floor::new(index.key_count);
-    for (number, operation) in (0..).zip(&index.operations) {
-        let session = &index.sessions[operation.session];
-        let Some(client) = session.client else {
-            continue;
-        };
-        // What was not uploaded when a database was lost is gone with it: see storage-intact.
-        let kept = index.clients[client].session == operation.session;
-        if let Outcome::Ok { .. } = operation.outcome
-            && settled[client]
-            && kept
-        {
-            for key in index.certain_writes(number) {
-                acknowledged.raise(key, operation.transaction.value, number);
-            }
+    for number in acknowledged_by_settled(index, recovery, share) {
+        for key in index.certain_writes(number) {
+            let value = index.operations[number as usize].transaction.value;
+            acknowledged.raise(key, value, number);
         }
     }
     let mut held: Floor<usize> = Floor::new(index.key_count);
-    for replica in &replicas {
+    for replica in replicas {
         for (key, value) in index.reads[*replica].rows {
             held.raise(*key, *value, *replica);
         }
     }
 
     let mut values: Vec<Option<Value>> = vec![None; index.key_count];
-    for replica in &replicas {
+    for replica in replicas {
         let read = &index.reads[*replica];
         values.fill(None);
         for (key, value) in read.rows {
@@ -84,27 +86,52 @@ pub(super) fn judge(index: &Index, recovery: &Recovery) -> Findings {
             }
         }
     }
-    findings
 }
 
-/// The final reads that are compared. Notes those that are missing or left out.
-fn replicas(
-    index: &Index,
+/// The operations that a settled client of that share has acknowledged and still holds.
+pub(crate) fn acknowledged_by_settled<'i>(
+    index: &'i Index,
+    recovery: &'i Recovery,
+    share: Share<'i>,
+) -> impl Iterator<Item = OperationIndex> + 'i {
+    let acknowledged = move |operation: &Operation| {
+        let Some(client) = index.sessions[operation.session].client else {
+            return false;
+        };
+        // What was not uploaded when a database was lost is gone with it: see storage-intact.
+        let kept = index.clients[client].session == operation.session;
+        matches!(operation.outcome, Outcome::Ok { .. })
+            && kept
+            && recovery.settled(client)
+            && index.clients[client].share() == share
+    };
+    let operations = (0..).zip(&index.operations);
+    operations
+        .filter(move |(_, operation)| acknowledged(operation))
+        .map(|(number, _)| number)
+}
+
+/// The final reads that are compared, of each share by itself. Notes those that are missing or left
+/// out.
+pub(crate) fn replicas<'i>(
+    index: &'i Index,
     recovery: &Recovery,
-    settled: &[bool],
     findings: &mut Findings,
-) -> Vec<usize> {
-    let mut replicas = Vec::new();
+) -> BTreeMap<Share<'i>, Vec<usize>> {
+    let mut replicas: BTreeMap<Share, Vec<usize>> = BTreeMap::new();
     match index.postgres_read {
-        Some(read) => replicas.push(read),
-        None => findings.doubt(format!(
+        Some(read) => replicas.entry(Share::Synced).or_default().push(read),
+        None if index.is_synced() => findings.doubt(format!(
             "PostgreSQL's final read is missing{}",
             because(index.postgres_read_error)
         )),
+        None => {}
     }
     for (number, client) in index.clients.iter().enumerate() {
         match index.sessions[client.session].final_read {
-            Some(read) if settled[number] => replicas.push(read),
+            Some(read) if recovery.settled(number) => {
+                replicas.entry(client.share()).or_default().push(read);
+            }
             None => findings.doubt(format!(
                 "the final read of {} is missing{}",
                 client.name,
@@ -126,8 +153,19 @@ fn replicas(
             }
         }
     }
-    if replicas.len() < 2 {
-        findings.doubt("there are not two final reads to compare".to_owned());
+    let members = |share| {
+        index
+            .clients
+            .iter()
+            .filter(move |c| c.share() == share)
+            .count()
+    };
+    // Where there is one client only, and nobody it shares its data with, there is nothing to compare;
+    // but what it acknowledged has to be there.
+    if index.is_synced() || members(Share::File) > 1 {
+        if !replicas.values().any(|reads| reads.len() >= 2) {
+            findings.doubt("there are not two final reads to compare".to_owned());
+        }
     }
     replicas
 }

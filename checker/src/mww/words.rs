@@ -7,7 +7,7 @@ use super::explain::Shown;
 use super::index::{Index, OperationIndex, Read, Source};
 
 /// The operation by its client and number.
-pub(super) fn step(index: &Index, operation: OperationIndex) -> Step {
+pub(crate) fn step(index: &Index, operation: OperationIndex) -> Step {
     let operation = &index.operations[operation as usize];
     Step {
         client: client(index, operation.session),
@@ -16,7 +16,7 @@ pub(super) fn step(index: &Index, operation: OperationIndex) -> Step {
 }
 
 /// Who read.
-pub(super) fn reader(index: &Index, read: &Read) -> Step {
+pub(crate) fn reader(index: &Index, read: &Read) -> Step {
     Step {
         client: client(index, read.session),
         operation: read
@@ -33,7 +33,7 @@ fn client(index: &Index, session: usize) -> String {
 }
 
 /// How a read shows an operation.
-pub(super) fn shown(index: &Index, read: &Read, operation: OperationIndex) -> Shown {
+pub(crate) fn shown(index: &Index, read: &Read, operation: OperationIndex) -> Shown {
     let sources = index.sources(read).iter();
     let mut rows = read.rows.iter().zip(sources);
     let shown = rows.find(|(_, source)| **source == Source::Operation(operation));
@@ -46,7 +46,7 @@ pub(super) fn shown(index: &Index, read: &Read, operation: OperationIndex) -> Sh
 }
 
 /// Who wrote the value that a read has returned for a row.
-pub(super) fn writer(index: &Index, read: &Read, key: Key, value: Value) -> Option<Step> {
+pub(crate) fn writer(index: &Index, read: &Read, key: Key, value: Value) -> Option<Step> {
     match index.trace(read, key, value) {
         Ok(Source::Operation(writer)) => Some(step(index, writer)),
         _ => None,
@@ -54,7 +54,7 @@ pub(super) fn writer(index: &Index, read: &Read, key: Key, value: Value) -> Opti
 }
 
 /// The numbers of those operations that there are, each once.
-pub(super) fn numbers(
+pub(crate) fn numbers(
     index: &Index,
     operations: impl IntoIterator<Item = Option<OperationIndex>>,
 ) -> Vec<u64> {

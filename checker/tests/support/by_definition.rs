@@ -206,11 +206,19 @@ impl Definition {
         }
     }
 
+    /// Where an operation stands in its session: where it ended if it committed, and otherwise where it
+    /// was invoked.
+    fn place(&self, operation: usize) -> usize {
+        let mut reads = self.reads.iter();
+        let read = reads.find(|read| read.operation == Some(operation));
+        read.map_or(self.operations[operation].invoked, |read| read.completed)
+    }
+
     /// Whether the one comes before the other in a session.
     fn precedes(&self, earlier: &Read, later: &Read) -> bool {
         earlier.session == later.session
             && match (earlier.operation, later.operation) {
-                (Some(earlier), Some(later)) => earlier < later,
+                (Some(_), Some(_)) => earlier.completed < later.completed,
                 (earlier, later) => earlier.is_some() && later.is_none(),
             }
     }
@@ -232,7 +240,10 @@ impl Definition {
     fn read_your_writes(&self, read: &Read, key: Key) -> Option<Value> {
         (0..self.operations.len())
             .filter(|o| self.operations[*o].session == read.session)
-            .filter(|o| read.operation.is_none_or(|own| *o < own))
+            .filter(|o| {
+                read.operation
+                    .is_none_or(|own| self.place(*o) < self.place(own))
+            })
             .filter(|o| self.committed(*o) && self.certain(*o).contains(&key))
             .map(|o| self.operations[o].value)
             .max()
@@ -259,7 +270,8 @@ impl Definition {
 
     /// What a session had written to a row before an operation.
     fn written_before(&self, operation: usize, key: Key) -> Option<Value> {
-        (0..operation)
+        (0..self.operations.len())
+            .filter(|o| self.place(*o) < self.place(operation))
             .filter(|o| self.operations[*o].session == self.operations[operation].session)
             .filter(|o| self.committed(*o) && self.certain(*o).contains(&key))
             .map(|o| self.operations[o].value)
@@ -270,7 +282,10 @@ impl Definition {
     fn read_before(&self, operation: usize, key: Key) -> Option<Value> {
         self.reads
             .iter()
-            .filter(|read| read.operation.is_some_and(|o| o <= operation))
+            .filter(|read| {
+                read.operation
+                    .is_some_and(|o| self.place(o) <= self.place(operation))
+            })
             .filter(|read| read.session == self.operations[operation].session)
             .filter_map(|read| self.foreign(read, key))
             .max()
@@ -345,7 +360,7 @@ impl Definition {
         let node = |read: usize| self.reads[read].operation.unwrap_or(count + read);
         let mut edges = Vec::new();
         for later in 0..count {
-            for earlier in 0..later {
+            for earlier in (0..count).filter(|earlier| self.place(*earlier) < self.place(later)) {
                 // Nothing follows an operation whose answer was lost.
                 let same = self.operations[earlier].session == self.operations[later].session;
                 if same && self.committed(earlier) {

@@ -55,7 +55,7 @@ impl Reads {
                         Source::Nowhere | Source::Ambiguous => continue,
                         _ => Some(read.rows[*at].1),
                     },
-                    _ if key >= self.keys => continue,
+                    _ if key >= self.keys || !read.asked.contains(key) => continue,
                     _ => None,
                 };
                 let violation = other.is_none_or(|other| other < value).then(|| {

@@ -5,7 +5,7 @@ use squall_protocol::verdict::Property;
 
 use super::session::{Ending, Read, Unjudged};
 use super::versions::Versions;
-use super::{FINAL_READ, OperationIndex, Reads, Source};
+use super::{OperationIndex, Reads, Source};
 use crate::mww::explain::Shown;
 
 /// A row that is below what it had to hold, and the operation that is the evidence.
@@ -24,7 +24,7 @@ impl Reads {
 
         let (exercised, below) = {
             let written = &self.sessions[session].written;
-            self.compare(&read, &sources, written, FINAL_READ)
+            self.compare(&read, &sources, written, usize::MAX)
         };
         self.findings.read_your_writes.exercise(exercised);
         for below in below {
@@ -35,7 +35,7 @@ impl Reads {
 
         let (exercised, below) = {
             let seen = &self.sessions[session].seen;
-            self.compare(&read, &sources, seen, FINAL_READ)
+            self.compare(&read, &sources, seen, usize::MAX)
         };
         self.findings.monotonic_reads.exercise(exercised);
         for below in below {
@@ -51,7 +51,7 @@ impl Reads {
                 let own = operation.session == session && operation.ending == Ending::Ok;
                 if !own {
                     let seen = &mut self.sessions[session].seen;
-                    seen.raise(*key, *value, read.operation);
+                    seen.raise(*key, *value, (read.completed, read.operation));
                 }
             }
         }
@@ -59,7 +59,7 @@ impl Reads {
             let existing = operation.written.iter().filter(|key| **key < self.keys);
             for key in existing {
                 let written = &mut self.sessions[session].written;
-                written.raise(*key, operation.value, read.operation);
+                written.raise(*key, operation.value, (read.completed, read.operation));
             }
         }
 
@@ -70,7 +70,11 @@ impl Reads {
             if let Source::Operation(writer) = *source {
                 let other = self.operations[writer as usize].session;
                 match shown.iter_mut().find(|(session, _)| *session == other) {
-                    Some((_, latest)) => *latest = (*latest).max(writer),
+                    Some((_, latest)) => {
+                        if self.order(*latest) < self.order(writer) {
+                            *latest = writer;
+                        }
+                    }
                     None if other != session => shown.push((other, writer)),
                     None => {}
                 }
@@ -101,7 +105,8 @@ impl Reads {
                     value,
                 }
             };
-            if let Some(before) = latest.checked_sub(1) {
+            let order = self.order(*latest);
+            if let Some(before) = order.checked_sub(1) {
                 let written = &self.sessions[*session].written;
                 let (exercised, below) = self.compare(read, sources, written, before);
                 self.findings.monotonic_writes.exercise(exercised);
@@ -113,7 +118,7 @@ impl Reads {
                 }
             }
             let seen = &self.sessions[*session].seen;
-            let (exercised, below) = self.compare(read, sources, seen, *latest);
+            let (exercised, below) = self.compare(read, sources, seen, order);
             self.findings.writes_follow_reads.exercise(exercised);
             for below in below {
                 let earlier = self.step(*session, below.evidence);
@@ -125,13 +130,18 @@ impl Reads {
         }
     }
 
-    /// Compares a read with what a session had to show up to an operation, row by row.
+    /// The place of an operation in its session.
+    pub(super) fn order(&self, operation: OperationIndex) -> usize {
+        self.operations[operation as usize].order
+    }
+
+    /// Compares a read with what a session had to show up to a place in it, row by row.
     pub(super) fn compare(
         &self,
         read: &Read,
         sources: &[Source],
         versions: &Versions,
-        last: OperationIndex,
+        last: usize,
     ) -> (u64, Vec<Below>) {
         let mut exercised = 0;
         let mut below = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use squall_protocol::transaction::{Key, Rows, Value};
+use squall_protocol::transaction::{Key, Reads as Asked, Rows, Value};
 
 use super::OperationIndex;
 use super::versions::Versions;
@@ -27,6 +27,10 @@ pub(super) struct Operation {
     pub left_out: Box<[Key]>,
     /// The place of its invocation among the events.
     pub invoked: usize,
+    /// Its place in its session: where it ended if it committed, and where it was invoked otherwise.
+    pub order: usize,
+    /// What it was to read, until it has.
+    pub asked: Asked,
     pub ending: Ending,
     /// The number of the last read that was compared with all its writes.
     pub looked_at: u64,
@@ -44,10 +48,11 @@ pub(super) struct Read {
     pub session: usize,
     /// [`FINAL_READ`] if it is none of an operation.
     pub operation: OperationIndex,
+    pub asked: Asked,
     pub rows: Rows,
     /// Its place among the events.
     pub completed: usize,
-    /// The existing rows that were read, ascending; only if they are not simply all of them.
+    /// The existing rows that were read, ascending; only if one that was to be read may be missing.
     pub present: Option<Box<[Key]>>,
 }
 
@@ -55,6 +60,7 @@ impl Read {
     pub fn lacks(&self, key: Key) -> bool {
         let present = self.present.as_ref();
         present.is_some_and(|present| present.binary_search(&key).is_err())
+            && self.asked.contains(key)
     }
 }
 
@@ -71,8 +77,8 @@ pub(super) struct Unjudged {
 pub(super) struct Session {
     /// None for PostgreSQL's final read.
     pub client: Option<usize>,
-    /// The operations that are not resolved, in session order, and what they read once they have.
-    pub open: VecDeque<(OperationIndex, Option<Read>)>,
+    /// The reads of operations that committed and are not resolved, in session order.
+    pub open: VecDeque<Read>,
     pub final_reads: Vec<Read>,
     pub written: Versions,
     /// What it read and did not write itself.
@@ -93,15 +99,16 @@ impl Session {
         }
     }
 
-    pub fn resolved_up_to(&self, operation: OperationIndex) -> bool {
-        self.open.front().is_none_or(|open| open.0 > operation)
+    /// Whether every operation is resolved that has ended up to that place.
+    pub fn resolved_up_to(&self, order: usize) -> bool {
+        self.open.front().is_none_or(|open| open.completed > order)
     }
 }
 
 #[derive(Clone)]
 pub(super) struct Client {
     pub name: String,
-    pub syncs: bool,
+    pub has_database: bool,
     pub session: usize,
     pub database: Option<String>,
 }

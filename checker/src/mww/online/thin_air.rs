@@ -1,6 +1,6 @@
 //! Where the values of a read come from.
 
-use squall_protocol::transaction::{INITIAL_VALUE, Key, Value};
+use squall_protocol::transaction::{INITIAL_VALUE, Key, Reads as Asked, Value};
 use squall_protocol::verdict::Property;
 
 use super::session::{Ending, Read};
@@ -69,7 +69,14 @@ impl Reads {
             Some(present) => present.len() as u64,
             None => u64::from(self.keys),
         };
-        let missing = u64::from(self.keys) - distinct;
+        let missing = match (&read.present, &read.asked) {
+            (None, _) | (_, Asked::Nothing) => 0,
+            (_, Asked::All) => u64::from(self.keys) - distinct,
+            (_, Asked::Keys(keys)) => {
+                let existing = keys.iter().filter(|key| **key < self.keys);
+                existing.filter(|key| read.lacks(**key)).count() as u64
+            }
+        };
         let repeated = existing - distinct;
         let findings = &mut self.findings.no_thin_air_read;
         findings.exercise(read.rows.len() as u64 + missing);

@@ -1,0 +1,62 @@
+//! *Strict serializability*, where there is only one copy of the data: clients on one SQLite file, a
+//! client that never connects, one syncing client alone, or PostgreSQL clients at the level
+//! SERIALIZABLE. Elsewhere a client may see what others have done late, and the property is no part of
+//! the verdict.
+//!
+//! The registers are judged by [`Model::StrictSerializability`], with the records as the clock. When an
+//! emission of a live query began is not known.
+
+use squall_protocol::history::Header;
+use squall_protocol::plan::{ClientKind, Isolation, Workload};
+use squall_protocol::verdict::{Judgement, Property, Violation};
+
+use crate::evidence::Findings;
+use crate::formats::recording::Recording;
+use crate::history::History;
+use crate::registers::{Builder, Model};
+
+/// Whether there is only one copy of the data, as far as the fleet tells.
+pub(crate) fn applies(header: &Header) -> bool {
+    let kinds: Vec<ClientKind> = header.clients.iter().map(|client| client.kind).collect();
+    let all = |of: &[ClientKind]| !kinds.is_empty() && kinds.iter().all(|kind| of.contains(kind));
+    // A set that is read is compared with all its elements: see the models of sets.
+    header.workload != Workload::Gset
+        && (all(&[ClientKind::Sqlite, ClientKind::Sqlite3])
+            || kinds == [ClientKind::Local]
+            || (kinds.len() == 1 && kinds[0].syncs())
+            || (all(&[ClientKind::Postgres]) && header.isolation == Isolation::Serializable))
+}
+
+/// Judges the history, if there is only one copy of the data.
+pub(crate) fn judge(history: &History) -> Option<Findings> {
+    applies(&history.header).then(|| {
+        let mut findings = Findings::new(Property::StrictSerializability);
+        let mut builder = Builder::new(None);
+        Recording::new(history).build_into(&mut builder);
+        match builder.finish() {
+            Err(error) => findings.doubt(error.to_string()),
+            Ok(registers) => {
+                let report = registers.check(Model::StrictSerializability);
+                findings.exercise(report.operations);
+                if report.judgement == Judgement::Unknown {
+                    let why = report
+                        .note
+                        .unwrap_or_else(|| "it was not decided".to_owned());
+                    findings.doubt(why);
+                }
+                for anomaly in report.anomalies {
+                    findings.violate(history.records.len(), || Violation {
+                        summary: anomaly.summary,
+                        operations: anomaly
+                            .transactions
+                            .iter()
+                            .filter_map(|t| t.label)
+                            .collect(),
+                        evidence: Vec::new(),
+                    });
+                }
+            }
+        }
+        findings
+    })
+}
