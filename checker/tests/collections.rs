@@ -1,0 +1,244 @@
+//! One healthy history of `gset` and `list-append`, and ways to break each of their properties.
+
+mod support;
+
+use squall_checker::{History, check};
+use squall_protocol::history::{Event, Phase};
+use squall_protocol::plan::{ClientKind, Workload};
+use squall_protocol::transaction::Collections;
+use squall_protocol::verdict::{Judgement, Property};
+
+use support::{Story, violated};
+
+fn texts(texts: &[&str]) -> Collections {
+    (0..)
+        .zip(texts.iter().map(|text| (*text).to_owned()))
+        .collect()
+}
+
+/// A step: client, value (-1 to read only), keys, and the two collections that it reads.
+type Step<'s> = (&'s str, i64, &'s [u32], [&'s str; 2]);
+
+/// `a` and `b` do the steps, then write 100 and 101 to the keys 0 and 1 and end with these texts.
+fn history(workload: Workload, steps: &[Step], before: [&str; 2], end: [&str; 2]) -> History {
+    let mut story = Story::with_clients(2, ["a", "b"].map(|name| (name, ClientKind::Native)));
+    for step in steps {
+        done(&mut story, step);
+    }
+    story.phase(Phase::Heal);
+    story.phase(Phase::Probe);
+    done(&mut story, &("a", 100, &[0], before));
+    done(&mut story, &("b", 101, &[1], [end[0], before[1]]));
+    for client in ["a", "b"] {
+        done(&mut story, &(client, -1, &[], end));
+        story.status(client, 0, true);
+    }
+    story.phase(Phase::FinalRead);
+    for client in ["a", "b"] {
+        story.final_read(client, &[]);
+        story.integrity(client, &["ok"]);
+    }
+    story.postgres(&[]);
+    story.wait_ms(200);
+    story.phase(Phase::Complete);
+    let mut history = story.history();
+    history.header.workload = workload;
+    for record in &mut history.records {
+        match &mut record.event {
+            Event::FinalRead { collections, .. } | Event::FinalReadPostgres { collections, .. } => {
+                *collections = Some(texts(&end));
+            }
+            _ => {}
+        }
+    }
+    history
+}
+
+fn done(story: &mut Story, (client, value, keys, reads): &Step) {
+    let operation = story.invoke(client, *value, keys);
+    story.record(Event::Ok {
+        client: (*client).to_owned(),
+        operation,
+        reads: Vec::new(),
+        writes: keys.iter().map(|key| (*key, *value)).collect(),
+        ledger: None,
+        collections: Some(texts(reads)),
+        payload: None,
+    });
+}
+
+#[track_caller]
+fn assert_violates(history: &History, properties: &[Property]) {
+    let verdict = check(history);
+    assert_eq!(violated(&verdict), properties, "{verdict:#?}");
+}
+
+const END: [&str; 2] = ["1 100", "1 2 101"];
+
+fn with_read(workload: Workload, read: [&str; 2]) -> History {
+    let steps = [
+        ("a", 1, &[0, 1][..], ["", ""]),
+        ("b", 2, &[1], ["1", "1"]),
+        ("a", -1, &[], read),
+    ];
+    history(workload, &steps, ["1", "1 2"], END)
+}
+
+const BOTH: [Workload; 2] = [Workload::Gset, Workload::ListAppend];
+
+#[test]
+fn healthy() {
+    for workload in BOTH {
+        let verdict = check(&with_read(workload, ["1", "1 2"]));
+        assert_eq!(violated(&verdict), [], "{verdict:#?}");
+        for property in &verdict.properties {
+            assert!(
+                property.judgement == Judgement::Ok || property.exercised == 0,
+                "{property:#?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn own_writes_that_are_not_read() {
+    for workload in BOTH {
+        let verdict = check(&with_read(workload, ["", "1"]));
+        assert!(
+            violated(&verdict).contains(&Property::ReadYourWrites),
+            "{verdict:#?}"
+        );
+    }
+}
+
+#[test]
+fn elements_out_of_thin_air_twice_and_garbled() {
+    for workload in BOTH {
+        for read in [["1 7", "1"], ["1 1", "1"], ["1 x", "1"]] {
+            let verdict = check(&with_read(workload, read));
+            assert!(
+                violated(&verdict).contains(&Property::NoThinAirRead),
+                "{read:?} {verdict:#?}"
+            );
+        }
+    }
+    let garbled = with_read(Workload::ListAppend, ["1", "2 1"]);
+    assert!(violated(&check(&garbled)).contains(&Property::NoThinAirRead));
+}
+
+#[test]
+fn fractured_reads_and_what_was_seen_before() {
+    for workload in BOTH {
+        let steps = [("a", 1, &[0, 1][..], ["", ""]), ("b", -1, &[], ["1", ""])];
+        let end = ["1 100", "1 101"];
+        let torn = history(workload, &steps, ["1", "1"], end);
+        let verdict = check(&torn);
+        assert!(
+            violated(&verdict).contains(&Property::AtomicVisibility),
+            "{verdict:#?}"
+        );
+        let steps = [
+            ("a", 1, &[0][..], ["", ""]),
+            ("a", 2, &[1], ["1", ""]),
+            ("b", -1, &[], ["", "2"]),
+        ];
+        let verdict = check(&history(workload, &steps, ["1", "2"], ["1 100", "2 101"]));
+        assert!(
+            violated(&verdict).contains(&Property::MonotonicWrites),
+            "{verdict:#?}"
+        );
+        let steps = [
+            ("a", 1, &[0][..], ["", ""]),
+            ("b", -1, &[], ["1", ""]),
+            ("b", -1, &[], ["", ""]),
+        ];
+        let verdict = check(&history(workload, &steps, ["1", ""], ["1 100", "101"]));
+        assert!(
+            violated(&verdict).contains(&Property::MonotonicReads),
+            "{verdict:#?}"
+        );
+    }
+}
+
+#[test]
+fn causality_through_sets_that_were_not_read() {
+    // What a read leaves out is still in its past.
+    let steps = [
+        ("a", 1, &[0][..], ["", ""]),
+        ("b", 2, &[1], ["1", ""]),
+        ("a", -1, &[], ["1", "2"]),
+    ];
+    assert_violates(
+        &history(Workload::Gset, &steps, ["1", "2"], ["1 100", "2 101"]),
+        &[],
+    );
+}
+
+#[test]
+fn what_is_lost_at_the_end() {
+    for workload in BOTH {
+        let steps = [("a", 1, &[0][..], ["", ""])];
+        // Everyone has lost the acknowledged 1, and nothing has overwritten it.
+        let mut lost = history(workload, &steps, ["1", ""], ["1 100", "101"]);
+        for record in &mut lost.records {
+            match &mut record.event {
+                Event::FinalRead { collections, .. }
+                | Event::FinalReadPostgres { collections, .. } => {
+                    *collections = Some(texts(&["", "101"]));
+                }
+                _ => {}
+            }
+        }
+        let verdict = check(&lost);
+        assert!(
+            violated(&verdict).contains(&Property::Durability),
+            "{verdict:#?}"
+        );
+        // One replica alone has.
+        let mut diverged = history(workload, &steps, ["1", ""], ["1 100", "101"]);
+        let last = diverged.records.iter_mut().rev();
+        for record in last {
+            if let Event::FinalRead { collections, .. } = &mut record.event {
+                *collections = Some(texts(&["1", "101"]));
+                break;
+            }
+        }
+        let verdict = check(&diverged);
+        assert!(
+            violated(&verdict).contains(&Property::StrongConvergence),
+            "{verdict:#?}"
+        );
+    }
+}
+
+#[test]
+fn concurrent_appends_may_be_overwritten_but_not_on_one_copy() {
+    let steps = [("a", 1, &[0][..], ["", ""]), ("b", 2, &[0], ["", ""])];
+    let mut history = history(Workload::ListAppend, &steps, ["2", ""], ["2 100", "101"]);
+    let verdict = check(&history);
+    let durability = verdict
+        .properties
+        .iter()
+        .find(|p| p.property == Property::Durability)
+        .unwrap();
+    assert_eq!(durability.violations, 0);
+    assert!(
+        durability
+            .note
+            .as_ref()
+            .unwrap()
+            .contains("1 acknowledged appends were overwritten")
+    );
+    for client in &mut history.header.clients {
+        client.kind = ClientKind::Sqlite;
+    }
+    let verdict = check(&history);
+    assert!(
+        violated(&verdict).contains(&Property::StrictSerializability),
+        "{verdict:#?}"
+    );
+    assert!(
+        violated(&verdict).contains(&Property::Durability),
+        "{verdict:#?}"
+    );
+}
