@@ -181,6 +181,7 @@ async fn opfs() -> Finding {
         let options = BrowserOptions {
             profile: folder.path().join("profile"),
             headed: false,
+            offline: true,
             log: folder.path().join("browser.log"),
         };
         let mut browser = Browser::start(&driver, options).await?;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use squall_protocol::control::ClientConfig;
+use squall_protocol::fault::FaultKind;
 use squall_protocol::plan::{ClientKind, ClientSpec, PlanOptions};
 
 use crate::exit::Failure;
@@ -151,6 +152,11 @@ impl Environment {
     /// The folder for files of that kind, made if missing.
     pub fn folder(&self, kind: &str) -> std::io::Result<PathBuf> {
         folder(&self.options, kind)
+    }
+
+    /// Whether the plan has faults of that kind.
+    pub fn can_cause(&self, fault: FaultKind) -> bool {
+        self.options.plan.faults.contains(&fault)
     }
 
     /// Watches the servers, and says which of them ended although nobody wanted it. Never returns

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
 use squall_protocol::control::ToClient;
+use squall_protocol::fault::FaultKind;
 use squall_protocol::plan::{ClientKind, ClientSpec};
 use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard};
@@ -304,6 +305,7 @@ impl Client {
                 .map_err(failed)?
                 .join(self.name()),
             headed: self.headed,
+            offline: self.environment.can_cause(FaultKind::TabOffline),
             log: self
                 .environment
                 .folder("logs")

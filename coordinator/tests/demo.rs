@@ -46,6 +46,7 @@ impl Demo {
         let options = BrowserOptions {
             profile: folder.join("profile"),
             headed: false,
+            offline: false,
             log: folder.join("console.log"),
         };
         let mut browser = Browser::start(&driver, options).await.unwrap();

@@ -1,15 +1,12 @@
-//! A small WebDriver BiDi client: commands with answers, and the console's lines into a log file.
+//! A small WebDriver BiDi client: commands with answers, and no events.
 //!
 //! Only what the driver needs; the protocol is <https://w3c.github.io/webdriver-bidi/>.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::fs::{File, OpenOptions};
-use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -33,35 +30,22 @@ pub struct Bidi {
 }
 
 impl Bidi {
-    /// Connects to the `webSocketUrl` of a session and appends every console line and uncaught
-    /// error of its pages and workers to `console_log`, as `<unix ms> <level> <text>`.
+    /// Connects to the `webSocketUrl` of a session.
     ///
     /// # Errors
-    /// The socket, the log file or the subscription failed.
-    pub async fn connect(url: &str, console_log: &Path) -> Result<Self, BrowserError> {
+    /// The socket failed.
+    pub async fn connect(url: &str) -> Result<Self, BrowserError> {
         let failed = |message: String| BrowserError::Bidi {
             method: "connect",
             message,
         };
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(console_log)
-            .await
-            .map_err(|error| BrowserError::Log {
-                path: console_log.to_owned(),
-                source: error,
-            })?;
         let (socket, _) = tokio::time::timeout(DEADLINE, tokio_tungstenite::connect_async(url))
             .await
             .map_err(|_| failed(format!("{url} did not answer within {DEADLINE:?}")))?
             .map_err(|error| failed(format!("{url}: {error}")))?;
         let (commands, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(pump(socket, receiver, log));
-        let bidi = Self { commands };
-        bidi.call("session.subscribe", json!({"events": ["log.entryAdded"]}))
-            .await?;
-        Ok(bidi)
+        tokio::spawn(pump(socket, receiver));
+        Ok(Self { commands })
     }
 
     /// Sends a command and waits for its result.
@@ -94,7 +78,7 @@ impl Bidi {
 
 /// Owns the socket until either side closes it. Waiting calls learn of the end by their sender
 /// being dropped with the map.
-async fn pump(mut socket: Socket, mut commands: mpsc::UnboundedReceiver<Command>, mut log: File) {
+async fn pump(mut socket: Socket, mut commands: mpsc::UnboundedReceiver<Command>) {
     let mut next_id = 0_u64;
     let mut waiting = HashMap::new();
     loop {
@@ -114,10 +98,6 @@ async fn pump(mut socket: Socket, mut commands: mpsc::UnboundedReceiver<Command>
                 let Ok(message) = serde_json::from_str::<Value>(&text) else { continue };
                 if let Some(answer) = message["id"].as_u64().and_then(|id| waiting.remove(&id)) {
                     let _ = answer.send(outcome(&message));
-                } else if message["method"] == "log.entryAdded"
-                    && log.write_all(console_line(&message["params"]).as_bytes()).await.is_ok()
-                {
-                    let _ = log.flush().await;
                 }
             }
         }
@@ -132,16 +112,4 @@ fn outcome(message: &Value) -> Result<Value, String> {
     } else {
         Ok(message["result"].clone())
     }
-}
-
-fn console_line(entry: &Value) -> String {
-    format!(
-        "{} {} {}\n",
-        entry["timestamp"].as_u64().unwrap_or_default(),
-        entry["level"].as_str().unwrap_or("unknown"),
-        entry["text"]
-            .as_str()
-            .unwrap_or_default()
-            .replace('\n', "\n    "),
-    )
 }

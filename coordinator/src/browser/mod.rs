@@ -207,8 +207,11 @@ pub struct BrowserOptions {
     pub profile: PathBuf,
     /// With a window to watch, instead of headless.
     pub headed: bool,
-    /// Where the console lines of the pages go (appended). The browser process's own messages go
-    /// next to it: `c4.log` gets a `c4.process.log`.
+    /// Whether the tab is going to be taken offline. That takes WebDriver BiDi, whose mapper between
+    /// chromedriver and Chromium grows by some megabytes a second under load, so that it is left
+    /// out where nobody needs it.
+    pub offline: bool,
+    /// Where the browser's own messages and the console lines of its pages and workers go (appended).
     pub log: PathBuf,
 }
 
@@ -220,7 +223,7 @@ pub struct BrowserOptions {
 pub struct Browser {
     process: OwnedProcess,
     client: Client,
-    bidi: Bidi,
+    bidi: Option<Bidi>,
     spare: WindowHandle,
     tab: Option<WindowHandle>,
 }
@@ -238,14 +241,13 @@ impl Browser {
             source,
         };
         prepare_profile(&options.profile).map_err(profile_error)?;
-        let process_log_path = options.log.with_extension("process.log");
-        let process_log = open_log(&process_log_path)?;
+        let log = open_log(&options.log)?;
         let mut command = Command::new(&program);
         command
             .args(flags(&options))
             .stdin(Stdio::null())
-            .stdout(clone_log(&process_log, &process_log_path)?)
-            .stderr(process_log);
+            .stdout(clone_log(&log, &options.log)?)
+            .stderr(log);
         let (process, _) = OwnedProcess::spawn(command)
             .await
             .map_err(|source| BrowserError::Spawn { program, source })?;
@@ -261,27 +263,21 @@ impl Browser {
         .map_err(|reason| BrowserError::Start {
             what: "Chromium",
             reason,
-            log: process_log_path,
+            log: options.log.clone(),
         })?;
 
         let client = within(&process, "attach to the browser", START_DEADLINE, async {
             ClientBuilder::new(HttpConnector::new())
-                .capabilities(capabilities(port))
+                .capabilities(capabilities(port, options.offline))
                 .connect(&driver.url)
                 .await
                 .map_err(|error| BrowserError::from(Box::new(error)))
         })
         .await?;
-        let url = client
-            .capabilities()
-            .and_then(|given| given.get("webSocketUrl"))
-            .and_then(Value::as_str)
-            .ok_or(BrowserError::Bidi {
-                method: "connect",
-                message: "chromedriver offered no webSocketUrl: a newer one is needed".to_owned(),
-            })?
-            .to_owned();
-        let bidi = Bidi::connect(&url, &options.log).await?;
+        let bidi = match options.offline {
+            true => Some(connect_bidi(&client).await?),
+            false => None,
+        };
         let spare = command_within(&process, "find the first tab", client.window()).await?;
         command_within(
             &process,
@@ -355,12 +351,17 @@ impl Browser {
     /// tab: it outlives a reload, and ends when the tab is closed.
     ///
     /// # Errors
-    /// There is no tab, or the browser refused.
+    /// There is no tab, the browser refused, or [`BrowserOptions::offline`] was not set.
     pub async fn set_offline(&mut self, offline: bool) -> Result<(), BrowserError> {
         let context = String::from(self.needs_tab("set the tab offline")?.clone());
         let conditions = offline.then(|| json!({"type": "offline"}));
-        let call = self.bidi.call(
-            "emulation.setNetworkConditions",
+        let method = "emulation.setNetworkConditions";
+        let bidi = self.bidi.as_ref().ok_or_else(|| BrowserError::Bidi {
+            method,
+            message: "the browser was started without BiDi".to_owned(),
+        })?;
+        let call = bidi.call(
+            method,
             json!({"networkConditions": conditions, "contexts": [context]}),
         );
         within(&self.process, "set the tab offline", COMMAND_DEADLINE, call)
@@ -539,6 +540,8 @@ fn flags(options: &BrowserOptions) -> Vec<String> {
         "--no-sandbox",
         "--disable-dev-shm-usage",
         "--disable-gpu",
+        // Console lines go to the log too.
+        "--enable-logging=stderr",
         // Nothing may reach beyond loopback.
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost",
         "--no-proxy-server",
@@ -570,10 +573,22 @@ fn flags(options: &BrowserOptions) -> Vec<String> {
     flags
 }
 
-fn capabilities(port: u16) -> fantoccini::wd::Capabilities {
+async fn connect_bidi(client: &Client) -> Result<Bidi, BrowserError> {
+    let url = client
+        .capabilities()
+        .and_then(|given| given.get("webSocketUrl"))
+        .and_then(Value::as_str)
+        .ok_or(BrowserError::Bidi {
+            method: "connect",
+            message: "chromedriver offered no webSocketUrl: a newer one is needed".to_owned(),
+        })?;
+    Bidi::connect(url).await
+}
+
+fn capabilities(port: u16, bidi: bool) -> fantoccini::wd::Capabilities {
     let Value::Object(capabilities) = json!({
         "browserName": "chrome",
-        "webSocketUrl": true,
+        "webSocketUrl": bidi,
         "goog:chromeOptions": {"debuggerAddress": format!("127.0.0.1:{port}")},
     }) else {
         unreachable!("the literal is an object")

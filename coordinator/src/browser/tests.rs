@@ -82,6 +82,7 @@ impl Setup {
         let options = BrowserOptions {
             profile: self.folder.path().join("profile"),
             headed: false,
+            offline: true,
             log: self.console(),
         };
         Browser::start(&self.driver, options).await.unwrap()
@@ -115,8 +116,8 @@ async fn storage_outlives_reloads_tabs_and_kills() {
     let setup = Setup::new().await;
     let mut browser = setup.browser_with_tab().await;
     assert_eq!(ask(&mut browser, "increment").await, 1);
-    wait_for_line(&setup.console(), "warn the page has loaded").await;
-    wait_for_line(&setup.console(), "info the worker counted to 1").await;
+    wait_for_line(&setup.console(), "the page has loaded").await;
+    wait_for_line(&setup.console(), "the worker counted to 1").await;
 
     browser.click("button").await.unwrap();
     assert_eq!(browser.text("#shown").await.unwrap(), "clicked");
