@@ -242,3 +242,97 @@ fn concurrent_appends_may_be_overwritten_but_not_on_one_copy() {
         "{verdict:#?}"
     );
 }
+
+#[test]
+fn an_emission_before_the_end_of_a_transaction_came_before_it() {
+    // In the workload mww: the emission does not see what the open transaction writes.
+    let mut story = Story::new(1);
+    let open = story.invoke("a", 1, &[0]);
+    story.read("a", &[-1]);
+    story.ok("a", open, vec![(0, -1)], vec![(0, 1)]);
+    story.read("a", &[1]);
+    assert_eq!(violated(&story.verdict()), []);
+    // After its end it has to.
+    story.read("a", &[-1]);
+    assert_eq!(violated(&story.verdict()), [Property::ReadYourWrites]);
+}
+
+#[test]
+fn rows_that_were_not_to_be_read_are_not_missing() {
+    use squall_protocol::transaction::{Reads, Transaction};
+    for (reads, fine) in [
+        (Reads::Nothing, true),
+        (Reads::Keys(vec![1]), true),
+        (Reads::Keys(vec![0, 1]), false),
+        (Reads::All, false),
+    ] {
+        let mut story = Story::new(2);
+        story.write("a", &[-1, -1], 1, &[0, 1]);
+        let found = match reads {
+            Reads::Nothing => vec![],
+            _ => vec![(1, 1)],
+        };
+        story.record(Event::Invoke {
+            client: "a".to_owned(),
+            operation: 77,
+            transaction: Transaction {
+                reads,
+                ..Transaction::read_all()
+            },
+        });
+        story.ok("a", 77, found, vec![]);
+        assert_eq!(violated(&story.verdict()).is_empty(), fine);
+    }
+}
+
+#[test]
+fn payload_rows() {
+    use squall_protocol::ledger::{ClientLedger, LedgerEffects};
+    use squall_workloads::payload::rows_after;
+    let judge = |change: &dyn Fn(&mut Vec<squall_protocol::payload::PayloadRow>)| {
+        let mut story = Story::new(1);
+        let operation = story.invoke("a", -1, &[]);
+        let mut rows = rows_after("b", 18);
+        change(&mut rows);
+        story.record(Event::Ok {
+            client: "a".to_owned(),
+            operation,
+            reads: vec![(0, -1)],
+            writes: vec![],
+            ledger: Some(LedgerEffects {
+                reads: vec![ClientLedger {
+                    client: "b".to_owned(),
+                    count: 18,
+                    above: 0,
+                    highest: 18,
+                    rows: vec![],
+                }],
+                seq: None,
+            }),
+            collections: None,
+            payload: Some(rows),
+        });
+        let mut history = story.history();
+        history.header.workload = Workload::Ledger;
+        history.header.payload = true;
+        let verdict = check(&history);
+        support::of(&verdict, Property::PayloadIntact)
+    };
+    assert_eq!(judge(&|_| {}).judgement, Judgement::Ok);
+    let said = |change: &dyn Fn(&mut Vec<squall_protocol::payload::PayloadRow>)| {
+        judge(change).examples[0].summary.clone()
+    };
+    assert!(
+        said(&|rows| {
+            rows.pop();
+        })
+        .contains("lacks the payload row")
+    );
+    assert!(said(&|rows| rows[0].version -= 1).contains("a stale row"));
+    assert!(said(&|rows| rows[0].id = "b/0".to_owned()).contains("must not be there"));
+    let body = squall_protocol::payload::PayloadBody {
+        bytes: 3,
+        digest: 4,
+    };
+    assert!(said(&|rows| rows[0].body = Some(body)).contains("3 bytes"));
+}

@@ -162,10 +162,9 @@ pub(crate) fn replicas<'i>(
     };
     // Where there is one client only, and nobody it shares its data with, there is nothing to compare;
     // but what it acknowledged has to be there.
-    if index.is_synced() || members(Share::File) > 1 {
-        if !replicas.values().any(|reads| reads.len() >= 2) {
-            findings.doubt("there are not two final reads to compare".to_owned());
-        }
+    let several = index.is_synced() || members(Share::File) > 1;
+    if several && !replicas.values().any(|reads| reads.len() >= 2) {
+        findings.doubt("there are not two final reads to compare".to_owned());
     }
     replicas
 }
