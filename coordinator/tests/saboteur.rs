@@ -23,7 +23,8 @@ enum Sabotage {
     Drop,
     /// It has it applied once more, under another identity.
     Repeat,
-    /// It changes one value, and hands it on.
+    /// It changes one value, and hands it on. Where the last write wins it goes on with all that follow:
+    /// a single one may be overwritten before anyone has seen it.
     Garble,
 }
 
@@ -109,7 +110,9 @@ async fn upload(
         Sabotage::Drop | Sabotage::Repeat => true,
         Sabotage::Garble => late && garble(&mut upload),
     };
-    let chosen = late && possible && !saboteur.done.swap(true, Ordering::SeqCst);
+    let first = late && possible && !saboteur.done.swap(true, Ordering::SeqCst);
+    let kept = upload["crud"][0]["type"] == "gset";
+    let chosen = first || !kept && saboteur.sabotage == Sabotage::Garble && possible;
     let body = match chosen && saboteur.sabotage == Sabotage::Garble {
         true => upload.to_string(),
         false => String::from_utf8(body.to_vec()).unwrap(),
@@ -171,11 +174,16 @@ fn is_found(workload: &[&str], sabotage: Sabotage, violated: &[&str], others: &[
 }
 
 const LEDGER: [&str; 1] = ["ledger"];
+const PAYLOAD: [&str; 2] = ["ledger", "--payload"];
+const LISTS: [&str; 1] = ["list-append"];
+const SETS: [&str; 1] = ["gset"];
 
 #[test]
 fn a_saboteur_that_does_nothing_changes_nothing() {
-    let (code, text) = storm(&LEDGER, Sabotage::None);
-    assert_eq!(code, Some(0), "{text}");
+    for workload in [&LEDGER[..], &PAYLOAD, &LISTS, &SETS] {
+        let (code, text) = storm(workload, Sabotage::None);
+        assert_eq!(code, Some(0), "{text}");
+    }
 }
 
 #[test]
@@ -188,4 +196,25 @@ fn a_dropped_upload_is_found() {
 fn a_repeated_upload_is_found() {
     let violated = ["no-duplicate-transaction"];
     is_found(&LEDGER, Sabotage::Repeat, &violated, &["durability"]);
+}
+
+#[test]
+fn a_garbled_body_is_found() {
+    let others = ["durability", "gapless-prefix"];
+    is_found(&PAYLOAD, Sabotage::Garble, &["payload-intact"], &others);
+}
+
+#[test]
+fn a_garbled_list_is_found() {
+    is_found(&LISTS, Sabotage::Garble, &["no-thin-air-read"], &[]);
+}
+
+#[test]
+fn a_garbled_set_is_found() {
+    is_found(&SETS, Sabotage::Garble, &["no-thin-air-read"], &[]);
+}
+
+#[test]
+fn a_dropped_insert_into_sets_is_found() {
+    is_found(&SETS, Sabotage::Drop, &["durability"], &[]);
 }
