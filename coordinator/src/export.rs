@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 
 use squall_checker::formats::recording::Recording;
+use squall_protocol::plan::Workload;
 
 use crate::check;
 use crate::cli::ExportArgs;
@@ -47,6 +48,13 @@ pub fn run(args: &ExportArgs) -> Result<Exit, Failure> {
         ));
     }
     losses.push("faults, states and missing rows are left out, and so is the ledger".to_owned());
+    match history.header.workload {
+        Workload::ListAppend => {
+            losses.push("a list is written as a register that holds its last element".to_owned());
+        }
+        Workload::Gset => losses.push("the sets that were read are left out".to_owned()),
+        Workload::Mww | Workload::Ledger => {}
+    }
     for loss in losses {
         eprintln!("squall: {}: {loss}", args.format.0.name());
     }
