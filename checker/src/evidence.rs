@@ -79,6 +79,11 @@ impl Findings {
         self.doubts.push(text);
     }
 
+    /// Whether these are of that property, which was never put to the test.
+    pub fn is_untested(&self, property: Property) -> bool {
+        self.property == property && self.judgement() == Judgement::Unknown && self.exercised == 0
+    }
+
     /// The property says nothing about this history, and why.
     pub fn does_not_apply(&mut self, why: &str) {
         self.applies = false;

@@ -97,7 +97,9 @@ mod writes_follow_reads;
 use std::collections::HashMap;
 
 use squall_protocol::history::{Event, Header};
-use squall_protocol::verdict::{Counts, Judgement, PropertyVerdict, VERDICT_VERSION, Verdict};
+use squall_protocol::verdict::{
+    Counts, Judgement, Property, PropertyVerdict, VERDICT_VERSION, Verdict,
+};
 
 use crate::evidence::Findings;
 use crate::history::History;
@@ -168,7 +170,13 @@ fn verdict_with(
 }
 
 /// The verdict from everything that was found.
-pub(crate) fn conclude(index: Index, findings: Vec<Findings>, counts: Counts) -> Verdict {
+pub(crate) fn conclude(index: Index, mut findings: Vec<Findings>, counts: Counts) -> Verdict {
+    if index.tried_to_write() <= 1 {
+        let mut findings = findings.iter_mut();
+        if let Some(follow) = findings.find(|f| f.is_untested(Property::WritesFollowReads)) {
+            follow.does_not_apply("only one session writes, so no write follows one of another's");
+        }
+    }
     let in_doubt = !index.complete_and_untroubled() || findings.iter().any(Findings::leaves_doubt);
     let properties: Vec<PropertyVerdict> =
         findings.into_iter().map(Findings::into_verdict).collect();

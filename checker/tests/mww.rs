@@ -44,6 +44,28 @@ fn a_session_loses_its_own_write() {
 }
 
 #[test]
+fn with_a_single_writer_no_write_follows_one_of_anothers() {
+    let note = |second: Option<&str>| {
+        let mut story = Story::new(1);
+        story.write("a", &[-1], 1, &[0]);
+        if let Some(second) = second {
+            // It writes, too, but to no avail.
+            let failed = story.invoke(second, 2, &[0]);
+            story.fail(second, failed);
+        }
+        story.read("c", &[1]);
+        let follow = story.property(Property::WritesFollowReads);
+        assert_eq!(
+            (follow.judgement, follow.exercised),
+            (Judgement::Unknown, 0)
+        );
+        follow.note.unwrap()
+    };
+    assert!(note(None).contains("only one session writes"));
+    assert!(note(Some("b")).contains("never put to the test"));
+}
+
+#[test]
 fn a_session_outlives_kills_and_lost_answers() {
     let mut story = Story::new(2);
     story.start("a", 1, "db-a");

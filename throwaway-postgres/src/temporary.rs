@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const PREFIX: &str = "squall-postgres-";
 const LOCK: &str = "owner.lock";
-/// A folder is made before its lock is taken; one that is younger than this is left alone.
+/// A folder is made before its lock is there; one that is younger than this is left alone.
 const GRACE: Duration = Duration::from_secs(60);
 
 /// A temporary folder that is ours as long as this lives, and removed with it.
@@ -30,8 +30,11 @@ impl Temporary {
             .prefix(PREFIX)
             .permissions(Permissions::from_mode(0o700))
             .tempdir_in(parent)?;
-        let lock = File::create(folder.path().join(LOCK))?;
+        // Locked before it has its name: whoever finds it unlocked knows that the owner is dead.
+        let unnamed = folder.path().join("owner.lock.new");
+        let lock = File::create(&unnamed)?;
         lock.lock()?;
+        fs::rename(&unnamed, folder.path().join(LOCK))?;
         Ok(Temporary {
             folder,
             _lock: lock,

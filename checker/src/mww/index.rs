@@ -216,6 +216,18 @@ pub(crate) struct Index<'h> {
 }
 
 impl<'h> Index<'h> {
+    /// How many sessions were told to write, whatever came of it.
+    pub fn tried_to_write(&self) -> usize {
+        let writes = |operation: &OperationIndex| {
+            let operation = &self.operations[*operation as usize];
+            !operation.transaction.is_read_only()
+        };
+        let sessions = self.sessions.iter();
+        sessions
+            .filter(|session| session.operations.iter().any(writes))
+            .count()
+    }
+
     pub fn new(history: &'h History) -> Self {
         let mut index = Index {
             header: &history.header,
