@@ -3,7 +3,9 @@
 #[path = "support/commit_order.rs"]
 mod commit_order;
 
-use commit_order::{By, Operation, Transaction, build, depends_on_order, history, holds};
+use commit_order::{
+    By, Operation, Transaction, build, depends_on_order, history, holds, with_other_versions,
+};
 use proptest::prelude::*;
 use squall_checker::formats::plume;
 use squall_checker::registers::{AnomalyKind, Builder, Merge, Model, Outcome, Registers};
@@ -54,8 +56,12 @@ proptest! {
     }
 
     #[test]
-    fn random_histories_merged_by_key(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
-        agree(&history(&bytes, 5), Merge::PerKey, By::Permutation)?;
+    fn random_histories_merged_by_key(
+        bytes in proptest::collection::vec(any::<u8>(), 0..120),
+        step in prop_oneof![Just(1_u64), 1..97_u64],
+    ) {
+        let history = with_other_versions(history(&bytes, 5), step);
+        agree(&history, Merge::PerKey, By::Permutation)?;
     }
 }
 
@@ -543,6 +549,18 @@ fn no_guarantee_of_sessions_implies_another_one() {
         kinds(older, Model::ReadYourWrites),
         [AnomalyKind::ReadYourWrites]
     );
+    // Of a session the latest transaction counts that is read from, whichever is read first.
+    for (earlier, later) in [(2, 3), (3, 2)] {
+        let text = format!(
+            "w(9,1,0,0)\nw({earlier},1,0,1)\nw(1,1,0,2)\nw({later},1,0,3)\n\
+             r(2,1,1,4)\nr(3,1,1,4)\nr(1,0,1,4)\n"
+        );
+        assert_eq!(
+            kinds(&text, Model::MonotonicWrites),
+            [AnomalyKind::MonotonicWrites],
+            "{text}"
+        );
+    }
     // All four hold, each for itself, but three steps away something is missing.
     let far = "w(1,1,0,0)\nw(2,1,0,1)\nr(2,1,1,2)\nw(3,1,1,3)\nr(3,1,2,4)\nr(1,0,2,4)\n";
     assert_eq!(satisfied(far, Model::SESSION_GUARANTEES), [true; 4]);
@@ -554,6 +572,23 @@ fn no_guarantee_of_sessions_implies_another_one() {
         satisfied(chain, Model::SESSION_GUARANTEES),
         [true, true, true, false]
     );
+}
+
+#[test]
+fn a_stale_read_does_not_excuse_the_next_one() {
+    // Of a row that only grows.
+    let mut builder = Builder::new(Some(0));
+    builder.values_are_versions();
+    for (session, version) in [(0, 1), (0, 3), (2, 2)] {
+        let number = builder.transaction(session, None, Outcome::Committed);
+        builder.write(number, 7, version);
+    }
+    for version in [3, 1, 2] {
+        let number = builder.transaction(1, None, Outcome::Committed);
+        builder.read(number, 7, version);
+    }
+    let report = builder.finish().unwrap().check(Model::MonotonicReads);
+    assert_eq!(report.violations, 2, "{report:#?}");
 }
 
 proptest! {

@@ -19,7 +19,7 @@ impl Axiom for ReadYourWrites {
     fn demands(registers: &Registers, _: &[Node], mut tell: impl FnMut(Demand)) {
         let (starts, members) = by_session(registers);
         // For each key the session that the entry is for, its latest writer, and that of the highest
-        // version.
+        // version. Where the highest wins the latest is still for `read_atomic`, which has a commit order.
         let mut written: Vec<(u32, Node, Node)> = vec![(NONE, NONE, NONE); registers.key_count];
         for session in 0..registers.session_count {
             let range = starts[session] as usize..starts[session + 1] as usize;

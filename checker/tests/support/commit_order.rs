@@ -354,6 +354,21 @@ pub fn build(history: &[Transaction], merge: Merge) -> Registers {
     builder.finish().unwrap()
 }
 
+/// The same history with other values, so that versions do not follow the order of the history. Different
+/// ones for every `step` from 1 to 96.
+pub fn with_other_versions(mut history: Vec<Transaction>, step: u64) -> Vec<Transaction> {
+    for transaction in &mut history {
+        for operation in &mut transaction.operations {
+            let (Operation::Read(_, value) | Operation::Write(_, value)) = operation;
+            // 97 is prime, and there are fewer values; 99 is written by nobody.
+            if *value < 97 {
+                *value = *value * step % 97;
+            }
+        }
+    }
+    history
+}
+
 /// A history out of bytes. Most reads are of something that is written somewhere.
 pub fn history(bytes: &[u8], most_transactions: usize) -> Vec<Transaction> {
     let mut bytes = bytes.iter();
