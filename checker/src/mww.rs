@@ -60,6 +60,9 @@
 //! transaction reads every row or none. The rows that a transaction was not told to read are neither
 //! missing nor counted.
 //!
+//! A client does one transaction after the other. In a history in which it does not, a read that shows
+//! what its own session completed only later is not judged for that.
+//!
 //! *No thin-air read*: every value was written to that row, by a transaction that did not fail
 //! (Adya's G1a, an aborted read, otherwise) and that was invoked before the read ended, and every
 //! row that was to be read is there. When an emission of a live query began is not known, but it had

@@ -351,6 +351,20 @@ impl Definition {
         count
     }
 
+    /// Whether a session sees what it does only later, which takes operations that overlap: a client does
+    /// one after the other, and a live query emits nothing of a transaction that is not answered.
+    pub fn sees_its_own_future(&self) -> bool {
+        self.reads.iter().any(|read| {
+            let later = |shown: usize| {
+                let own = read
+                    .operation
+                    .is_some_and(|own| self.place(own) < self.place(shown));
+                self.operations[shown].session == read.session && own
+            };
+            self.shown(read).into_iter().any(later)
+        })
+    }
+
     /// Whether every read returns at least the highest value in its causal past: the transitive
     /// closure of session order and reads-from.
     pub fn is_causal(&self) -> bool {
