@@ -144,7 +144,7 @@ impl Format {
         }
     }
 
-    /// Whether it is known of histories in this format that the higher value of a key wins.
+    /// Whether it is known of registers in this format that the higher value of a key wins.
     pub fn values_are_versions(self) -> bool {
         self == Format::Squall
     }
@@ -168,8 +168,10 @@ impl Format {
         let cut = match self {
             Format::Squall => {
                 let history = read_history(BufReader::with_capacity(1 << 18, reader))?;
-                Recording::new(&history).build_into(&mut builder);
-                history.cut
+                return Ok(Reading {
+                    registers: Recording::new(&history).build(values_are_versions)?,
+                    cut: history.cut,
+                });
             }
             Format::Plume => {
                 let mut lines = WholeLines::new(reader, |line| line.ends_with(b")"));

@@ -60,7 +60,7 @@ use crate::mww::index::{Index, OperationIndex, Outcome, Read};
 use crate::mww::recovery::{NotRead, Probes, Unseen};
 use crate::mww::{self, MAX_KEYS, explain, words};
 use crate::one_copy;
-use crate::registers::{Builder, Model};
+use crate::registers::Model;
 
 /// Judges a history of the workload `list-append`.
 pub fn check(history: &History) -> Verdict {
@@ -441,14 +441,12 @@ fn tail(list: &str) -> String {
 /// Causal consistency of whole transactions.
 fn causal(history: &History, versions: &Versions) -> Findings {
     let mut findings = Findings::new(Property::CausalConsistency);
-    let mut recording = Recording::new(history);
+    let mut recording = Recording::new(history).into_registers();
     recording.read_what_is_extended(|label, key| {
         let writer = versions.index.operation_of(label)?;
         versions.before[versions.index.number_of_write(writer, key)?]
     });
-    let mut builder = Builder::new(None);
-    recording.build_into(&mut builder);
-    match builder.finish() {
+    match recording.build(false) {
         Err(error) => findings.doubt(error.to_string()),
         Ok(registers) => {
             let report = registers.check(Model::Causal);

@@ -13,7 +13,7 @@ use squall_protocol::verdict::{Judgement, Property, Violation};
 use crate::evidence::Findings;
 use crate::formats::recording::Recording;
 use crate::history::History;
-use crate::registers::{Builder, Model};
+use crate::registers::Model;
 
 /// Whether there is only one copy of the data, as far as the fleet tells.
 pub(crate) fn applies(header: &Header) -> bool {
@@ -31,9 +31,7 @@ pub(crate) fn applies(header: &Header) -> bool {
 pub(crate) fn judge(history: &History) -> Option<Findings> {
     applies(&history.header).then(|| {
         let mut findings = Findings::new(Property::StrictSerializability);
-        let mut builder = Builder::new(None);
-        Recording::new(history).build_into(&mut builder);
-        match builder.finish() {
+        match Recording::new(history).into_registers().build(false) {
             Err(error) => findings.doubt(error.to_string()),
             Ok(registers) => {
                 let report = registers.check(Model::StrictSerializability);

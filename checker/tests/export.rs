@@ -8,17 +8,18 @@ use proptest::prelude::*;
 use squall_checker::formats::export::Target;
 use squall_checker::formats::recording::{Operation, Recording};
 use squall_checker::formats::{Format, Reading};
+use squall_checker::generate::Random;
 use squall_checker::generate::mww::{Bug, Config, generate};
-use squall_checker::registers::{AnomalyKind, Builder, Model, Outcome, Registers};
+use squall_checker::registers::{AnomalyKind, Model, Outcome, Registers};
 use squall_checker::{Cut, History, read_history, write_history};
+use squall_protocol::history::Event;
+use squall_protocol::plan::Workload;
+use squall_protocol::transaction::Collections;
 use squall_protocol::verdict::{Judgement, Property};
 use support::{Story, rows};
 
 fn registers(recording: &Recording) -> Registers {
-    let mut builder = Builder::new(None);
-    builder.values_are_versions();
-    recording.build_into(&mut builder);
-    builder.finish().unwrap()
+    recording.build(true).unwrap()
 }
 
 fn export(target: Target, recording: &Recording) -> (String, Vec<String>) {
@@ -261,4 +262,298 @@ fn the_tests_see_what_they_are_about() {
     }
     assert!(observed > 20 && aborted > 20, "{observed} {aborted}");
     assert!((20..95).contains(&violated), "{violated}");
+}
+
+const COLLECTIONS: [Workload; 2] = [Workload::ListAppend, Workload::Gset];
+
+/// Lists or sets of the keys 0, 1 and so on.
+fn texts(texts: &[&str]) -> Option<Collections> {
+    let texts = texts.iter().map(|text| (*text).to_owned());
+    Some((0..).zip(texts).collect())
+}
+
+/// A transaction that reads and then writes.
+fn done(story: &mut Story, client: &str, read: &[&str], value: i64, keys: &[u32]) {
+    let operation = story.invoke(client, value, keys);
+    story.record(ok(client, operation, texts(read), value, keys));
+}
+
+fn ok(
+    client: &str,
+    operation: u64,
+    collections: Option<Collections>,
+    value: i64,
+    keys: &[u32],
+) -> Event {
+    Event::Ok {
+        client: client.to_owned(),
+        operation,
+        reads: Vec::new(),
+        writes: keys.iter().map(|key| (*key, value)).collect(),
+        ledger: None,
+        collections,
+        payload: None,
+    }
+}
+
+fn final_read(client: &str, collections: Option<Collections>) -> Event {
+    Event::FinalRead {
+        client: client.to_owned(),
+        rows: Some(Vec::new()),
+        ledger: None,
+        collections,
+        payload: None,
+        error: None,
+    }
+}
+
+fn of(workload: Workload, story: &Story) -> History {
+    let mut history = story.history();
+    history.header.workload = workload;
+    history
+}
+
+/// What `squall check --model` says of our own history.
+fn judged(history: &History, model: Model) -> Judgement {
+    let mut lines = Vec::new();
+    write_history(history, &mut lines).unwrap();
+    let reading = Format::Squall.read(&lines[..], true).unwrap();
+    reading.check(model).judgement
+}
+
+/// Elle's forms say of every model what the recording itself says.
+#[track_caller]
+fn assert_same_verdicts(history: &History) {
+    let recording = Recording::new(history);
+    let expected = registers(&recording);
+    for target in [Target::ElleEdn, Target::JepsenJson] {
+        let (text, losses) = export(target, &recording);
+        assert!(losses.is_empty(), "{losses:?}");
+        let imported = import(target, &text).registers;
+        assert_eq!(
+            imported.description(),
+            expected.description(),
+            "{target:?}\n{text}"
+        );
+        for model in Model::ALL {
+            assert_eq!(
+                verdict(&imported, model),
+                verdict(&expected, model),
+                "{target:?} {model:?}\n{text}"
+            );
+        }
+    }
+}
+
+/// `b` reads what `a` wrote and writes too; `c` reads `seen`, and so does everyone at the end.
+fn seen_by_c(workload: Workload, seen: &str) -> History {
+    let mut story = Story::new(2);
+    done(&mut story, "a", &["", ""], 1, &[0, 1]);
+    done(&mut story, "b", &["1", "1"], 2, &[0]);
+    done(&mut story, "c", &[seen, "1"], -1, &[]);
+    story.record(final_read("a", texts(&[seen, "1"])));
+    of(workload, &story)
+}
+
+#[test]
+fn lists_and_sets_are_written_in_the_forms_of_elle() {
+    let history = seen_by_c(Workload::ListAppend, "1 2");
+    let (edn, _) = export(Target::ElleEdn, &Recording::new(&history));
+    insta::assert_snapshot!(edn, @r#"
+    {:index 0, :time 1000000, :type :invoke, :process 0, :client "a", :f :txn, :value [[:r 0 nil] [:r 1 nil] [:append 0 1] [:append 1 1]]}
+    {:index 1, :time 2000000, :type :ok, :process 0, :client "a", :f :txn, :value [[:r 0 []] [:r 1 []] [:append 0 1] [:append 1 1]]}
+    {:index 2, :time 2000000, :type :invoke, :process 0, :client "a", :f :txn, :value [[:r 0 nil] [:r 1 nil]], :final-read? true}
+    {:index 3, :time 3000000, :type :invoke, :process 1, :client "b", :f :txn, :value [[:r 0 nil] [:r 1 nil] [:append 0 2]]}
+    {:index 4, :time 4000000, :type :ok, :process 1, :client "b", :f :txn, :value [[:r 0 [1]] [:r 1 [1]] [:append 0 2]]}
+    {:index 5, :time 5000000, :type :invoke, :process 2, :client "c", :f :txn, :value [[:r 0 nil] [:r 1 nil]]}
+    {:index 6, :time 6000000, :type :ok, :process 2, :client "c", :f :txn, :value [[:r 0 [1 2]] [:r 1 [1]]]}
+    {:index 7, :time 7000000, :type :ok, :process 0, :client "a", :f :txn, :value [[:r 0 [1 2]] [:r 1 [1]]], :final-read? true}
+    "#);
+    let history = seen_by_c(Workload::Gset, "1 2");
+    let (edn, _) = export(Target::ElleEdn, &Recording::new(&history));
+    insta::assert_snapshot!(edn.lines().nth(4).unwrap(), @r#"{:index 4, :time 4000000, :type :ok, :process 1, :client "b", :f :txn, :value [[:r 0 #{1}] [:r 1 #{1}] [:add 0 2]]}"#);
+    let (json, _) = export(Target::JepsenJson, &Recording::new(&history));
+    insta::assert_snapshot!(json.lines().nth(4).unwrap(), @r#"{"client":"b","f":"txn","index":4,"process":1,"time":4000000,"type":"ok","value":[["r",0,[1]],["r",1,[1]],["add",0,2]]}"#);
+}
+
+#[test]
+fn lists_and_sets_that_are_fine_are_fine_for_every_model() {
+    for workload in COLLECTIONS {
+        let history = seen_by_c(workload, "1 2");
+        assert_same_verdicts(&history);
+        for model in Model::ALL {
+            let expected = match model {
+                Model::CausalPerKey => Judgement::Unknown,
+                _ => Judgement::Ok,
+            };
+            assert_eq!(judged(&history, model), expected, "{workload:?} {model:?}");
+        }
+    }
+}
+
+#[test]
+fn what_lists_and_sets_lack_or_never_held_is_seen_by_the_models() {
+    // Without what the writer of 2 had read; garbled; out of thin air.
+    for seen in ["2", "1 2 x", "1 2 9"] {
+        for workload in COLLECTIONS {
+            let history = seen_by_c(workload, seen);
+            let causal = judged(&history, Model::Causal);
+            assert_eq!(causal, Judgement::Violation, "{workload:?} {seen}");
+            if seen != "1 2 x" {
+                assert_same_verdicts(&history);
+            }
+        }
+    }
+    // As registers these are fine: only a list tells that it is not what was extended.
+    let list = Recording::new(&seen_by_c(Workload::ListAppend, "2")).into_registers();
+    let judgement = list.build(false).unwrap().check(Model::Causal).judgement;
+    assert_eq!(judgement, Judgement::Ok);
+}
+
+#[test]
+fn a_final_read_tells_of_missing_lists_and_sets() {
+    for workload in COLLECTIONS {
+        let mut story = Story::new(2);
+        done(&mut story, "a", &["", ""], 1, &[0, 1]);
+        // The second key is missing.
+        story.record(final_read("a", texts(&["1"])));
+        let lost = of(workload, &story);
+        assert_same_verdicts(&lost);
+        let judgement = judged(&lost, Model::ReadYourWrites);
+        assert_eq!(judgement, Judgement::Violation, "{workload:?}");
+        // A final read that was not had tells nothing.
+        let mut story = Story::new(2);
+        done(&mut story, "a", &["", ""], 1, &[0, 1]);
+        story.record(final_read("a", None));
+        let judgement = judged(&of(workload, &story), Model::ReadYourWrites);
+        assert_eq!(judgement, Judgement::Ok, "{workload:?}");
+    }
+}
+
+#[test]
+fn what_elle_can_not_tell_of_lists_and_sets_is_said() {
+    let said = |workload, seen, target| {
+        let recording = Recording::new(&seen_by_c(workload, seen));
+        let (text, losses) = export(target, &recording);
+        (import(target, &text), losses.join("\n"))
+    };
+    for workload in COLLECTIONS {
+        let (reading, losses) = said(workload, "1 2 x", Target::ElleEdn);
+        assert!(losses.contains("2 texts that were read are no elements"));
+        let judgement = reading.check(Model::ReadCommitted).judgement;
+        assert_eq!(judgement, Judgement::Violation);
+    }
+    let (_, losses) = said(Workload::Gset, "1 1 2", Target::ElleEdn);
+    assert!(losses.contains("2 elements were read from a set"));
+    for target in [Target::Plume, Target::DbcopJson] {
+        let (_, losses) = said(Workload::ListAppend, "1 2", target);
+        assert!(losses.contains("holds its last element"));
+        let sets = Recording::new(&seen_by_c(Workload::Gset, "1 2"));
+        let error = target.write(&sets, Vec::new()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{} has no word for sets; export to elle-edn or jepsen-json",
+                target.name()
+            )
+        );
+    }
+}
+
+/// A random history of three clients with one copy of the data, of which they may read an old state, and
+/// now and then something that never was.
+fn random_collections(workload: Workload, seed: u64) -> History {
+    let mut random = Random::new(seed);
+    let mut story = Story::new(2);
+    let clients = ["a", "b", "c"];
+    let mut states: Vec<[Vec<i64>; 2]> = vec![Default::default()];
+    // An answer that is on its way.
+    let mut late: Option<(usize, Event)> = None;
+    let faulty = random.chance(50);
+    let read = |random: &mut Random, states: &[[Vec<i64>; 2]]| {
+        let age = if faulty { random.below(3) } else { 0 };
+        let mut state = states[states.len() - 1 - age.min(states.len() - 1)].clone();
+        let list = &mut state[random.below(2)];
+        match random.below(20) {
+            0 if faulty && workload == Workload::ListAppend => list.reverse(),
+            1 if faulty => list.truncate(1),
+            2 if faulty => list.push(99),
+            _ => {}
+        }
+        let texts = state.map(|list| {
+            list.iter()
+                .map(i64::to_string)
+                .collect::<Vec<_>>()
+                .join(" ")
+        });
+        let texts = (0..).zip(texts);
+        // Whatever is empty may be left out.
+        let told: Collections = texts.filter(|(_, text)| !text.is_empty()).collect();
+        told
+    };
+    for value in 0..4 + random.below(12) as i64 {
+        let mut client = random.below(3);
+        if late.as_ref().is_some_and(|(other, _)| *other == client) {
+            client = (client + 1) % 3;
+        }
+        let keys: Vec<u32> = (0..2).filter(|_| random.chance(50)).collect();
+        let found = read(&mut random, &states);
+        let operation = story.invoke(clients[client], value, &keys);
+        let outcome = random.below(8);
+        if outcome > 1 || random.chance(50) {
+            let mut state = states.last().unwrap().clone();
+            for key in &keys {
+                state[*key as usize].push(value);
+            }
+            if outcome != 0 {
+                states.push(state);
+            }
+        }
+        let answer = match outcome {
+            0 => Event::Fail {
+                client: clients[client].to_owned(),
+                operation,
+                error: "constraint".to_owned(),
+            },
+            1 => Event::Info {
+                client: clients[client].to_owned(),
+                operation,
+                error: "no answer".to_owned(),
+            },
+            _ => ok(clients[client], operation, Some(found), value, &keys),
+        };
+        if let Some((_, event)) = late.take() {
+            story.record(event);
+        }
+        if random.chance(30) {
+            late = Some((client, answer));
+        } else {
+            story.record(answer);
+        }
+    }
+    if let Some((_, event)) = late {
+        story.record(event);
+    }
+    for client in clients {
+        let found = read(&mut random, &states);
+        story.record(final_read(client, Some(found)));
+    }
+    of(workload, &story)
+}
+
+#[test]
+fn random_lists_and_sets_keep_their_verdicts() {
+    for workload in COLLECTIONS {
+        let (mut fine, mut violated) = (0, 0);
+        for seed in 0..200 {
+            let history = random_collections(workload, seed);
+            assert_same_verdicts(&history);
+            match judged(&history, Model::Serializability) {
+                Judgement::Ok => fine += 1,
+                Judgement::Violation => violated += 1,
+                Judgement::Unknown => {}
+            }
+        }
+        assert!(fine > 40 && violated > 40, "{workload:?} {fine} {violated}");
+    }
 }

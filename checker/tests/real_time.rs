@@ -4,7 +4,7 @@ mod support;
 
 use squall_checker::formats::Format;
 use squall_checker::formats::recording::Recording;
-use squall_checker::registers::{Builder, EdgeKind, Model, Report};
+use squall_checker::registers::{EdgeKind, Model, Report};
 use squall_protocol::history::{Event, Phase};
 use squall_protocol::transaction::{Through, Transaction};
 use squall_protocol::verdict::Judgement;
@@ -118,9 +118,7 @@ fn without_invocations_nothing_is_known_of_real_time() {
 
 /// Of our own histories: serializability, and strict serializability.
 fn judge_own(story: &Story) -> (Judgement, Judgement) {
-    let mut builder = Builder::new(None);
-    Recording::new(&story.history()).build_into(&mut builder);
-    let registers = builder.finish().unwrap();
+    let registers = Recording::new(&story.history()).build(false).unwrap();
     let judge = |model| registers.check(model).judgement;
     (
         judge(Model::Serializability),

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 
 use squall_checker::formats::recording::Recording;
-use squall_protocol::plan::Workload;
 
 use crate::check;
 use crate::cli::ExportArgs;
@@ -14,23 +13,27 @@ use crate::exit::{Exit, Failure};
 ///
 /// # Errors
 ///
-/// When the history cannot be read, or the file cannot be written.
+/// When the history cannot be read, the format cannot hold it, or the file cannot be written.
 pub fn run(args: &ExportArgs) -> Result<Exit, Failure> {
     let file = check::history_file(&args.path);
     let reader = File::open(&file).map_err(|error| check::cannot_open(&file, &error))?;
     let history = squall_checker::read_history(BufReader::new(reader))
         .map_err(|error| Failure::MalformedInput(format!("{}: {error}", file.display())))?;
     let recording = Recording::new(&history);
+    let target = args.format.0;
+    target
+        .can_hold(&recording)
+        .map_err(|error| Failure::Usage(error.to_string()))?;
     let written = match &args.output {
         Some(path) => File::create(path).and_then(|out| {
             let mut out = BufWriter::new(out);
-            let losses = args.format.0.write(&recording, &mut out)?;
+            let losses = target.write(&recording, &mut out)?;
             out.flush()?;
             Ok(losses)
         }),
         None => {
             let mut out = BufWriter::new(std::io::stdout().lock());
-            let losses = args.format.0.write(&recording, &mut out);
+            let losses = target.write(&recording, &mut out);
             losses.and_then(|losses| out.flush().map(|()| losses))
         }
     };
@@ -48,15 +51,8 @@ pub fn run(args: &ExportArgs) -> Result<Exit, Failure> {
         ));
     }
     losses.push("faults, states and missing rows are left out, and so is the ledger".to_owned());
-    match history.header.workload {
-        Workload::ListAppend => {
-            losses.push("a list is written as a register that holds its last element".to_owned());
-        }
-        Workload::Gset => losses.push("the sets that were read are left out".to_owned()),
-        Workload::Mww | Workload::Ledger => {}
-    }
     for loss in losses {
-        eprintln!("squall: {}: {loss}", args.format.0.name());
+        eprintln!("squall: {}: {loss}", target.name());
     }
     Ok(Exit::Ok)
 }

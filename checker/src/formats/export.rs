@@ -1,7 +1,8 @@
 //! Writing squall's own histories in the formats of other checkers, so that others can check them too.
 //!
 //! Jepsen's and Elle's formats hold everything. Plume's and dbcop's have no word for a transaction that
-//! may have happened: [`Recording::without_unknown`] says what becomes of it there.
+//! may have happened: [`Recording::without_unknown`] says what becomes of it there. They know registers
+//! alone: [`Recording::into_registers`] says what becomes of lists, and sets are refused.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -10,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::json;
 
 use super::plume;
-use super::recording::{Moment, Operation, Recording, Transaction};
+use super::recording::{Datatype, Moment, NO_ELEMENT, Operation, Recording, Transaction};
 use crate::registers::Outcome;
 
 /// A format to write.
@@ -45,8 +46,28 @@ impl Target {
         Target::ALL.into_iter().find(|target| target.name() == name)
     }
 
+    /// Whether the format has words for what the keys of the recording hold.
+    ///
+    /// # Errors
+    ///
+    /// When it has none.
+    pub fn can_hold(self, recording: &Recording) -> Result<(), NoSets> {
+        match self {
+            Target::Plume | Target::DbcopJson if recording.datatype == Datatype::Sets => {
+                Err(NoSets(self.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes a recording, and answers with what the format could not hold, in sentences.
+    ///
+    /// # Errors
+    ///
+    /// When it can not be written, or the format [can not hold](Target::can_hold) it.
     pub fn write(self, recording: &Recording, mut out: impl Write) -> io::Result<Vec<String>> {
+        self.can_hold(recording)
+            .map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
         match self {
             Target::Plume => write_plume(recording, &mut out),
             Target::DbcopJson => write_dbcop(recording, &mut out),
@@ -55,6 +76,11 @@ impl Target {
         }
     }
 }
+
+/// The format knows registers alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} has no word for sets; export to elle-edn or jepsen-json")]
+pub struct NoSets(&'static str);
 
 impl Recording {
     /// The recording for formats in which a transaction has committed or not. One that may have
@@ -112,6 +138,15 @@ impl Recording {
     }
 }
 
+/// A recording for formats that know only registers and transactions that have happened or not.
+fn for_registers(recording: &Recording) -> (Recording, Vec<String>) {
+    let (known, mut losses) = recording.clone().into_registers().without_unknown();
+    if recording.datatype == Datatype::Lists {
+        losses.push("a list is written as a register that holds its last element".to_owned());
+    }
+    (known, losses)
+}
+
 /// What to add to all values, so that none is 0, which stands for the initial one.
 fn shift(recording: &Recording, losses: &mut Vec<String>) -> u64 {
     let operations = recording.transactions.iter().flat_map(|t| &t.operations);
@@ -127,7 +162,7 @@ fn shift(recording: &Recording, losses: &mut Vec<String>) -> u64 {
 }
 
 fn write_plume(recording: &Recording, out: &mut impl Write) -> io::Result<Vec<String>> {
-    let (recording, mut losses) = recording.without_unknown();
+    let (recording, mut losses) = for_registers(recording);
     let shift = shift(&recording, &mut losses);
     let mut empty = 0;
     for transaction in &recording.transactions {
@@ -162,7 +197,7 @@ fn write_plume(recording: &Recording, out: &mut impl Write) -> io::Result<Vec<St
 }
 
 fn write_dbcop(recording: &Recording, out: &mut impl Write) -> io::Result<Vec<String>> {
-    let (recording, mut losses) = recording.without_unknown();
+    let (recording, mut losses) = for_registers(recording);
     let mut sessions: Vec<Vec<serde_json::Value>> = vec![Vec::new(); recording.sessions.len()];
     let mut keys = HashSet::new();
     let (mut longest_session, mut longest_transaction) = (0, 0);
@@ -271,19 +306,103 @@ fn steps(recording: &Recording) -> Vec<Step<'_>> {
     steps
 }
 
+/// An operation as Jepsen tells it: what it does, with which key.
+struct Told<'s> {
+    function: &'static str,
+    key: u64,
+    value: ToldValue<'s>,
+}
+
+enum ToldValue<'s> {
+    /// Not known yet, or the initial value.
+    Nil,
+    One(u64),
+    List(&'s [u64]),
+    /// Each element once, as EDN demands of a set.
+    Set(Vec<u64>),
+}
+
+impl Step<'_> {
+    /// What is told of the operations. What a transaction will read is not known when it begins.
+    fn told(&self, datatype: Datatype) -> Vec<Told<'_>> {
+        let known = self.kind == "ok";
+        let read = |key, value| Told {
+            function: "r",
+            key,
+            value: if known { value } else { ToldValue::Nil },
+        };
+        let collections = self.transaction.collections.iter();
+        let collections = collections.map(|(key, elements)| {
+            let value = match datatype {
+                Datatype::Sets => ToldValue::Set(each_once(elements)),
+                _ => ToldValue::List(elements),
+            };
+            read(*key, value)
+        });
+        let operations = self.transaction.operations.iter();
+        let operations = operations.map(|operation| match *operation {
+            Operation::Read { key, value } => {
+                read(key, value.map_or(ToldValue::Nil, ToldValue::One))
+            }
+            Operation::Write { key, value } => Told {
+                function: match datatype {
+                    Datatype::Registers => "w",
+                    Datatype::Lists => "append",
+                    Datatype::Sets => "add",
+                },
+                key,
+                value: ToldValue::One(value),
+            },
+        });
+        collections.chain(operations).collect()
+    }
+}
+
+fn each_once(elements: &[u64]) -> Vec<u64> {
+    let mut set = elements.to_vec();
+    set.sort_unstable();
+    set.dedup();
+    set
+}
+
 fn write_jepsen<W: Write>(
     recording: &Recording,
     out: &mut W,
-    line: fn(&mut W, usize, &Step, &str) -> io::Result<()>,
+    line: fn(&mut W, usize, &Step, &str, &[Told]) -> io::Result<()>,
 ) -> io::Result<Vec<String>> {
     for (index, step) in steps(recording).iter().enumerate() {
         let client = &recording.sessions[step.transaction.session as usize];
-        line(out, index, step, client)?;
+        line(out, index, step, client, &step.told(recording.datatype))?;
     }
-    Ok(Vec::new())
+    let mut losses = Vec::new();
+    let (mut garbled, mut repeated) = (0, 0);
+    let collections = recording.transactions.iter().flat_map(|t| &t.collections);
+    for (_, elements) in collections {
+        garbled += elements.iter().filter(|e| **e == NO_ELEMENT).count();
+        if recording.datatype == Datatype::Sets {
+            repeated += elements.len() - each_once(elements).len();
+        }
+    }
+    if garbled > 0 {
+        losses.push(format!(
+            "{garbled} texts that were read are no elements; each is written as the element -1, which nobody wrote"
+        ));
+    }
+    if repeated > 0 {
+        losses.push(format!(
+            "{repeated} elements were read from a set that showed them already; they are written once"
+        ));
+    }
+    Ok(losses)
 }
 
-fn edn(out: &mut impl Write, index: usize, step: &Step, client: &str) -> io::Result<()> {
+fn edn(
+    out: &mut impl Write,
+    index: usize,
+    step: &Step,
+    client: &str,
+    told: &[Told],
+) -> io::Result<()> {
     let Step {
         at,
         kind,
@@ -296,17 +415,15 @@ fn edn(out: &mut impl Write, index: usize, step: &Step, client: &str) -> io::Res
         transaction.session,
         serde_json::Value::from(client),
     )?;
-    for (place, operation) in transaction.operations.iter().enumerate() {
+    for (place, operation) in told.iter().enumerate() {
         let space = if place > 0 { " " } else { "" };
-        match operation {
-            // What it will read is not known when it begins. (Negative values are written as such.)
-            Operation::Read { key, .. } if *kind != "ok" => write!(out, "{space}[:r {key} nil]")?,
-            Operation::Read { key, value: None } => write!(out, "{space}[:r {key} nil]")?,
-            Operation::Read {
-                key,
-                value: Some(value),
-            } => write!(out, "{space}[:r {key} {}]", *value as i64)?,
-            Operation::Write { key, value } => write!(out, "{space}[:w {key} {}]", *value as i64)?,
+        write!(out, "{space}[:{} {} ", operation.function, operation.key)?;
+        match &operation.value {
+            ToldValue::Nil => write!(out, "nil]")?,
+            // Negative values are written as such.
+            ToldValue::One(value) => write!(out, "{}]", *value as i64)?,
+            ToldValue::List(list) => write!(out, "[{}]]", spaced(list))?,
+            ToldValue::Set(set) => write!(out, "#{{{}}}]", spaced(set))?,
         }
     }
     let final_read = if transaction.is_final_read {
@@ -317,19 +434,31 @@ fn edn(out: &mut impl Write, index: usize, step: &Step, client: &str) -> io::Res
     writeln!(out, "]{final_read}}}")
 }
 
-fn json_line(out: &mut impl Write, index: usize, step: &Step, client: &str) -> io::Result<()> {
-    let value: Vec<serde_json::Value> = step
-        .transaction
-        .operations
-        .iter()
-        .map(|operation| match operation {
-            Operation::Read { key, value } if step.kind == "ok" => {
-                json!(["r", key, value.map(|value| value as i64)])
-            }
-            Operation::Read { key, .. } => json!(["r", key, null]),
-            Operation::Write { key, value } => json!(["w", key, *value as i64]),
-        })
-        .collect();
+fn spaced(elements: &[u64]) -> String {
+    let elements: Vec<String> = elements.iter().map(|e| (*e as i64).to_string()).collect();
+    elements.join(" ")
+}
+
+fn json_line(
+    out: &mut impl Write,
+    index: usize,
+    step: &Step,
+    client: &str,
+    told: &[Told],
+) -> io::Result<()> {
+    let signed = |elements: &[u64]| -> serde_json::Value {
+        elements.iter().map(|element| *element as i64).collect()
+    };
+    let operation = |told: &Told| {
+        let value = match &told.value {
+            ToldValue::Nil => json!(null),
+            ToldValue::One(value) => json!(*value as i64),
+            ToldValue::List(list) => signed(list),
+            ToldValue::Set(set) => signed(set),
+        };
+        json!([told.function, told.key, value])
+    };
+    let value: Vec<serde_json::Value> = told.iter().map(operation).collect();
     let mut line = json!({
         "index": index,
         "time": step.at.time.saturating_mul(1000),

@@ -1,20 +1,45 @@
-//! Squall's own histories as transactions over registers.
+//! Squall's own histories as transactions over registers, lists or sets.
 //!
-//! Of the workload `mww`, and of the same rows in the workload `ledger`: a row is a key, an operation a transaction that reads every row and then
-//! writes some, and a final read a transaction too. A session is a database, as in [`crate::mww`]. The
-//! value -1 of a row is its initial one. What registers have no word for is left out: faults, states,
-//! rows that are missing, and the ledger.
+//! Of the workload `mww`, and of the same rows in the workload `ledger`: a row is a register, an operation
+//! a transaction that reads every row and then writes some, and a final read a transaction too. The
+//! value -1 of a row is its initial one. Of `list-append` and `gset`: a key is a list or a set, and a
+//! transaction reads some whole, then appends or adds to some. A session is a database, as in
+//! [`crate::mww`]. What these have no word for is left out: faults, states, rows that are missing, the
+//! ledger and the payload.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::{ClientKind, Workload};
-use squall_protocol::transaction::{Collections, INITIAL_VALUE, Rows, Through};
+use squall_protocol::transaction::{Collections, INITIAL_VALUE, Key, Reads, Rows, Through, Value};
 
 use crate::history::History;
-use crate::registers::{Builder, Outcome};
+use crate::registers::{BuildError, ListBuilder, Outcome, Registers, SetBuilder};
 
-/// A read or a write.
+/// What the keys of a recording hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Datatype {
+    #[default]
+    Registers,
+    Lists,
+    Sets,
+}
+
+impl Datatype {
+    fn of(workload: Workload) -> Datatype {
+        match workload {
+            Workload::ListAppend => Datatype::Lists,
+            Workload::Gset => Datatype::Sets,
+            Workload::Mww | Workload::Ledger => Datatype::Registers,
+        }
+    }
+}
+
+/// What stands in a list or set for a text that is no element: the initial value, which nobody writes, so
+/// that it is read out of thin air.
+pub const NO_ELEMENT: u64 = INITIAL_VALUE as u64;
+
+/// A read of a register; or a write, which appends to a list and adds to a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Read {
@@ -44,6 +69,8 @@ pub struct Transaction {
     /// Unique in the recording: the number of the operation; final reads have numbers after those.
     pub label: u64,
     pub outcome: Outcome,
+    /// The lists and sets that it read whole, before its operations: pairs of key and elements.
+    pub collections: Vec<(u64, Vec<u64>)>,
     /// If it did not commit, only what it may have written.
     pub operations: Vec<Operation>,
     pub invoked: Moment,
@@ -58,6 +85,7 @@ pub struct Transaction {
 /// The transactions of a history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recording {
+    pub datatype: Datatype,
     /// The client of each session.
     pub sessions: Vec<String>,
     /// In the order of their invocation.
@@ -76,7 +104,9 @@ struct Client<'h> {
 impl Recording {
     /// The transactions of a history.
     pub fn new(history: &History) -> Self {
+        let datatype = Datatype::of(history.header.workload);
         let mut recording = Recording {
+            datatype,
             started_at_ms: history.header.started_at_ms,
             ..Recording::default()
         };
@@ -84,8 +114,12 @@ impl Recording {
         let kinds = history.header.clients.iter();
         let kinds: HashMap<&str, ClientKind> =
             kinds.map(|spec| (spec.name.as_str(), spec.kind)).collect();
-        let lists = Lists(history.header.workload == Workload::ListAppend);
-        let mut operations: HashMap<u64, usize> = HashMap::new();
+        let reader = Reader {
+            datatype,
+            keys: keys(history),
+        };
+        // For each operation its place and what it was to read.
+        let mut operations: HashMap<u64, (usize, &Reads)> = HashMap::new();
         let mut label = 0;
         // When the phase of final reads began.
         let mut final_reads = Moment::default();
@@ -105,13 +139,15 @@ impl Recording {
                         continue;
                     }
                     label = label.max(operation.saturating_add(1));
-                    operations.insert(*operation, recording.transactions.len());
+                    let place = recording.transactions.len();
+                    operations.insert(*operation, (place, &transaction.reads));
                     let session = recording.session(&mut clients, &kinds, client);
                     let keys = transaction.keys.iter();
                     recording.transactions.push(Transaction {
                         session,
                         label: *operation,
                         outcome: Outcome::Unknown,
+                        collections: Vec::new(),
                         operations: keys.map(|key| write(*key, transaction.value)).collect(),
                         invoked: now,
                         began: match transaction.through {
@@ -125,7 +161,7 @@ impl Recording {
                 Event::Ok { operation, .. }
                 | Event::Fail { operation, .. }
                 | Event::Info { operation, .. } => {
-                    let Some(transaction) = operations.get(operation) else {
+                    let Some((transaction, asked)) = operations.get(operation) else {
                         continue;
                     };
                     let transaction = &mut recording.transactions[*transaction];
@@ -141,10 +177,9 @@ impl Recording {
                             ..
                         } => {
                             transaction.outcome = Outcome::Committed;
-                            transaction.operations = reads_of(reads);
-                            transaction
-                                .operations
-                                .extend(lists.last_elements(collections.as_ref()));
+                            transaction.operations = reader.rows(reads);
+                            transaction.collections =
+                                reader.collections(asked, collections.as_ref());
                             let writes = writes.iter().map(|(key, value)| write(*key, *value));
                             transaction.operations.extend(writes);
                         }
@@ -168,26 +203,24 @@ impl Recording {
                 }
                 Event::FinalRead {
                     client,
-                    rows: Some(rows),
+                    rows,
                     collections,
                     ..
                 } => {
-                    let session = recording.session(&mut clients, &kinds, client);
-                    let mut reads = reads_of(rows);
-                    reads.extend(lists.last_elements(collections.as_ref()));
-                    recording.final_read(session, reads, now, final_reads);
+                    if let Some(found) = reader.everything(rows.as_ref(), collections.as_ref()) {
+                        let session = recording.session(&mut clients, &kinds, client);
+                        recording.final_read(session, found, now, final_reads);
+                    }
                 }
                 Event::Phase(Phase::FinalRead) => final_reads = now,
                 Event::FinalReadPostgres {
-                    rows: Some(rows),
-                    collections,
-                    ..
+                    rows, collections, ..
                 } => {
-                    let session = recording.sessions.len() as u64;
-                    recording.sessions.push("postgresql".to_owned());
-                    let mut reads = reads_of(rows);
-                    reads.extend(lists.last_elements(collections.as_ref()));
-                    recording.final_read(session, reads, now, final_reads);
+                    if let Some(found) = reader.everything(rows.as_ref(), collections.as_ref()) {
+                        let session = recording.sessions.len() as u64;
+                        recording.sessions.push("postgresql".to_owned());
+                        recording.final_read(session, found, now, final_reads);
+                    }
                 }
                 _ => {}
             }
@@ -238,11 +271,13 @@ impl Recording {
         entry.session
     }
 
-    fn final_read(&mut self, session: u64, operations: Vec<Operation>, now: Moment, began: Moment) {
+    fn final_read(&mut self, session: u64, found: Found, now: Moment, began: Moment) {
+        let (operations, collections) = found;
         self.transactions.push(Transaction {
             session,
             label: 0,
             outcome: Outcome::Committed,
+            collections,
             operations,
             invoked: now,
             began,
@@ -251,7 +286,26 @@ impl Recording {
         });
     }
 
-    /// In `list-append`: whoever appends to a list without telling that it has read it reads what it
+    /// The recording for those who know registers alone: a list is one whose value is its last element.
+    /// Where that is no element, and of sets, nothing is read.
+    pub fn into_registers(mut self) -> Recording {
+        let of_lists = self.datatype == Datatype::Lists;
+        self.datatype = Datatype::Registers;
+        for transaction in &mut self.transactions {
+            let lists = std::mem::take(&mut transaction.collections).into_iter();
+            let reads = lists.filter(|_| of_lists).map(|(key, list)| {
+                let value = list.last().copied();
+                Operation::Read { key, value }
+            });
+            let garbled = Some(NO_ELEMENT);
+            let reads = reads
+                .filter(|read| !matches!(read, Operation::Read { value, .. } if *value == garbled));
+            transaction.operations.splice(..0, reads);
+        }
+        self
+    }
+
+    /// In `list-append`, of lists as registers: whoever appends to a list without telling that it has read it reads what it
     /// extends, as far as that is known; `extended` answers with the last element, by the number of the
     /// operation and the key, none for the empty list.
     pub(crate) fn read_what_is_extended(
@@ -280,60 +334,165 @@ impl Recording {
         }
     }
 
-    /// Gives everything to a builder without an initial value. The order of the records is that of real
-    /// time (see [`squall_protocol::history`]).
-    pub fn build_into(&self, builder: &mut Builder) {
+    /// The history to be checked by a model; without an initial value, and with `values_are_versions` of
+    /// registers as for [`Builder::values_are_versions`](crate::registers::Builder::values_are_versions).
+    /// The order of the records is that of real time (see [`squall_protocol::history`]).
+    ///
+    /// # Errors
+    ///
+    /// When two transactions write the same value to a key.
+    pub fn build(&self, values_are_versions: bool) -> Result<Registers, BuildError> {
+        match self.datatype {
+            Datatype::Registers => self.build_lists(values_are_versions),
+            Datatype::Lists => self.build_lists(false),
+            Datatype::Sets => self.build_sets(),
+        }
+    }
+
+    /// Of lists, and of registers.
+    fn build_lists(&self, values_are_versions: bool) -> Result<Registers, BuildError> {
+        let mut builder = ListBuilder::default();
+        if values_are_versions {
+            builder.registers().values_are_versions();
+        }
         for transaction in &self.transactions {
-            let label = Some(transaction.label);
-            let number = builder.transaction(transaction.session, label, transaction.outcome);
-            let completed = transaction.completed.map(|moment| moment.record as u64);
-            builder.times(number, transaction.began.record as u64, completed);
+            let (session, label) = (transaction.session, Some(transaction.label));
+            let number = builder.transaction(session, label, transaction.outcome);
+            let (begin, end) = transaction.times();
+            builder.registers().times(number, begin, end);
+            for (key, list) in &transaction.collections {
+                builder.read(number, *key, list);
+            }
             for operation in &transaction.operations {
+                let registers = builder.registers();
                 match *operation {
-                    Operation::Read { key, value: None } => builder.read_initial(number, key),
+                    Operation::Read { key, value: None } => registers.read_initial(number, key),
                     Operation::Read {
                         key,
                         value: Some(value),
-                    } => builder.read(number, key, value),
-                    Operation::Write { key, value } => builder.write(number, key, value),
+                    } => registers.read(number, key, value),
+                    Operation::Write { key, value } => match self.datatype {
+                        Datatype::Lists => builder.append(number, key, value),
+                        _ => registers.write(number, key, value),
+                    },
                 }
             }
         }
+        builder.finish()
+    }
+
+    fn build_sets(&self) -> Result<Registers, BuildError> {
+        let mut builder = SetBuilder::default();
+        for transaction in &self.transactions {
+            let (session, label) = (transaction.session, Some(transaction.label));
+            let number = builder.transaction(session, label, transaction.outcome);
+            let (begin, end) = transaction.times();
+            builder.times(number, begin, end);
+            for (key, elements) in &transaction.collections {
+                builder.read(number, *key, elements);
+            }
+            for operation in &transaction.operations {
+                if let Operation::Write { key, value } = *operation {
+                    builder.add(number, key, value);
+                }
+            }
+        }
+        builder.finish()
     }
 }
 
-/// Whether the workload has lists; then a list is a register whose value is the last element.
-struct Lists(bool);
+impl Transaction {
+    /// When it began and ended, by the numbers of the records.
+    fn times(&self) -> (u64, Option<u64>) {
+        let end = self.completed.map(|moment| moment.record as u64);
+        (self.began.record as u64, end)
+    }
+}
 
-impl Lists {
-    fn last_elements(&self, collections: Option<&Collections>) -> Vec<Operation> {
-        let lists = collections.filter(|_| self.0).into_iter().flatten();
-        lists
-            .filter_map(|(key, text)| {
-                let value = match text.rsplit(' ').next().filter(|last| !last.is_empty()) {
-                    // What is no element is told of by the workload's own check.
-                    Some(last) => Some(last.parse().ok()?),
-                    None => None,
-                };
-                Some(Operation::Read {
-                    key: u64::from(*key),
-                    value,
-                })
-            })
+/// The reads of registers, and the lists or sets, that a transaction found.
+type Found = (Vec<Operation>, Vec<(u64, Vec<u64>)>);
+
+/// Understands what was read.
+struct Reader {
+    datatype: Datatype,
+    /// Every key of lists and sets that the history knows.
+    keys: BTreeSet<Key>,
+}
+
+impl Reader {
+    /// What a final read found; none if it was not had.
+    fn everything(&self, rows: Option<&Rows>, collections: Option<&Collections>) -> Option<Found> {
+        match self.datatype {
+            Datatype::Registers => Some((self.rows(rows?), Vec::new())),
+            Datatype::Lists | Datatype::Sets => {
+                collections.map(|found| (Vec::new(), self.collections(&Reads::All, Some(found))))
+            }
+        }
+    }
+
+    fn rows(&self, rows: &Rows) -> Vec<Operation> {
+        let read = |(key, value): &(Key, Value)| Operation::Read {
+            key: u64::from(*key),
+            value: (*value != INITIAL_VALUE).then_some(*value as u64),
+        };
+        let are_registers = self.datatype == Datatype::Registers;
+        rows.iter().filter(|_| are_registers).map(read).collect()
+    }
+
+    /// The lists or sets that were told of; and those that were asked for and are missing are empty.
+    fn collections(
+        &self,
+        asked: &Reads,
+        collections: Option<&Collections>,
+    ) -> Vec<(u64, Vec<u64>)> {
+        let Some(told) = collections.filter(|_| self.datatype != Datatype::Registers) else {
+            return Vec::new();
+        };
+        let known: BTreeSet<Key> = told.iter().map(|(key, _)| *key).collect();
+        let told = told.iter().map(|(key, text)| (*key, elements(text)));
+        let asked: Vec<Key> = match asked {
+            Reads::All => self.keys.iter().copied().collect(),
+            Reads::Keys(keys) => keys.clone(),
+            Reads::Nothing => Vec::new(),
+        };
+        let missing = asked.into_iter().filter(|key| !known.contains(key));
+        told.chain(missing.map(|key| (key, Vec::new())))
+            .map(|(key, elements)| (u64::from(key), elements))
             .collect()
     }
 }
 
-fn reads_of(rows: &Rows) -> Vec<Operation> {
-    let read = |(key, value): &(u32, i64)| Operation::Read {
-        key: u64::from(*key),
-        value: (*value != INITIAL_VALUE).then_some(*value as u64),
+/// The elements of a list or set, each followed by a space but for the last.
+fn elements(text: &str) -> Vec<u64> {
+    let parts = text.split(' ').filter(|_| !text.is_empty());
+    let number = |part: &str| {
+        part.parse::<Value>()
+            .map_or(NO_ELEMENT, |value| value as u64)
     };
-    rows.iter().map(read).collect()
+    parts.map(number).collect()
+}
+
+/// The keys of lists and sets that a history writes or tells of.
+fn keys(history: &History) -> BTreeSet<Key> {
+    let mut keys = BTreeSet::new();
+    for record in &history.records {
+        let told = match &record.event {
+            Event::Invoke { transaction, .. } => {
+                keys.extend(&transaction.keys);
+                continue;
+            }
+            Event::Ok { collections, .. }
+            | Event::FinalRead { collections, .. }
+            | Event::FinalReadPostgres { collections, .. } => collections.iter().flatten(),
+            _ => continue,
+        };
+        keys.extend(told.map(|(key, _)| *key));
+    }
+    keys
 }
 
 /// Values are never negative in a history that squall made, so that nothing is lost in a `u64`.
-fn write(key: u32, value: i64) -> Operation {
+fn write(key: Key, value: Value) -> Operation {
     Operation::Write {
         key: u64::from(key),
         value: value as u64,
