@@ -257,7 +257,7 @@ fn a_whole_verdict() {
       note: never put to the test: nothing in the history could have broken it
 
     writes-follow-reads: unknown
-      note: never put to the test: nothing in the history could have broken it
+      note: only one session writes, so no write follows one of another's
 
     atomic-visibility: VIOLATION
     - native-1 wrote k0 = 57 and k1 = 57 in one transaction, operation 1. wasm-2 sees only a part of it, a fractured read: in operation 2 it read k0 = 57, but still k1 = -1 (its initial value).
@@ -332,7 +332,7 @@ fn convergence_and_recovery() {
       a:1 -[session-order]-> a:2 -[reads-from k1 = 10]-> PostgreSQL:final-read -[reads-older-version k0 = -1]-> a:1
 
     writes-follow-reads: unknown
-      note: never put to the test: nothing in the history could have broken it
+      note: only one session writes, so no write follows one of another's
 
     atomic-visibility: unknown
       note: never put to the test: nothing in the history could have broken it
