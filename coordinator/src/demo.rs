@@ -63,7 +63,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         recovery_deadline_ms: 0,
         started_at_ms: now_ms(),
     };
-    let recorder = Recorder::create(&folder.join(check::HISTORY), &header)
+    let recorder = Recorder::create(&folder.join(check::HISTORY), &header, false)
         .map_err(|error| Failure::unavailable("cannot write the history", error))?;
     let plan = plan::calm(Workload::Mww, args.keys);
     let options = EnvironmentOptions {

@@ -73,7 +73,9 @@ pub async fn carry_out(
     folder: &Path,
     interrupted: &CancellationToken,
 ) -> Result<Verdict, Failure> {
-    let recorder = Recorder::create(&folder.join(check::HISTORY), &header(&options.plan))
+    let path = folder.join(check::HISTORY);
+    let judged = options.stop_on_violation;
+    let recorder = Recorder::create(&path, &header(&options.plan), judged)
         .map_err(|error| Failure::unavailable("cannot write the history", error))?;
     recorder.record(Event::Phase(Phase::Start));
     if let Err(failure) = stand(options, folder, &recorder, interrupted).await {
@@ -127,11 +129,7 @@ async fn stand(
     let active = Active::default();
     let links = fleet.clients.iter().map(|client| client.link.clone());
     let progress = Progress::start(recorder.clone(), links.collect(), active.clone());
-    let stop = if options.stop_on_violation {
-        recorder.violated().clone()
-    } else {
-        CancellationToken::new()
-    };
+    let stop = recorder.violated().clone();
     let storm = storm::rage(
         plan,
         &environment,
