@@ -392,8 +392,8 @@ pub struct ServeArgs {
     /// Where to listen; port 0 means a free one, which is printed.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub listen: std::net::SocketAddr,
-    /// The tables to sync.
-    #[arg(long, value_delimiter = ',', default_value = "mww")]
+    /// The tables to sync; those of the default workload, unless said otherwise.
+    #[arg(long, value_delimiter = ',', default_value = "mww,ledger")]
     pub tables: Vec<String>,
     /// The name of the publication; made if it is missing.
     #[arg(long, default_value = "squall")]
