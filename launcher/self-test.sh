@@ -11,7 +11,7 @@ storms=(
     "rows that come and go, in every length|0|^durability +ok|run --seed 6 --time 6s --payload --fleet native=2,wasm=1,postgres=1 --reads read-transaction --writes 0..8 --key-choice zipf --fault-interval 2s"
     "lists, and live queries|0|^causal-consistency +ok|run --seed 9 --time 5s --workload list-append --reads read-transaction,watch --writes 0..4"
     "sets that only grow, and live queries|0|^durability +ok|run --seed 10 --time 5s --workload gset --homogeneous --reads read-transaction,watch"
-    "reads at READ COMMITTED are fractured|1|^atomic-transactions +VIOLATION|run --seed 71 --time 4s --fleet postgres=3 --rate 100 --faults none --isolation read-committed"
+    "reads at READ COMMITTED are fractured|1|^atomic-transactions +VIOLATION|run --seed 71 --time 3s --fleet postgres=6 --rate 600 --faults none --isolation read-committed"
     "no faults and everything succeeds|0|^operations: [1-9].* ok, 0 failed, 0 unknown|run --seed 2 --time 10s --faults none --fleet native=5,postgres=1 --rate 100"
     "tabs reload and close and go offline|0|^verdict: ok|run --seed 3 --time 20s --fleet wasm=2 --faults tab.reload,tab.close,tab.offline"
     "the ladder|0|^all as expected, up to rung 7|ladder --seed 6 --time 3s"
