@@ -119,7 +119,7 @@ pub struct Judged {
     /// Where the history ends too early, if it does: the line, and how many bytes of it there are.
     pub cut: Option<(usize, usize)>,
     pub reports: Vec<Report>,
-    /// The cycles of dependencies, where the order of the versions is known.
+    /// The cycles of dependencies, where the order of the versions is known and no model was named.
     pub dependencies: Option<Dependencies>,
 }
 
@@ -138,6 +138,8 @@ pub fn check(source: &Source, models: &[Model]) -> Result<Judged, Failure> {
         .filter(|model| known || *model != Model::CausalPerKey)
         .filter(|model| reading.registers.has_times() || *model != Model::StrictSerializability)
         .collect();
+    // They take longer than most models: whoever names models wants those.
+    let dependencies = models.is_empty().then(|| reading.registers.dependencies());
     let models = if models.is_empty() { &all } else { models };
     let reports: Vec<Report> = models.iter().map(|model| reading.check(*model)).collect();
     let any = |judgement| reports.iter().any(|report| report.judgement == judgement);
@@ -153,7 +155,7 @@ pub fn check(source: &Source, models: &[Model]) -> Result<Judged, Failure> {
         format: source.format.name(),
         cut: reading.cut.map(|Cut { line, bytes }| (line, bytes)),
         reports,
-        dependencies: reading.registers.dependencies(),
+        dependencies: dependencies.flatten(),
     })
 }
 
