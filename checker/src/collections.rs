@@ -311,8 +311,10 @@ pub(crate) fn end(index: &Index, probes: &mut dyn Probes) -> (Recovery, Vec<Find
 /// The text of a collection in a read; empty if it is not told of.
 pub(crate) fn text_of<'h>(read: &Read<'h>, key: Key) -> &'h str {
     let collections: &'h [(Key, String)] = read.collections.map_or(&[], Vec::as_slice);
-    let found = collections.iter().find(|(other, _)| *other == key);
-    found.map_or("", |(_, text)| text.as_str())
+    match collections.binary_search_by_key(&key, |(other, _)| *other) {
+        Ok(at) => collections[at].1.as_str(),
+        Err(_) => "",
+    }
 }
 
 /// Whether a text holds an element.
@@ -351,11 +353,11 @@ pub(crate) fn unseen(
 }
 
 /// *Strong convergence* and *durability* of collections: final reads hold the same, and what was
-/// acknowledged. `excused` tells why an element may be missing from a final read, if it may.
+/// acknowledged. `excused` tells whether an element may be missing from a final read.
 pub(crate) fn same_elements(
     index: &Index,
     recovery: &Recovery,
-    excused: impl Fn(OperationIndex, (Key, &str)) -> Option<()>,
+    excused: impl Fn(OperationIndex, (Key, &str)) -> bool,
 ) -> (Findings, Findings) {
     let mut convergence = Findings::new(Property::StrongConvergence);
     let mut durability = Findings::new(Property::Durability);
@@ -372,7 +374,7 @@ pub(crate) fn same_elements(
             let read = &index.reads[*replica];
             convergence.exercise(texts.len() as u64);
             for (key, (text, other)) in &texts {
-                let own = text_of_sorted(read, *key);
+                let own = text_of(read, *key);
                 if own != *text {
                     convergence.violate(read.completed, || {
                         let other = words::reader(index, &index.reads[*other]);
@@ -418,7 +420,7 @@ pub(crate) fn same_elements(
                     if held.contains(&(*key, index.value(*operation))) {
                         continue;
                     }
-                    if excused(*operation, (*key, text_of_sorted(read, *key))).is_some() {
+                    if excused(*operation, (*key, text_of(read, *key))) {
                         overwritten += u64::from(*replica == replicas[0]);
                         continue;
                     }
@@ -439,13 +441,4 @@ pub(crate) fn same_elements(
         ));
     }
     (convergence, durability)
-}
-
-/// As [`text_of`]; final reads are of all keys, in their order.
-fn text_of_sorted<'h>(read: &Read<'h>, key: Key) -> &'h str {
-    let collections: &'h [(Key, String)] = read.collections.map_or(&[], Vec::as_slice);
-    match collections.binary_search_by_key(&key, |(other, _)| *other) {
-        Ok(at) => collections[at].1.as_str(),
-        Err(_) => "",
-    }
 }

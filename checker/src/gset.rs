@@ -62,7 +62,7 @@ pub fn check(history: &History) -> Verdict {
     let causal = findings.pop();
     let (recovery, mut of_end) = collections::end(&index, &mut InSets(&index));
     findings.append(&mut of_end);
-    let (convergence, durability) = collections::same_elements(&index, &recovery, |_, _| None);
+    let (convergence, durability) = collections::same_elements(&index, &recovery, |_, _| false);
     findings.insert(6, convergence);
     findings.extend(causal);
     findings.push(durability);

@@ -50,8 +50,9 @@
 use std::collections::HashMap;
 
 use squall_protocol::transaction::{Key, Reads as Asked, Value};
-use squall_protocol::verdict::{Judgement, Property, Verdict, Violation};
+use squall_protocol::verdict::{Property, Verdict, Violation};
 
+use crate::by_model;
 use crate::collections::{self, Faulty};
 use crate::evidence::Findings;
 use crate::formats::recording::Recording;
@@ -80,7 +81,7 @@ pub fn check(history: &History) -> Verdict {
     let single = one_copy::applies(&history.header);
     let (convergence, durability) =
         collections::same_elements(&index, &recovery, |operation, (key, text)| {
-            (!single && versions.may_be_overwritten(operation, key, text)).then_some(())
+            !single && versions.may_be_overwritten(operation, key, text)
         });
     findings.push(convergence);
     findings.append(&mut of_end);
@@ -440,36 +441,17 @@ fn tail(list: &str) -> String {
 
 /// Causal consistency of whole transactions.
 fn causal(history: &History, versions: &Versions) -> Findings {
-    let mut findings = Findings::new(Property::CausalConsistency);
     let mut recording = Recording::new(history).into_registers();
     recording.read_what_is_extended(|label, key| {
         let writer = versions.index.operation_of(label)?;
         versions.before[versions.index.number_of_write(writer, key)?]
     });
-    match recording.build(false) {
-        Err(error) => findings.doubt(error.to_string()),
-        Ok(registers) => {
-            let report = registers.check(Model::Causal);
-            findings.exercise(report.operations);
-            if report.judgement == Judgement::Unknown {
-                findings.doubt(
-                    report
-                        .note
-                        .unwrap_or_else(|| "it was not decided".to_owned()),
-                );
-            }
-            for anomaly in report.anomalies.into_iter().filter(|a| !a.cycle.is_empty()) {
-                findings.violate(history.records.len(), || Violation {
-                    summary: anomaly.summary,
-                    operations: anomaly
-                        .transactions
-                        .iter()
-                        .filter_map(|t| t.label)
-                        .collect(),
-                    evidence: Vec::new(),
-                });
-            }
-        }
-    }
-    findings
+    by_model::judge(
+        Property::CausalConsistency,
+        Model::Causal,
+        &recording,
+        history.records.len(),
+        // Reads out of thin air have no cycle, and are a property of their own.
+        |anomaly| !anomaly.cycle.is_empty(),
+    )
 }

@@ -8,8 +8,9 @@
 
 use squall_protocol::history::Header;
 use squall_protocol::plan::{ClientKind, Isolation, Workload};
-use squall_protocol::verdict::{Judgement, Property, Violation};
+use squall_protocol::verdict::Property;
 
+use crate::by_model;
 use crate::evidence::Findings;
 use crate::formats::recording::Recording;
 use crate::history::History;
@@ -30,31 +31,12 @@ pub(crate) fn applies(header: &Header) -> bool {
 /// Judges the history, if there is only one copy of the data.
 pub(crate) fn judge(history: &History) -> Option<Findings> {
     applies(&history.header).then(|| {
-        let mut findings = Findings::new(Property::StrictSerializability);
-        match Recording::new(history).into_registers().build(false) {
-            Err(error) => findings.doubt(error.to_string()),
-            Ok(registers) => {
-                let report = registers.check(Model::StrictSerializability);
-                findings.exercise(report.operations);
-                if report.judgement == Judgement::Unknown {
-                    let why = report
-                        .note
-                        .unwrap_or_else(|| "it was not decided".to_owned());
-                    findings.doubt(why);
-                }
-                for anomaly in report.anomalies {
-                    findings.violate(history.records.len(), || Violation {
-                        summary: anomaly.summary,
-                        operations: anomaly
-                            .transactions
-                            .iter()
-                            .filter_map(|t| t.label)
-                            .collect(),
-                        evidence: Vec::new(),
-                    });
-                }
-            }
-        }
-        findings
+        by_model::judge(
+            Property::StrictSerializability,
+            Model::StrictSerializability,
+            &Recording::new(history).into_registers(),
+            history.records.len(),
+            |_| true,
+        )
     })
 }

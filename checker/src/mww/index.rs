@@ -36,6 +36,11 @@ pub(crate) struct Operation<'h> {
 }
 
 impl Operation<'_> {
+    /// Whether it certainly happened.
+    pub fn committed(&self) -> bool {
+        matches!(self.outcome, Outcome::Ok { .. })
+    }
+
     /// The record that decides its place in its session.
     fn place(&self) -> usize {
         match self.outcome {
@@ -695,7 +700,7 @@ impl<'h> Index<'h> {
     /// lost, what somebody has read of it.
     pub fn certain_writes(&self, operation: OperationIndex) -> impl Iterator<Item = Key> + '_ {
         let operation = &self.operations[operation as usize];
-        let certain = matches!(operation.outcome, Outcome::Ok { .. });
+        let certain = operation.committed();
         operation
             .written
             .clone()
@@ -744,7 +749,7 @@ impl<'h> Index<'h> {
     /// an operation whose answer was lost the session can not know.
     pub fn is_own(&self, operation: OperationIndex, session: usize) -> bool {
         let operation = &self.operations[operation as usize];
-        operation.session == session && matches!(operation.outcome, Outcome::Ok { .. })
+        operation.session == session && operation.committed()
     }
 
     /// Whether there is a PostgreSQL that clients share.

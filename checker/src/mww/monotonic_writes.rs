@@ -9,7 +9,7 @@
 use squall_protocol::verdict::Property;
 
 use super::floor::Floor;
-use super::index::{Index, OperationIndex, Outcome};
+use super::index::{Index, OperationIndex};
 use super::shown::Shown;
 use super::words;
 use crate::evidence::Findings;
@@ -29,7 +29,7 @@ pub(super) fn judge(index: &Index, shown: &Shown) -> Findings {
                     });
                 });
             }
-            if let Outcome::Ok { .. } = index.operations[*operation as usize].outcome {
+            if index.operations[*operation as usize].committed() {
                 let value = index.operations[*operation as usize].transaction.value;
                 for key in index.certain_writes(*operation) {
                     written.raise(key, value, *operation);

@@ -252,9 +252,7 @@ fn recovered_in_time(
             continue;
         };
         writes[client] |= !operation.transaction.is_read_only();
-        if operation.probe
-            && let Outcome::Ok { .. } = operation.outcome
-        {
+        if operation.probe && operation.committed() {
             let share = index.clients[client].share();
             probes.entry(share).or_default().push(number);
             probed[client] = true;

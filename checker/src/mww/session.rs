@@ -12,7 +12,7 @@
 use squall_protocol::verdict::Property;
 
 use super::floor::Floor;
-use super::index::{Index, OperationIndex, Outcome, Read, Source};
+use super::index::{Index, OperationIndex, Read, Source};
 use super::words;
 use crate::evidence::Findings;
 
@@ -42,7 +42,7 @@ pub(super) fn judge(index: &Index) -> (Findings, Findings) {
             });
             remember(index, read, *read_index, &mut seen);
             if let Some(operation) = read.operation
-                && let Outcome::Ok { .. } = index.operations[operation as usize].outcome
+                && index.operations[operation as usize].committed()
             {
                 let value = index.operations[operation as usize].transaction.value;
                 for key in index.certain_writes(operation) {

@@ -16,7 +16,7 @@ use squall_protocol::verdict::Property;
 
 use super::explain::Stale;
 use super::floor::Floor;
-use super::index::{Index, Operation, OperationIndex, Outcome, Share};
+use super::index::{Index, Operation, OperationIndex, Share};
 use super::recovery::Recovery;
 use super::words;
 use crate::evidence::Findings;
@@ -100,7 +100,7 @@ pub(crate) fn acknowledged_by_settled<'i>(
         };
         // What was not uploaded when a database was lost is gone with it: see storage-intact.
         let kept = index.clients[client].session == operation.session;
-        matches!(operation.outcome, Outcome::Ok { .. })
+        operation.committed()
             && kept
             && recovery.settled(client)
             && index.clients[client].share() == share

@@ -1,0 +1,41 @@
+//! Properties of a workload that are a model of transactions: see [`registers`](crate::registers).
+
+use squall_protocol::verdict::{Judgement, Property, Violation};
+
+use crate::evidence::Findings;
+use crate::formats::recording::Recording;
+use crate::registers::{Anomaly, Model};
+
+/// Judges the recording by a model. Only the anomalies that `count` are violations of the property;
+/// `place` is where in the history they show.
+pub(crate) fn judge(
+    property: Property,
+    model: Model,
+    recording: &Recording,
+    place: usize,
+    count: impl Fn(&Anomaly) -> bool,
+) -> Findings {
+    let mut findings = Findings::new(property);
+    let report = match recording.build(false) {
+        Err(error) => {
+            findings.doubt(error.to_string());
+            return findings;
+        }
+        Ok(registers) => registers.check(model),
+    };
+    findings.exercise(report.operations);
+    if report.judgement == Judgement::Unknown {
+        let why = report.note;
+        findings.doubt(why.unwrap_or_else(|| "it was not decided".to_owned()));
+    }
+    for anomaly in report.anomalies.into_iter().filter(count) {
+        let labels = anomaly.transactions.iter().filter_map(|t| t.label);
+        let operations = labels.collect();
+        findings.violate(place, || Violation {
+            summary: anomaly.summary,
+            operations,
+            evidence: Vec::new(),
+        });
+    }
+    findings
+}
