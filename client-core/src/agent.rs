@@ -12,11 +12,9 @@ use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt};
 use rusqlite::Connection;
 use squall_protocol::control::{ClientConfig, FromClient, LogLevel, ToClient};
-use squall_protocol::ledger::LedgerSeen;
-use squall_protocol::transaction::{Outcome, Transaction};
 
 use crate::client::Client;
-use crate::error::ClientError;
+use crate::error::outcome;
 use crate::platform::Platform;
 
 /// The shortest time between two status messages.
@@ -140,7 +138,7 @@ async fn obey<P: Platform>(
                 client.remember(&seen);
                 outgoing(FromClient::Completed {
                     operation,
-                    outcome: outcome(client, &transaction, &seen),
+                    outcome: outcome(client.transact_after(&transaction, &seen)),
                 });
             }
             ToClient::Connect if mode == Mode::Syncing => client.connect(),
@@ -159,18 +157,6 @@ async fn obey<P: Platform>(
         }
     }
     AgentEnd::Disconnected
-}
-
-fn outcome<P: Platform>(
-    client: &Client<P>,
-    transaction: &Transaction,
-    seen: &LedgerSeen,
-) -> Outcome {
-    match client.transact_after(transaction, seen) {
-        Ok(effects) => Outcome::Ok(effects),
-        Err(error @ ClientError::CommitUnknown(_)) => Outcome::Info(error.to_string()),
-        Err(error) => Outcome::Fail(error.to_string()),
-    }
 }
 
 /// Sends the status when it changed and at least every second, until the client is closed.

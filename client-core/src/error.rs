@@ -1,5 +1,7 @@
 //! What can go wrong with a client's database.
 
+use squall_protocol::transaction::{Effects, Outcome};
+
 /// An operation on a client's database that was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -31,6 +33,15 @@ pub enum ClientError {
     /// The client has been closed.
     #[error("the client is closed")]
     Closed,
+}
+
+/// How a transaction ended for which a client answers this.
+pub fn outcome(done: Result<Effects, ClientError>) -> Outcome {
+    match done {
+        Ok(effects) => Outcome::Ok(effects),
+        Err(error @ ClientError::CommitUnknown(_)) => Outcome::Info(error.to_string()),
+        Err(error) => Outcome::Fail(error.to_string()),
+    }
 }
 
 /// Names what was being done when SQLite refused.

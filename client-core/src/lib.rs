@@ -28,7 +28,7 @@ mod upload;
 mod watch;
 
 pub use client::{Client, Log};
-pub use error::ClientError;
+pub use error::{ClientError, outcome};
 pub use platform::Platform;
 /// The SQLite binding in use, so that a shell opens connections with the very same.
 pub use rusqlite;

@@ -12,13 +12,11 @@ mod list_append;
 mod mww;
 mod payload;
 
-use std::collections::BTreeSet;
-
 use rusqlite::{Connection, TransactionBehavior};
 use squall_protocol::control::ClientConfig;
 use squall_protocol::ledger::{LedgerEffects, LedgerRead, LedgerSeen};
 use squall_protocol::plan::Workload;
-use squall_protocol::transaction::{Effects, Key, Reads, Through, Transaction};
+use squall_protocol::transaction::{Effects, Reads, Through, Transaction};
 
 use crate::error::{ClientError, Doing};
 
@@ -60,17 +58,8 @@ pub fn perform(
     transaction: &Transaction,
     seen: &LedgerSeen,
 ) -> Result<Effects, ClientError> {
-    let named = match &transaction.reads {
-        Reads::Keys(keys) => &keys[..],
-        Reads::All | Reads::Nothing => &[],
-    };
     let keys = config.keys;
-    if let Some(&key) = transaction
-        .keys
-        .iter()
-        .chain(named)
-        .find(|key| **key >= keys)
-    {
+    if let Some(key) = transaction.unknown_key(keys) {
         return Err(ClientError::UnknownKey { key, keys });
     }
     match config.workload {
@@ -135,9 +124,4 @@ fn with_ledger(
         payload,
         ..effects
     })
-}
-
-/// The keys that a transaction writes, in order.
-fn written(transaction: &Transaction) -> BTreeSet<Key> {
-    transaction.keys.iter().copied().collect()
 }

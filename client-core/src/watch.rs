@@ -93,11 +93,7 @@ impl<P: Platform> Client<P> {
 
     /// Remembers what the history holds of the ledger, so that no emission need tell it.
     pub(crate) fn remember(&self, seen: &LedgerSeen) {
-        let told = &mut self.0.state.told.borrow_mut().highest;
-        for (client, highest) in &seen.highest {
-            let known = told.entry(client.clone()).or_insert(*highest);
-            *known = *highest.max(known);
-        }
+        self.0.state.told.borrow_mut().see_too(seen);
     }
 
     /// Looks whether the workload's tables changed; whoever calls this notifies.

@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use squall_protocol::control::{ClientConfig, FromClient, LogLevel, ToClient};
 use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::plan::{Isolation, Workload};
-use squall_protocol::transaction::{Effects, Outcome, Reads, Transaction};
+use squall_protocol::transaction::{Effects, Outcome, Transaction};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, NoTls};
@@ -148,12 +148,7 @@ impl Session {
     /// of a request.
     async fn transact(&mut self, transaction: &Transaction, seen: &LedgerSeen) -> Outcome {
         let keys = self.config.keys;
-        let named = match &transaction.reads {
-            Reads::Keys(named) => &named[..],
-            Reads::All | Reads::Nothing => &[],
-        };
-        let mut all = transaction.keys.iter().chain(named);
-        if let Some(key) = all.find(|key| **key >= keys) {
+        if let Some(key) = transaction.unknown_key(keys) {
             return Outcome::Fail(format!("there is no key {key} among {keys}"));
         }
         let deadline = self.deadline();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use squall_client_core::rusqlite::{Connection, TransactionBehavior};
-use squall_client_core::{ClientError, operations};
+use squall_client_core::{ClientError, operations, outcome};
 use squall_protocol::control::ClientConfig;
 use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::transaction::{Outcome, Transaction};
@@ -86,11 +86,7 @@ impl Database for Sqlite {
         seen: &LedgerSeen,
     ) -> Result<Outcome, String> {
         let effects = operations::transact(&mut self.connection, &self.config, transaction, seen);
-        Ok(match effects {
-            Ok(effects) => Outcome::Ok(effects),
-            Err(error @ ClientError::CommitUnknown(_)) => Outcome::Info(error.to_string()),
-            Err(error) => Outcome::Fail(error.to_string()),
-        })
+        Ok(outcome(effects))
     }
 
     async fn integrity_check(&mut self) -> Result<Vec<String>, String> {

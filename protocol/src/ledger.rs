@@ -44,8 +44,23 @@ impl LedgerSeen {
     pub fn see(&mut self, read: &[ClientLedger]) {
         for of in read {
             if let Some(last) = of.rows.iter().map(|row| row.seq).max() {
-                let highest = self.highest.entry(of.client.clone()).or_insert(last);
-                *highest = last.max(*highest);
+                self.raise(&of.client, last);
+            }
+        }
+    }
+
+    /// Remembers what another has seen. How far rows are to be counted stays as it was.
+    pub fn see_too(&mut self, other: &LedgerSeen) {
+        for (client, highest) in &other.highest {
+            self.raise(client, *highest);
+        }
+    }
+
+    fn raise(&mut self, client: &str, to: i64) {
+        match self.highest.get_mut(client) {
+            Some(highest) => *highest = to.max(*highest),
+            None => {
+                self.highest.insert(client.to_owned(), to);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What a client is told to do in one go, and what came of it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::LedgerEffects;
@@ -100,6 +102,21 @@ impl Transaction {
     /// Whether the transaction writes nothing.
     pub fn is_read_only(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// The keys that it writes, in ascending order.
+    pub fn written(&self) -> BTreeSet<Key> {
+        self.keys.iter().copied().collect()
+    }
+
+    /// A key that it reads or writes by name and that is none of `0..keys`, if there is one.
+    pub fn unknown_key(&self, keys: u32) -> Option<Key> {
+        let named = match &self.reads {
+            Reads::Keys(named) => &named[..],
+            Reads::All | Reads::Nothing => &[],
+        };
+        let mut all = self.keys.iter().chain(named).copied();
+        all.find(|key| *key >= keys)
     }
 }
 

@@ -4,8 +4,6 @@ use rusqlite::Connection;
 use squall_protocol::transaction::{Collections, Effects, Key, Reads, Rows, Transaction, Value};
 use squall_workloads::gset;
 
-use super::written;
-
 /// Reads and reports the sets that are asked for, then adds an element to some.
 pub(super) fn perform(
     sqlite: &Connection,
@@ -15,7 +13,7 @@ pub(super) fn perform(
     let collections = read(sqlite, keys, &transaction.reads)?;
     let mut writes = Rows::new();
     let mut insert = sqlite.prepare_cached(gset::INSERT)?;
-    for key in written(transaction) {
+    for key in transaction.written() {
         let value = transaction.value;
         insert.execute((gset::id(key, value), key, value))?;
         writes.push((key, value));

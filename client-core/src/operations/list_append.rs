@@ -4,7 +4,6 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use squall_protocol::transaction::{Collections, Effects, Key, Reads, Rows, Transaction};
 use squall_workloads::list_append;
 
-use super::written;
 use crate::error::{ClientError, Doing};
 
 /// A row of the table.
@@ -41,7 +40,7 @@ pub(super) fn perform(
         Reads::Nothing => Vec::new(),
     };
     let mut writes = Rows::new();
-    for key in written(transaction) {
+    for key in transaction.written() {
         let list = one(sqlite, keys, key)?;
         let longer = list_append::append(&list.elements, transaction.value);
         sqlite

@@ -4,7 +4,7 @@ use squall_protocol::transaction::{Collections, Key, Reads, Rows, Transaction, V
 use squall_workloads::gset;
 use tokio_postgres::{GenericClient, Row};
 
-use super::operations::{Error, key_of, written};
+use super::operations::{Error, key_of};
 
 /// The sets that are asked for, of the keys `0..keys`; none if nothing is. All come in one statement,
 /// chosen ones in one each.
@@ -43,7 +43,7 @@ pub(super) async fn write(
     let statement = postgres.prepare(gset::INSERT).await?;
     let value = transaction.value;
     let mut writes = Rows::new();
-    for key in written(transaction) {
+    for key in transaction.written() {
         let id = gset::id(key, value);
         postgres
             .execute(&statement, &[&id, &i64::from(key), &value])

@@ -4,7 +4,7 @@ use squall_protocol::transaction::{Collections, Key, Reads, Rows, Transaction};
 use squall_workloads::list_append;
 use tokio_postgres::{GenericClient, Row};
 
-use super::operations::{Error, key_of, sorted, written};
+use super::operations::{Error, key_of, sorted};
 
 /// A row of the table.
 struct List {
@@ -48,7 +48,7 @@ pub(super) async fn write(
     transaction: &Transaction,
 ) -> Result<Rows, Error> {
     let mut writes = Rows::new();
-    let lists = some(postgres, written(transaction)).await?;
+    let lists = some(postgres, transaction.written()).await?;
     let statement = postgres.prepare(list_append::WRITE).await?;
     for list in lists {
         let longer = list_append::append(&list.elements, transaction.value);

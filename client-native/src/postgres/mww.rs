@@ -4,7 +4,7 @@ use squall_protocol::transaction::{Reads, Rows, Transaction};
 use squall_workloads::mww;
 use tokio_postgres::{GenericClient, Row};
 
-use super::operations::{Error, key_of, sorted, written};
+use super::operations::{Error, key_of, sorted};
 
 /// The rows that are asked for, in key order. All come in one statement; chosen ones in one each, so
 /// that at READ COMMITTED they need not belong together.
@@ -36,7 +36,7 @@ pub(super) async fn write(
     let statement = postgres.prepare(mww::WRITE_POSTGRES).await?;
     let value = transaction.value;
     let mut writes = Rows::new();
-    for key in written(transaction) {
+    for key in transaction.written() {
         let changed = postgres
             .execute(&statement, &[&value, &i64::from(key)])
             .await?;

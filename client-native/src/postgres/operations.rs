@@ -144,11 +144,6 @@ pub(super) fn key_of(row: &Row, column: usize) -> Result<Key, Error> {
     Key::try_from(key).map_err(|_| Error::Key(key))
 }
 
-/// The keys that a transaction writes, in order.
-pub(super) fn written(transaction: &Transaction) -> BTreeSet<Key> {
-    sorted(&transaction.keys)
-}
-
 /// Those keys, in order.
 pub(super) fn sorted(keys: &[Key]) -> BTreeSet<Key> {
     keys.iter().copied().collect()

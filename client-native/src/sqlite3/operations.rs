@@ -22,13 +22,8 @@ pub(super) async fn perform(
     transaction: &Transaction,
     seen: &LedgerSeen,
 ) -> Result<Effects, ShellError> {
-    let named = match &transaction.reads {
-        Reads::Keys(keys) => &keys[..],
-        Reads::All | Reads::Nothing => &[],
-    };
     let keys = config.keys;
-    let mut all = transaction.keys.iter().chain(named);
-    if let Some(key) = all.find(|key| **key >= keys) {
+    if let Some(key) = transaction.unknown_key(keys) {
         let reason = format!("there is no key {key} among {keys}");
         return Err(ShellError::Refused(reason));
     }
@@ -46,11 +41,6 @@ fn integer(number: impl Into<i64>) -> CrudValue {
 
 fn text(text: impl Into<String>) -> CrudValue {
     CrudValue::Text(text.into())
-}
-
-/// The keys that a transaction writes, in order.
-fn written(transaction: &Transaction) -> BTreeSet<Key> {
-    transaction.keys.iter().copied().collect()
 }
 
 fn incomplete(rows: usize, keys: u32) -> ShellError {
@@ -106,7 +96,7 @@ async fn lists(
         Reads::Nothing => None,
     };
     let mut writes = Rows::new();
-    for key in written(transaction) {
+    for key in transaction.written() {
         let (id, _, list) = list(shell, keys, key).await?;
         let longer = list_append::append(&list, transaction.value);
         let parameters = [text(longer), text(id)];
@@ -152,7 +142,7 @@ async fn sets(
         Reads::Nothing => None,
     };
     let mut writes = Rows::new();
-    for key in written(transaction) {
+    for key in transaction.written() {
         let value = transaction.value;
         let parameters = [text(gset::id(key, value)), integer(key), integer(value)];
         shell.execute(gset::INSERT, &parameters).await?;
