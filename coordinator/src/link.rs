@@ -171,21 +171,19 @@ impl Link {
             transaction: transaction.clone(),
         });
         match self.transact(operation, transaction, true).await {
-            Ok(outcome) => match outcome {
-                Outcome::Ok(effects) => Some(effects),
-                Outcome::Fail(_) | Outcome::Info(_) => None,
-            },
+            Ok(Outcome::Ok(effects)) => Some(effects),
+            Ok(Outcome::Fail(_) | Outcome::Info(_)) => None,
             Err(outcome) => {
-                self.complete(&mut self.lock(), operation, &outcome);
+                self.complete(&mut self.lock(), operation, *outcome);
                 None
             }
         }
     }
 
     /// Records how an operation ended.
-    fn complete(&self, state: &mut State, operation: u64, outcome: &Outcome) {
+    fn complete(&self, state: &mut State, operation: u64, outcome: Outcome) {
         let client = self.name().to_owned();
-        self.recorder.record(match outcome.clone() {
+        self.recorder.record(match outcome {
             Outcome::Ok(effects) => {
                 state.see(&effects);
                 Event::Ok {
@@ -368,7 +366,7 @@ impl Link {
                 if let Some(pending) = pending {
                     // Someone who has given up waiting has recorded that.
                     if pending.recorded && !pending.answer.is_closed() {
-                        self.complete(&mut state, operation, &outcome);
+                        self.complete(&mut state, operation, outcome.clone());
                     }
                     let _ = pending.answer.send(outcome);
                 }
@@ -383,7 +381,7 @@ impl Link {
                         ..Transaction::read_all()
                     },
                 });
-                self.complete(&mut state, operation, &Outcome::Ok(effects));
+                self.complete(&mut state, operation, Outcome::Ok(effects));
             }
             FromClient::Status(status) => {
                 self.recorder.record(Event::Status {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use squall_protocol::control::ClientStatus;
 use squall_protocol::history::{Event, Phase};
-use squall_protocol::plan::{ClientKind, Plan, PlannedTransaction, Workload};
+use squall_protocol::plan::{Plan, PlannedTransaction, Workload};
 use squall_protocol::transaction::{Effects, INITIAL_VALUE, Key, Reads, Rows, Transaction};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -265,14 +265,12 @@ fn sees(read: &Effects, expected: &Rows) -> bool {
 /// Everyone's last read, what PostgreSQL holds, and the state of the database files.
 async fn final_reads(plan: &Plan, environment: &Environment, fleet: &Fleet, recorder: &Recorder) {
     let reads = fleet.clients.iter().map(|client| async move {
-        let (read, error) = match client.link.read_everything().await {
-            Some(effects) => (Some(effects), None),
-            None => (None, Some("the last read did not succeed".to_owned())),
-        };
-        let effects = read.clone().unwrap_or_default();
+        let read = client.link.read_everything().await;
+        let failed = || "the last read did not succeed".to_owned();
+        let (rows, effects, error) = parts(read.ok_or_else(failed));
         recorder.record(Event::FinalRead {
             client: client.name().to_owned(),
-            rows: read.map(|effects| effects.reads),
+            rows,
             ledger: effects.ledger.map(|ledger| ledger.reads),
             collections: effects.collections,
             payload: effects.payload,
@@ -288,7 +286,7 @@ async fn final_reads(plan: &Plan, environment: &Environment, fleet: &Fleet, reco
     let checks = fleet
         .clients
         .iter()
-        .filter(|client| client.spec.kind != ClientKind::Postgres)
+        .filter(|client| client.spec.kind.has_database())
         .map(|client| async move {
             match client.check_integrity().await {
                 Some(report) => recorder.record(Event::Integrity {
@@ -312,16 +310,20 @@ async fn final_read_postgres(plan: &Plan, url: &str, recorder: &Recorder) {
             .map_err(|error| error.to_string())?;
         database::final_read(&mut database, &plan.options).await
     };
-    let (read, error) = match read.await {
-        Ok(effects) => (Some(effects), None),
-        Err(error) => (None, Some(error)),
-    };
-    let effects = read.clone().unwrap_or_default();
+    let (rows, effects, error) = parts(read.await);
     recorder.record(Event::FinalReadPostgres {
-        rows: read.map(|effects| effects.reads),
+        rows,
         ledger: effects.ledger.map(|ledger| ledger.reads),
         collections: effects.collections,
         payload: effects.payload,
         error,
     });
+}
+
+/// The rows of a last read, all else of it, and why it did not succeed.
+fn parts(read: Result<Effects, String>) -> (Option<Rows>, Effects, Option<String>) {
+    match read {
+        Ok(mut effects) => (Some(std::mem::take(&mut effects.reads)), effects, None),
+        Err(error) => (None, Effects::default(), Some(error)),
+    }
 }
