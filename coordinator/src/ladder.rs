@@ -28,6 +28,8 @@ use crate::run;
 const RUNGS: &str = include_str!("ladder/rungs.toml");
 /// What came of it, in the folder of the run folders.
 const RESULTS: &str = "ladder.json";
+/// What is violated where transactions were torn.
+const TORN: [Property; 2] = [Property::AtomicVisibility, Property::AtomicTransactions];
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -309,7 +311,7 @@ impl Rung {
 
     /// What is expected, in a word.
     fn expected(&self) -> &'static str {
-        let torn = [Property::AtomicVisibility, Property::AtomicTransactions].map(Property::name);
+        let torn = TORN.map(Property::name);
         match &self.violates[..] {
             [] => "ok",
             names if names.iter().all(|name| torn.contains(&&name[..])) => "torn",
@@ -320,14 +322,13 @@ impl Rung {
 
 /// What was found, in a word: as in [`Rung::expected`] where transactions were torn.
 fn judged(verdict: &Verdict) -> &'static str {
-    let mut torn = verdict.properties.iter().filter(|judged| {
-        let property = judged.property;
-        property == Property::AtomicVisibility || property == Property::AtomicTransactions
-    });
+    let mut all = verdict.properties.iter();
+    let torn = all
+        .any(|judged| TORN.contains(&judged.property) && judged.judgement == Judgement::Violation);
     match verdict.judgement {
         Judgement::Ok => "ok",
         Judgement::Unknown => "unknown",
-        Judgement::Violation if torn.any(|j| j.judgement == Judgement::Violation) => "torn",
+        Judgement::Violation if torn => "torn",
         Judgement::Violation => "violated",
     }
 }
