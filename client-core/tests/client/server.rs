@@ -662,6 +662,12 @@ impl Running {
         }
     }
 
+    /// Waits until something was asked for that often.
+    pub async fn until_asked(&self, server: &Server, endpoint: Endpoint, times: usize) {
+        let what = format!("{endpoint:?} to be asked for {times} times");
+        self.when(&what, || server.asked(endpoint) == times).await
+    }
+
     /// Waits until everything is uploaded and acknowledged.
     pub async fn until_acknowledged(&self) {
         self.until("everything to be acknowledged", |status| {
@@ -710,4 +716,15 @@ pub fn story(test: impl AsyncFnOnce()) {
         .build()
         .unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, test());
+}
+
+/// Runs a test with one device that has synced, and closes it at the end.
+pub fn synced_story(test: impl AsyncFnOnce(&Server, &Device, &Running)) {
+    story(async || {
+        let server = Server::new();
+        let device = Device::new(&server);
+        let running = device.start_synced().await;
+        test(&server, &device, &running).await;
+        running.close().await;
+    });
 }

@@ -3,7 +3,9 @@
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::server::{Device, Endpoint, Fault, IDLE_DEADLINE, RETRY_DELAY, Server, story};
+use crate::server::{
+    Device, Endpoint, Fault, IDLE_DEADLINE, RETRY_DELAY, Server, story, synced_story,
+};
 
 /// Checks that a client whose stream was spoiled gets a new one and everything that it missed.
 async fn recovers(spoil: impl FnOnce(&Server)) {
@@ -44,10 +46,7 @@ fn a_stream_that_broke_is_replaced() {
 
 #[test]
 fn a_stream_may_be_cut_after_any_byte() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         server.end_stream();
         server.set_quiet(true);
         server.write(1, 9);
@@ -76,7 +75,6 @@ fn a_stream_may_be_cut_after_any_byte() {
         running
             .when("everything", || running.rows() == server.rows())
             .await;
-        running.close().await;
     });
 }
 
@@ -90,17 +88,13 @@ fn garbage_ends_the_stream() {
 
 #[test]
 fn unknown_lines_and_keys_are_ignored() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         server.send_line(&json!({"from_the_future": {"x": 1}}));
         server.write(1, 9);
         running
             .when("the write", || running.rows() == server.rows())
             .await;
         assert_eq!(server.asked(Endpoint::Stream), 1);
-        running.close().await;
     });
 }
 
@@ -121,14 +115,9 @@ fn a_wrong_checksum_leads_to_a_new_download() {
 
 #[test]
 fn a_silent_stream_is_replaced() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         let began = Instant::now();
-        running
-            .when("the next stream", || server.asked(Endpoint::Stream) == 2)
-            .await;
+        running.until_asked(server, Endpoint::Stream, 2).await;
         assert!(began.elapsed() >= IDLE_DEADLINE);
         // A keepalive now and then is enough to keep it.
         for _ in 0..10 {
@@ -136,7 +125,6 @@ fn a_silent_stream_is_replaced() {
             server.send_line(&json!({"token_expires_in": 3600}));
         }
         assert_eq!(server.asked(Endpoint::Stream), 2);
-        running.close().await;
     });
 }
 
@@ -158,15 +146,10 @@ fn a_stream_without_an_answer_meets_the_deadline() {
 
 #[test]
 fn a_token_refused_by_the_stream_is_replaced() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         server.refuse_tokens();
         server.end_stream();
-        running
-            .when("the next stream", || server.asked(Endpoint::Stream) == 3)
-            .await;
+        running.until_asked(server, Endpoint::Stream, 3).await;
         let request = server.last_request(Endpoint::Stream);
         assert!(
             request
@@ -176,40 +159,29 @@ fn a_token_refused_by_the_stream_is_replaced() {
         running
             .until("the connection", |status| status.connected)
             .await;
-        running.close().await;
     });
 }
 
 #[test]
 fn an_expired_token_is_replaced() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         server.send_line(&json!({"token_expires_in": 0}));
-        running
-            .when("the next stream", || server.asked(Endpoint::Stream) == 2)
-            .await;
+        running.until_asked(server, Endpoint::Stream, 2).await;
         assert_eq!(server.asked(Endpoint::Credentials), 2);
         running
             .until("the connection", |status| status.connected)
             .await;
-        running.close().await;
     });
 }
 
 #[test]
 fn what_follows_the_end_of_a_token_is_ignored() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         server.send("{\"token_expires_in\":0}\n{\"token_expires_in\":3600}\n");
         running
             .until("the disconnect", |status| !status.connected)
             .await;
         assert_eq!(running.client.status().last_error, None);
-        running.close().await;
     });
 }
 
@@ -223,9 +195,7 @@ fn a_token_that_must_have_expired_is_not_tried() {
         running.client.disconnect();
         tokio::time::sleep(2 * IDLE_DEADLINE).await;
         running.client.connect();
-        running
-            .when("the next stream", || server.asked(Endpoint::Stream) == 2)
-            .await;
+        running.until_asked(&server, Endpoint::Stream, 2).await;
         let request = server.last_request(Endpoint::Stream);
         assert!(
             request
@@ -252,16 +222,11 @@ fn tokens_are_not_replaced_in_a_circle() {
 
 #[test]
 fn a_token_is_replaced_ahead_of_time_without_a_pause() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         tokio::time::sleep(RETRY_DELAY).await;
         let began = Instant::now();
         server.send_line(&json!({"token_expires_in": 20}));
-        running
-            .when("the next stream", || server.asked(Endpoint::Stream) == 2)
-            .await;
+        running.until_asked(server, Endpoint::Stream, 2).await;
         assert!(began.elapsed() < RETRY_DELAY / 2);
         let request = server.last_request(Endpoint::Stream);
         assert!(
@@ -269,36 +234,26 @@ fn a_token_is_replaced_ahead_of_time_without_a_pause() {
                 .headers
                 .contains(&("authorization", "Token token-2".to_owned()))
         );
-        running.close().await;
     });
 }
 
 #[test]
 fn a_token_that_can_not_be_replaced_ahead_of_time_does_not_end_the_stream() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         server.fault(Endpoint::Credentials, Fault::Hang);
         server.send_line(&json!({"token_expires_in": 20}));
-        running
-            .when("the request", || server.asked(Endpoint::Credentials) == 2)
-            .await;
+        running.until_asked(server, Endpoint::Credentials, 2).await;
         server.write(1, 9);
         running
             .when("the write", || running.rows() == server.rows())
             .await;
         assert_eq!(server.asked(Endpoint::Stream), 1);
-        running.close().await;
     });
 }
 
 #[test]
 fn a_checkpoint_may_be_superseded_before_it_is_complete() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         server.set_quiet(true);
         for value in 1..10 {
             server.write(1, value);
@@ -317,16 +272,12 @@ fn a_checkpoint_may_be_superseded_before_it_is_complete() {
             .when("everything", || running.rows() == server.rows())
             .await;
         assert_eq!(server.asked(Endpoint::Stream), 1);
-        running.close().await;
     });
 }
 
 #[test]
 fn a_bucket_that_is_replaced_is_downloaded_anew() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         // A checkpoint without any bucket: everything is gone.
         server.send_line(&json!({"checkpoint": {"last_op_id": "9", "buckets": []}}));
         server.send_line(&json!({"checkpoint_complete": {"last_op_id": "9"}}));
@@ -341,13 +292,10 @@ fn a_bucket_that_is_replaced_is_downloaded_anew() {
             })
             .await;
         server.end_stream();
-        running
-            .when("the next stream", || server.asked(Endpoint::Stream) == 2)
-            .await;
+        running.until_asked(server, Endpoint::Stream, 2).await;
         running
             .until("the sync", |status| status.connected && !status.downloading)
             .await;
         assert_eq!(running.rows(), server.rows());
-        running.close().await;
     });
 }

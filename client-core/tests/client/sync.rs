@@ -5,7 +5,7 @@ use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
 use squall_protocol::plan::Uploader;
 use squall_protocol::transaction::{Effects, Transaction};
 
-use crate::server::{Device, Endpoint, KEYS, Server, story};
+use crate::server::{Device, Endpoint, KEYS, Server, story, synced_story};
 
 fn initial() -> Vec<(u32, i64)> {
     (0..KEYS).map(|key| (key, -1)).collect()
@@ -13,10 +13,7 @@ fn initial() -> Vec<(u32, i64)> {
 
 #[test]
 fn a_write_goes_up_and_comes_back_acknowledged() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         assert!(running.client.new_session());
         let effects = running.write(7, &[3, 1]);
         assert_eq!(
@@ -47,21 +44,16 @@ fn a_write_goes_up_and_comes_back_acknowledged() {
             data: Some([("v".to_owned(), CrudValue::Integer(7))].into()),
         };
         assert_eq!(upload.crud, [patch(1), patch(3)]);
-        running.close().await;
     });
 }
 
 #[test]
 fn what_others_write_arrives() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         server.write(2, 9);
         running
             .when("the other's write", || running.rows()[2] == (2, 9))
             .await;
-        running.close().await;
     });
 }
 
@@ -176,10 +168,7 @@ fn the_batch_uploader_cuts_through_transactions() {
 
 #[test]
 fn a_disconnected_client_sends_nothing() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         running.client.disconnect();
         running
             .until("the disconnect", |status| !status.connected)
@@ -192,16 +181,12 @@ fn a_disconnected_client_sends_nothing() {
         tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
         assert_eq!(server.asked(Endpoint::Upload), 0);
         assert_eq!(server.asked(Endpoint::Stream), asked);
-        running.close().await;
     });
 }
 
 #[test]
 fn connects_and_disconnects_may_come_in_any_order() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         // Every sequence of eight calls, each followed by nothing, a yield, or a short while.
         for sequence in 0..256u32 {
             for bit in 0..8 {
@@ -224,6 +209,5 @@ fn connects_and_disconnects_may_come_in_any_order() {
         }
         assert_eq!(running.rows(), server.rows());
         assert_eq!(server.streams_at_once(), 1);
-        running.close().await;
     });
 }

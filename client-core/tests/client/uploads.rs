@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::server::{Device, Endpoint, Fault, REQUEST_DEADLINE, RETRY_DELAY, Server, story};
+use crate::server::{
+    Device, Endpoint, Fault, REQUEST_DEADLINE, RETRY_DELAY, Server, story, synced_story,
+};
 
 /// Half of a pause before a retry: what happens sooner than this was not a retry.
 const AT_ONCE: Duration = Duration::from_millis(2500);
@@ -12,10 +14,7 @@ const AT_ONCE: Duration = Duration::from_millis(2500);
 #[test]
 fn a_failed_upload_is_tried_again_without_a_new_write() {
     for status in [500, 503, 429, 400, 409] {
-        story(async || {
-            let server = Server::new();
-            let device = Device::new(&server);
-            let running = device.start_synced().await;
+        synced_story(async |server, _, running| {
             server.fault(Endpoint::Upload, Fault::Status(status));
             running.write(5, &[0]);
             running
@@ -31,33 +30,25 @@ fn a_failed_upload_is_tried_again_without_a_new_write() {
             assert_eq!(running.client.status().last_error, None);
             assert_eq!(server.asked(Endpoint::Upload), 2);
             assert_eq!(server.rows()[0], (0, 5));
-            running.close().await;
         });
     }
 }
 
 #[test]
 fn an_upload_whose_answer_was_lost_is_sent_again_under_its_identity() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         server.fault(Endpoint::Upload, Fault::LoseAnswer);
         running.write(5, &[0]);
         running.until_acknowledged().await;
         assert_eq!(server.asked(Endpoint::Upload), 2);
         assert_eq!(server.uploads().len(), 1);
-        running.close().await;
     });
 }
 
 #[test]
 fn a_request_that_hangs_meets_its_deadline() {
     for endpoint in [Endpoint::Upload, Endpoint::WriteCheckpoint] {
-        story(async || {
-            let server = Server::new();
-            let device = Device::new(&server);
-            let running = device.start_synced().await;
+        synced_story(async |server, _, running| {
             server.fault(endpoint, Fault::Hang);
             let began = Instant::now();
             running.write(5, &[0]);
@@ -71,7 +62,6 @@ fn a_request_that_hangs_meets_its_deadline() {
             assert!(!running.client.status().uploading);
             running.until_acknowledged().await;
             assert!(began.elapsed() < REQUEST_DEADLINE + 2 * RETRY_DELAY);
-            running.close().await;
         });
     }
 }
@@ -124,10 +114,7 @@ fn requests_that_hang_do_not_hold_up_a_disconnect_or_a_close() {
 
 #[test]
 fn a_download_does_not_wait_for_an_upload() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, device, running| {
         let release = server.hold(Endpoint::Upload);
         running.write(5, &[0]);
         running.until("the upload", |status| status.uploading).await;
@@ -150,22 +137,16 @@ fn a_download_does_not_wait_for_an_upload() {
         release.send(()).unwrap();
         running.until_acknowledged().await;
         assert_eq!(running.rows(), server.rows());
-        running.close().await;
     });
 }
 
 #[test]
 fn a_write_that_races_the_write_checkpoint_is_uploaded_at_once() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         let release = server.hold(Endpoint::WriteCheckpoint);
         running.write(5, &[0]);
         running
-            .when("the request", || {
-                server.asked(Endpoint::WriteCheckpoint) == 1
-            })
+            .until_asked(server, Endpoint::WriteCheckpoint, 1)
             .await;
         // Somebody overwrites the first write, which the client may see only later.
         running.write(6, &[1]);
@@ -180,37 +161,28 @@ fn a_write_that_races_the_write_checkpoint_is_uploaded_at_once() {
             "the first one covers too little"
         );
         assert_eq!(running.rows(), server.rows());
-        running.close().await;
     });
 }
 
 #[test]
 fn the_write_checkpoint_of_an_earlier_write_does_not_open_the_gate() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         let release = server.hold(Endpoint::WriteCheckpoint);
         running.write(5, &[0]);
         running
-            .when("the request", || {
-                server.asked(Endpoint::WriteCheckpoint) == 1
-            })
+            .until_asked(server, Endpoint::WriteCheckpoint, 1)
             .await;
         let hang = server.hold(Endpoint::Upload);
         running.write(6, &[0]);
         // The write checkpoint and a checkpoint that has reached it are there, but cover only 5.
         release.send(()).unwrap();
         server.write(1, 9);
-        running
-            .when("the second upload", || server.asked(Endpoint::Upload) == 2)
-            .await;
+        running.until_asked(server, Endpoint::Upload, 2).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(running.rows()[0], (0, 6), "the own write must stay visible");
         hang.send(()).unwrap();
         running.until_acknowledged().await;
         assert_eq!(running.rows(), server.rows());
-        running.close().await;
     });
 }
 
@@ -223,9 +195,7 @@ fn a_crash_between_upload_and_write_checkpoint_is_made_good() {
         server.fault(Endpoint::WriteCheckpoint, Fault::Hang);
         running.write(5, &[0]);
         running
-            .when("the request", || {
-                server.asked(Endpoint::WriteCheckpoint) == 1
-            })
+            .until_asked(&server, Endpoint::WriteCheckpoint, 1)
             .await;
         let status = running.client.status();
         assert_eq!((status.queue, status.acknowledged), (0, false));
@@ -257,9 +227,7 @@ fn a_crash_between_write_checkpoint_and_announcement_is_made_good() {
             })
             .await;
         running
-            .when("the request", || {
-                server.asked(Endpoint::WriteCheckpoint) == 1
-            })
+            .until_asked(&server, Endpoint::WriteCheckpoint, 1)
             .await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(!running.client.status().acknowledged);
@@ -277,17 +245,12 @@ fn a_crash_between_write_checkpoint_and_announcement_is_made_good() {
 
 #[test]
 fn a_checkpoint_that_overtook_its_write_checkpoint_is_applied_at_once() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         // The server announces the id before the client has the answer, and then has nothing to say.
         let release = server.hold(Endpoint::WriteCheckpoint);
         running.write(5, &[0]);
         running
-            .when("the request", || {
-                server.asked(Endpoint::WriteCheckpoint) == 1
-            })
+            .until_asked(server, Endpoint::WriteCheckpoint, 1)
             .await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(!running.client.status().acknowledged);
@@ -295,16 +258,12 @@ fn a_checkpoint_that_overtook_its_write_checkpoint_is_applied_at_once() {
         release.send(()).unwrap();
         running.until_acknowledged().await;
         assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
-        running.close().await;
     });
 }
 
 #[test]
 fn a_refused_token_is_replaced() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         server.refuse_tokens();
         running.write(5, &[0]);
         running.until_acknowledged().await;
@@ -315,7 +274,6 @@ fn a_refused_token_is_replaced() {
                 .headers
                 .contains(&("authorization", "Bearer token-2".to_owned()))
         );
-        running.close().await;
     });
 }
 
@@ -327,27 +285,20 @@ fn an_answer_that_makes_no_sense_is_a_failure() {
         r#"{"data":{"write_checkpoint":"much"}}"#,
         r#"{"data":{}}"#,
     ] {
-        story(async || {
-            let server = Server::new();
-            let device = Device::new(&server);
-            let running = device.start_synced().await;
+        synced_story(async |server, _, running| {
             server.fault(Endpoint::WriteCheckpoint, Fault::Answer(answer));
             running.write(5, &[0]);
             running
                 .until("the error", |status| status.last_error.is_some())
                 .await;
             running.until_acknowledged().await;
-            running.close().await;
         });
     }
 }
 
 #[test]
 fn a_hurried_client_does_not_sit_out_its_pause() {
-    story(async || {
-        let server = Server::new();
-        let device = Device::new(&server);
-        let running = device.start_synced().await;
+    synced_story(async |server, _, running| {
         server.fault(Endpoint::Upload, Fault::Refuse);
         running.write(5, &[0]);
         running
@@ -357,6 +308,5 @@ fn a_hurried_client_does_not_sit_out_its_pause() {
         running.client.retry_now();
         running.until_acknowledged().await;
         assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
-        running.close().await;
     });
 }
