@@ -11,7 +11,6 @@
 pub mod awdit;
 mod binary;
 pub mod cobra;
-mod cut;
 pub mod dbcop;
 pub mod dbcop_bincode;
 pub mod edn;
@@ -28,7 +27,6 @@ use squall_protocol::verdict::Judgement;
 
 use crate::history::{Cut, HistoryError, read_history};
 use crate::registers::{AnomalyKind, BuildError, Builder, Model, Registers, Report};
-use cut::WholeLines;
 use edn::Value;
 use recording::Recording;
 
@@ -173,18 +171,7 @@ impl Format {
                     cut: history.cut,
                 });
             }
-            Format::Plume => {
-                let mut lines = WholeLines::new(reader, |line| line.ends_with(b")"));
-                let registers = if values_are_versions {
-                    plume::read_versions(&mut lines)?
-                } else {
-                    plume::read(&mut lines)?
-                };
-                return Ok(Reading {
-                    registers,
-                    cut: lines.cut(),
-                });
-            }
+            Format::Plume => return plume::read_cut(builder, reader),
             Format::Awdit => awdit::read_into(&mut builder, reader)?,
             Format::DbcopText => dbcop::read_text_into(&mut builder, reader)?,
             Format::DbcopJson => {

@@ -7,46 +7,70 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 
-use super::FormatError;
 use super::lines::{Cursor, for_each_piece};
+use super::{FormatError, Reading};
 use crate::registers::{Builder, Outcome, Registers};
 
 /// The value that every key holds at first.
 pub const INITIAL_VALUE: u64 = 0;
 
-/// Reads a history whose version order is unknown.
+/// Reads a history whose version order is unknown. Every line must be whole.
 pub fn read(reader: impl Read) -> Result<Registers, FormatError> {
-    read_into(Builder::new(Some(INITIAL_VALUE)), reader)
+    let builder = Builder::new(Some(INITIAL_VALUE));
+    Ok(read_into(builder, reader, |_| true)?.registers)
 }
 
-/// Reads a history in which the higher value of a key always wins.
+/// Reads a history in which the higher value of a key always wins. Every line must be whole.
 pub fn read_versions(reader: impl Read) -> Result<Registers, FormatError> {
     let mut builder = Builder::new(Some(INITIAL_VALUE));
     builder.values_are_versions();
-    read_into(builder, reader)
+    Ok(read_into(builder, reader, |_| true)?.registers)
 }
 
-fn read_into(builder: Builder, reader: impl Read) -> Result<Registers, FormatError> {
+/// Reads a history that may end too early.
+pub(super) fn read_cut(builder: Builder, reader: impl Read) -> Result<Reading, FormatError> {
+    read_into(builder, reader, |line| line.ends_with(b")"))
+}
+
+fn read_into(
+    builder: Builder,
+    reader: impl Read,
+    is_whole: impl Fn(&[u8]) -> bool,
+) -> Result<Reading, FormatError> {
     let mut parser = Parser {
         builder,
-        last: None,
-        known: HashMap::new(),
+        sessions: HashMap::new(),
+        unordered: HashMap::new(),
     };
-    for_each_piece(reader, |text, line| parser.piece(text, line))?;
-    Ok(parser.builder.finish()?)
+    let cut = for_each_piece(reader, is_whole, |text, line| parser.piece(text, line))?;
+    let Parser { builder, .. } = parser;
+    Ok(Reading {
+        registers: builder.finish()?,
+        cut,
+    })
 }
 
 struct Parser {
     builder: Builder,
-    /// The transaction of the line before: its session, its label (none if aborted), its number.
-    last: Option<(u64, Option<u64>, u32)>,
-    /// Transactions may be interleaved.
-    known: HashMap<(u64, Option<u64>), u32>,
+    sessions: HashMap<u64, Session>,
+    /// By session and label, the transactions that are not in [`Session::ascending`].
+    unordered: HashMap<(u64, u64), u32>,
+}
+
+/// What is known of a session. Its transactions may be interleaved with each other.
+#[derive(Default)]
+struct Session {
+    /// Those whose labels are higher than that of all before them: labels and numbers.
+    ascending: Vec<(u64, u32)>,
+    aborted: Option<u32>,
 }
 
 impl Parser {
     fn piece(&mut self, text: &[u8], line: u64) -> Result<(), FormatError> {
         let mut cursor = Cursor::new(text, line);
+        // How the line before ended, from after its value on, and what that says: its transaction, and
+        // whether it was aborted. Most lines end like the one before.
+        let mut last: Option<(&[u8], u32, bool)> = None;
         while let Some(byte) = cursor.peek() {
             let write = match byte {
                 b'r' => false,
@@ -67,45 +91,67 @@ impl Parser {
             let key = cursor.number()?;
             cursor.expect(b',', "a comma, and then the value")?;
             let value = cursor.number()?;
-            cursor.expect(b',', "a comma, and then the session")?;
-            let session = cursor.number()?;
-            cursor.expect(b',', "a comma, and then the transaction")?;
-            let label = if cursor.take(b'-') {
-                cursor.expect(b'1', "-1, an aborted transaction")?;
-                None
-            } else {
-                Some(cursor.number()?)
+            let (transaction, aborted) = match last {
+                Some((text, transaction, aborted)) if cursor.take_text(text) => {
+                    (transaction, aborted)
+                }
+                _ => {
+                    let begin = cursor.clone();
+                    let (transaction, aborted) = self.end(&mut cursor)?;
+                    last = Some((cursor.since(&begin), transaction, aborted));
+                    (transaction, aborted)
+                }
             };
-            cursor.expect(b')', ")")?;
-            cursor.end_of_line()?;
-            let transaction = self.transaction(session, label);
-            match (write, label) {
-                (true, _) => self.builder.write(transaction, key, value),
-                (false, Some(_)) => self.builder.read(transaction, key, value),
+            if write {
+                self.builder.write(transaction, key, value);
+            } else if !aborted {
                 // What an aborted transaction has read does not matter.
-                (false, None) => {}
+                self.builder.read(transaction, key, value);
             }
         }
         Ok(())
     }
 
-    fn transaction(&mut self, session: u64, label: Option<u64>) -> u32 {
-        if let Some((last_session, last_label, number)) = self.last
-            && last_session == session
-            && last_label == label
-        {
+    /// What comes after the value: the number of the transaction, and whether it was aborted.
+    fn end(&mut self, cursor: &mut Cursor) -> Result<(u32, bool), FormatError> {
+        cursor.expect(b',', "a comma, and then the session")?;
+        let session = cursor.number()?;
+        cursor.expect(b',', "a comma, and then the transaction")?;
+        let label = if cursor.take(b'-') {
+            cursor.expect(b'1', "-1, an aborted transaction")?;
+            None
+        } else {
+            Some(cursor.number()?)
+        };
+        cursor.expect(b')', ")")?;
+        cursor.end_of_line()?;
+        Ok((self.transaction(session, label), label.is_none()))
+    }
+
+    fn transaction(&mut self, name: u64, label: Option<u64>) -> u32 {
+        let Parser {
+            builder,
+            sessions,
+            unordered,
+        } = self;
+        let session = sessions.entry(name).or_default();
+        let Some(label) = label else {
+            let new = || builder.transaction(name, None, Outcome::Aborted);
+            return *session.aborted.get_or_insert_with(new);
+        };
+        let mut new = || builder.transaction(name, Some(label), Outcome::Committed);
+        if session.ascending.last().is_none_or(|last| last.0 < label) {
+            let number = new();
+            session.ascending.push((label, number));
             return number;
         }
-        let builder = &mut self.builder;
-        let number = *self.known.entry((session, label)).or_insert_with(|| {
-            let outcome = match label {
-                Some(_) => Outcome::Committed,
-                None => Outcome::Aborted,
-            };
-            builder.transaction(session, label, outcome)
-        });
-        self.last = Some((session, label, number));
-        number
+        match session
+            .ascending
+            .binary_search_by_key(&label, |known| known.0)
+        {
+            Ok(at) => session.ascending[at].1,
+            Err(_) => *unordered.entry((name, label)).or_insert_with(new),
+        }
     }
 }
 
