@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use squall_checker::History;
 use squall_checker::formats::Format;
-use squall_checker::registers::Model;
 use squall_protocol::verdict::Verdict;
 
 use crate::cli::CheckArgs;
@@ -56,7 +55,7 @@ pub fn cannot_open(path: &Path, error: &std::io::Error) -> Failure {
 ///
 /// As for [`judge`] and [`models::check`].
 pub fn run(args: &CheckArgs) -> Result<Exit, Failure> {
-    let format = args.format.map(|format| format.0);
+    let format = args.format;
     let source = Source::find(&args.path, format)?;
     if source.format == Format::Squall && args.model.is_empty() {
         let (_, verdict) = judge(&source.files[0])?;
@@ -67,8 +66,7 @@ pub fn run(args: &CheckArgs) -> Result<Exit, Failure> {
         }
         return Ok(exit(&verdict));
     }
-    let models: Vec<Model> = args.model.iter().map(|model| model.0).collect();
-    let judged = models::check(&source, &models)?;
+    let judged = models::check(&source, &args.model)?;
     if args.json {
         let text = serde_json::to_string_pretty(&judged).expect("reports are plain data");
         println!("{text}");

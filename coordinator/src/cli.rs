@@ -1,25 +1,27 @@
 //! The command line: what can be asked of squall, and in which words.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use squall_checker::formats::Format;
 use squall_checker::formats::export::Target;
 use squall_checker::registers::Model;
-use squall_protocol::fault::FaultKind;
-use squall_protocol::plan::{ClientKind, PlanOptions, Role, Uploader, Workload};
+use squall_protocol::plan::{
+    Isolation, KeyChoice, Length, PlanOptions, Role, Roles, Uploader, Workload,
+};
 
 use crate::bench::Case;
 use crate::environment::{BackendChoice, ServiceChoice};
 use crate::exit::Failure;
 use crate::matrix::Shard;
-use crate::plan::{self, Fleet, MOST_KEYS};
+use crate::plan::{self, MOST_KEYS};
 use crate::token::Secret;
-use shape::{IsolationArg, KeyChoiceArg, LengthArg, ReadsArg, RolesArg, WorkloadArg};
+use words::{FaultsArg, FleetArg, ReadsArg, UploaderArg, duration};
 
-mod shape;
+pub use words::ProcessKind;
+
+mod words;
 
 /// Puts local-first sync through a storm and says whether it held.
 ///
@@ -72,8 +74,8 @@ pub struct RunArgs {
     pub time: Duration,
     /// What clients do: mww (maximum write wins), ledger, which also keeps a book of every
     /// transaction and so sees every loss, list-append, or gset (sets that only grow).
-    #[arg(long, value_name = "WORKLOAD", default_value = "ledger")]
-    pub workload: WorkloadArg,
+    #[arg(long, value_name = "WORKLOAD", default_value = "ledger", value_parser = words::workload)]
+    pub workload: Workload,
     /// In the workload ledger, every transaction also inserts, changes or deletes a row with nulls,
     /// any Unicode, or 100 KB of text.
     #[arg(long)]
@@ -98,19 +100,19 @@ pub struct RunArgs {
     pub keys: Option<u32>,
     /// How many rows a transaction writes: N, or from A to B. A range from 0 has transactions that
     /// only read.
-    #[arg(long, value_name = "N|A..B", default_value = "4")]
-    pub writes: LengthArg,
+    #[arg(long, value_name = "N|A..B", default_value = "4", value_parser = words::length)]
+    pub writes: Length,
     /// How rows are chosen: uniform, zipf, or zipf:EXPONENT (some more often than others; 1 is
     /// usual).
-    #[arg(long, value_name = "CHOICE", default_value = "uniform")]
-    pub key_choice: KeyChoiceArg,
+    #[arg(long, value_name = "CHOICE", default_value = "uniform", value_parser = words::key_choice)]
+    pub key_choice: KeyChoice,
     /// Every transaction either only reads or only writes.
     #[arg(long)]
     pub homogeneous: bool,
     /// What clients may do: ps are those with SQLite, pg those on PostgreSQL; rw, ro or wo. Such as
     /// ps-ro-pg-rw, or pg-ro alone.
-    #[arg(long, value_name = "ROLES", default_value = "ps-rw-pg-rw")]
-    pub roles: RolesArg,
+    #[arg(long, value_name = "ROLES", default_value = "ps-rw-pg-rw", value_parser = words::roles)]
+    pub roles: Roles,
     /// How transactions that only read are done: in write transactions, in read transactions, or
     /// some in each. With watch, clients also keep a live query open, and all it emits is checked.
     #[arg(
@@ -120,8 +122,8 @@ pub struct RunArgs {
     )]
     pub reads: ReadsArg,
     /// The isolation level of clients on PostgreSQL: read-committed, repeatable-read or serializable.
-    #[arg(long, value_name = "LEVEL", default_value = "repeatable-read")]
-    pub isolation: IsolationArg,
+    #[arg(long, value_name = "LEVEL", default_value = "repeatable-read", value_parser = words::isolation)]
+    pub isolation: Isolation,
     /// The mean pause between faults of one kind, and their mean duration.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub fault_interval: Duration,
@@ -196,16 +198,16 @@ pub struct CheckArgs {
     pub path: PathBuf,
     /// The history's format: squall, plume, awdit, dbcop-text, dbcop-json, dbcop-bincode, cobra, or
     /// jepsen (also called edn or json). Without it, what the file looks like.
-    #[arg(long)]
-    pub format: Option<FormatArg>,
+    #[arg(long, value_parser = words::format)]
+    pub format: Option<Format>,
     /// Check against these consistency models: read-committed, read-atomic, read-your-writes,
     /// monotonic-reads, monotonic-writes, writes-follow-reads, causal, causal-per-key
     /// (the higher value wins, key by key), prefix-consistency, snapshot-isolation,
     /// serializability, strict-serializability (begin and end times needed), weak-causal,
     /// causal-convergence. Without it,
     /// squall's own histories are judged by the properties of their workload, and others by all models.
-    #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
-    pub model: Vec<ModelArg>,
+    #[arg(long, value_name = "MODEL,…", value_delimiter = ',', value_parser = words::model)]
+    pub model: Vec<Model>,
     /// Print the verdict as JSON, as in verdict.json.
     #[arg(long)]
     pub json: bool,
@@ -217,58 +219,11 @@ pub struct ExportArgs {
     #[arg(default_value = "runs/latest")]
     pub path: PathBuf,
     /// The format: plume, dbcop-json, elle-edn or jepsen-json.
-    #[arg(long)]
-    pub format: TargetArg,
+    #[arg(long, value_parser = words::target)]
+    pub format: Target,
     /// The file to write; without it the standard output.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-}
-
-/// The name of a format to read.
-#[derive(Clone, Copy, Debug)]
-pub struct FormatArg(pub Format);
-
-impl FromStr for FormatArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let known = || Format::ALL.map(Format::name).join(", ");
-        let found = Format::from_name(text).map(FormatArg);
-        found.ok_or_else(|| format!("there is no format `{text}`; there are {}", known()))
-    }
-}
-
-/// The name of a format to write.
-#[derive(Clone, Copy, Debug)]
-pub struct TargetArg(pub Target);
-
-impl FromStr for TargetArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let known = || Target::ALL.map(Target::name).join(", ");
-        let found = Target::from_name(text).map(TargetArg);
-        found.ok_or_else(|| {
-            format!(
-                "there is no format `{text}` to export; there are {}",
-                known()
-            )
-        })
-    }
-}
-
-/// The name of a consistency model.
-#[derive(Clone, Copy, Debug)]
-pub struct ModelArg(pub Model);
-
-impl FromStr for ModelArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let known = || Model::ALL.map(Model::name).join(", ");
-        let found = Model::from_name(text).map(ModelArg);
-        found.ok_or_else(|| format!("there is no model `{text}`; there are {}", known()))
-    }
 }
 
 #[derive(Debug, Args)]
@@ -444,93 +399,6 @@ pub struct ClientArgs {
     pub database_url: Option<String>,
 }
 
-/// The kinds of clients that are processes of their own.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ProcessKind {
-    Native,
-    Postgres,
-    Sqlite,
-    Sqlite3,
-    Local,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum UploaderArg {
-    Transaction,
-    Batch,
-}
-
-/// `native=3,wasm=2`.
-#[derive(Clone, Debug)]
-pub struct FleetArg(pub Fleet);
-
-impl FromStr for FleetArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut fleet = Fleet::new();
-        for part in text.split(',').map(str::trim) {
-            let (kind, count) = part
-                .split_once('=')
-                .ok_or_else(|| format!("`{part}` is not KIND=N, such as native=3"))?;
-            let known = || ClientKind::ALL.map(ClientKind::name).join(", ");
-            let kind = ClientKind::ALL
-                .into_iter()
-                .find(|known| known.name() == kind)
-                .ok_or_else(|| format!("there is no kind `{kind}`; there are {}", known()))?;
-            let count = count
-                .parse()
-                .ok()
-                .filter(|count| *count <= 200)
-                .ok_or_else(|| format!("`{count}` is not a number from 0 to 200"))?;
-            if fleet.iter().any(|(known, _)| *known == kind) {
-                return Err(format!("{} is there twice", kind.name()));
-            }
-            fleet.push((kind, count));
-        }
-        if fleet.iter().all(|(_, count)| *count == 0) {
-            return Err("a fleet needs at least one client".to_owned());
-        }
-        crate::fleet::check(&fleet)?;
-        Ok(FleetArg(fleet))
-    }
-}
-
-/// `all`, `none`, or a list of faults.
-#[derive(Clone, Debug)]
-pub struct FaultsArg(pub Vec<FaultKind>);
-
-impl FromStr for FaultsArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let chosen = match text {
-            "all" => return Ok(FaultsArg(FaultKind::ALL.to_vec())),
-            "none" => Vec::new(),
-            list => list
-                .split(',')
-                .map(|name| {
-                    FaultKind::from_name(name.trim()).ok_or_else(|| {
-                        let known: Vec<_> = FaultKind::ALL.iter().map(|k| k.name()).collect();
-                        format!(
-                            "there is no fault `{name}`; there are all, none, {}",
-                            known.join(", ")
-                        )
-                    })
-                })
-                .collect::<Result<_, _>>()?,
-        };
-        // The plan depends on the set of faults, not on the order in which they were named.
-        let known = FaultKind::ALL.into_iter();
-        Ok(FaultsArg(known.filter(|k| chosen.contains(k)).collect()))
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write it like 30s, 1m 30s or 500ms"))
-}
-
 impl RunArgs {
     /// The part of the options that determines the plan.
     ///
@@ -554,21 +422,21 @@ impl RunArgs {
         if !self.faults.0.is_empty() && self.fault_interval < Duration::from_millis(100) {
             return usage("--fault-interval: must be at least 100ms".to_owned());
         }
-        if self.payload && self.workload.0 != Workload::Ledger {
+        if self.payload && self.workload != Workload::Ledger {
             return usage("--payload: only the workload ledger has it".to_owned());
         }
         let duration_ms = self.time.as_millis() as u64;
         let keys = self.keys(duration_ms)?;
         let options = PlanOptions {
-            workload: self.workload.0,
+            workload: self.workload,
             keys,
             payload: self.payload,
-            writes_per_transaction: self.writes.0,
-            key_choice: self.key_choice.0,
+            writes_per_transaction: self.writes,
+            key_choice: self.key_choice,
             homogeneous: self.homogeneous,
-            roles: self.roles.0,
+            roles: self.roles,
             reads_through: self.reads.0.clone(),
-            isolation: self.isolation.0,
+            isolation: self.isolation,
             rate: self.rate,
             duration_ms,
             fault_interval_ms: self.fault_interval.as_millis() as u64,
@@ -595,7 +463,7 @@ impl RunArgs {
     /// The number of rows, as asked for or as the workload needs.
     fn keys(&self, duration_ms: u64) -> Result<u32, Failure> {
         let usage = |text: String| Err(Failure::Usage(text));
-        let (workload, writes) = (self.workload.0, self.writes.0);
+        let (workload, writes) = (self.workload, self.writes);
         let clients = self.fleet.0.iter().map(|(_, count)| count).sum();
         let keys = self.keys.unwrap_or_else(|| {
             plan::default_keys(workload, self.rate, duration_ms, writes, clients)
@@ -683,41 +551,5 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn faults_do_not_depend_on_their_order() {
-        let a: FaultsArg = "client.kill,tab.reload".parse().unwrap();
-        let b: FaultsArg = "tab.reload, client.kill".parse().unwrap();
-        assert_eq!(a.0, b.0);
-        assert!(
-            "tab.relaod"
-                .parse::<FaultsArg>()
-                .unwrap_err()
-                .contains("tab.reload")
-        );
-    }
-
-    #[test]
-    fn fleets_are_read_and_refused() {
-        let fleet: FleetArg = "wasm=2,native=1".parse().unwrap();
-        assert_eq!(fleet.0, [(ClientKind::Wasm, 2), (ClientKind::Native, 1)]);
-        for good in ["sqlite=2,sqlite3=1", "local=1", "local=1,native=0"] {
-            assert!(good.parse::<FleetArg>().is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "native",
-            "native=x",
-            "browser=1",
-            "native=0",
-            "native=1,native=2",
-            "native=1,sqlite=1",
-            "postgres=1,local=1",
-            "sqlite=1,local=1",
-            "local=2",
-        ] {
-            assert!(bad.parse::<FleetArg>().is_err(), "{bad}");
-        }
     }
 }

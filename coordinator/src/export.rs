@@ -20,7 +20,7 @@ pub fn run(args: &ExportArgs) -> Result<Exit, Failure> {
     let history = squall_checker::read_history(BufReader::new(reader))
         .map_err(|error| Failure::MalformedInput(format!("{}: {error}", file.display())))?;
     let recording = Recording::new(&history);
-    let target = args.format.0;
+    let target = args.format;
     target
         .can_hold(&recording)
         .map_err(|error| Failure::Usage(error.to_string()))?;

@@ -41,11 +41,6 @@ impl Target {
         }
     }
 
-    /// The format of that name.
-    pub fn from_name(name: &str) -> Option<Target> {
-        Target::ALL.into_iter().find(|target| target.name() == name)
-    }
-
     /// Whether the format has words for what the keys of the recording hold.
     ///
     /// # Errors

@@ -1,0 +1,341 @@
+//! The words of the command line: names, lengths, fleets, faults and the like. Every one that is not
+//! known is answered with those that are.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use squall_checker::formats::Format;
+use squall_checker::formats::export::Target;
+use squall_checker::registers::Model;
+use squall_protocol::fault::FaultKind;
+use squall_protocol::plan::{
+    ClientKind, Isolation, KeyChoice, Length, ReadsThrough, Role, Roles, Workload,
+};
+
+use crate::plan::Fleet;
+
+/// The name of a workload.
+pub(super) fn workload(text: &str) -> Result<Workload, String> {
+    one_of(
+        "workload",
+        text,
+        &Workload::ALL.map(|one| (one.name(), one)),
+    )
+}
+
+/// The name of one of PostgreSQL's isolation levels.
+pub(super) fn isolation(text: &str) -> Result<Isolation, String> {
+    let named = [
+        ("read-committed", Isolation::ReadCommitted),
+        ("repeatable-read", Isolation::RepeatableRead),
+        ("serializable", Isolation::Serializable),
+    ];
+    one_of("isolation level", text, &named)
+}
+
+/// The name of a format to read.
+pub(super) fn format(text: &str) -> Result<Format, String> {
+    let named = Format::ALL.map(|one| (one.name(), one));
+    Format::from_name(text).map_or_else(|| one_of("format", text, &named), Ok)
+}
+
+/// The name of a format to write.
+pub(super) fn target(text: &str) -> Result<Target, String> {
+    one_of(
+        "format to export",
+        text,
+        &Target::ALL.map(|one| (one.name(), one)),
+    )
+}
+
+/// The name of a consistency model.
+pub(super) fn model(text: &str) -> Result<Model, String> {
+    one_of("model", text, &Model::ALL.map(|one| (one.name(), one)))
+}
+
+/// `4`, or a range with both ends such as `1..8`.
+pub(super) fn length(text: &str) -> Result<Length, String> {
+    let number = |text: &str| text.trim().parse::<u32>().ok();
+    let length = match text.split_once("..") {
+        None => number(text).map(|number| (number, number)),
+        Some((min, max)) => number(min).zip(number(max)),
+    };
+    match length {
+        Some((min, max)) if min <= max && max > 0 => Ok(Length { min, max }),
+        Some((min, max)) if min > max => {
+            Err(format!("{min} is more than {max}; write {max}..{min}"))
+        }
+        Some(_) => Err("must be at least 1, or a range up to 1 or more".to_owned()),
+        None => Err("write a number such as 4, or a range such as 1..8".to_owned()),
+    }
+}
+
+/// `uniform`, or `zipf` with an exponent or without.
+pub(super) fn key_choice(text: &str) -> Result<KeyChoice, String> {
+    let (name, exponent) = match text.split_once(':') {
+        Some((name, exponent)) => (name, Some(exponent)),
+        None => (text, None),
+    };
+    match (name, exponent) {
+        ("uniform", None) => Ok(KeyChoice::Uniform),
+        ("zipf", None) => Ok(KeyChoice::Zipf { exponent: 1.0 }),
+        ("zipf", Some(text)) => match text.parse::<f64>() {
+            Ok(exponent) if exponent > 0.0 && exponent <= 10.0 => Ok(KeyChoice::Zipf { exponent }),
+            _ => Err(format!(
+                "the exponent `{text}` is not a number above 0 and at most 10"
+            )),
+        },
+        _ => Err(format!(
+            "there is no choice of keys `{text}`; there are uniform, zipf and zipf:EXPONENT such as zipf:1.5"
+        )),
+    }
+}
+
+/// The roles of both kinds of clients, such as `ps-ro-pg-rw`, or of one, such as `pg-ro`.
+pub(super) fn roles(text: &str) -> Result<Roles, String> {
+    let malformed = || {
+        format!(
+            "`{text}` is not like ps-rw-pg-ro: ps for clients with SQLite, pg for clients on PostgreSQL, each with rw (reads and writes), ro (only reads) or wo (only writes); one of the two may be left out"
+        )
+    };
+    let words: Vec<&str> = text.split('-').collect();
+    let (mut powersync, mut postgres) = (None, None);
+    for word in words.chunks(2) {
+        let (kind, role) = match word {
+            ["ps", role] => (&mut powersync, role),
+            ["pg", role] => (&mut postgres, role),
+            _ => return Err(malformed()),
+        };
+        let role = match *role {
+            "rw" => Role::ReadWrite,
+            "ro" => Role::ReadOnly,
+            "wo" => Role::WriteOnly,
+            _ => return Err(malformed()),
+        };
+        if kind.replace(role).is_some() {
+            return Err(malformed());
+        }
+    }
+    Ok(Roles {
+        powersync: powersync.unwrap_or_default(),
+        postgres: postgres.unwrap_or_default(),
+    })
+}
+
+/// A time with its unit, such as `30s`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write it like 30s, 1m 30s or 500ms"))
+}
+
+/// The kinds of clients that are processes of their own.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ProcessKind {
+    Native,
+    Postgres,
+    Sqlite,
+    Sqlite3,
+    Local,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UploaderArg {
+    Transaction,
+    Batch,
+}
+
+/// How transactions that only read are done: a list.
+#[derive(Clone, Debug)]
+pub struct ReadsArg(pub Vec<ReadsThrough>);
+
+impl FromStr for ReadsArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = [
+            ("write-transaction", ReadsThrough::WriteTransaction),
+            ("read-transaction", ReadsThrough::ReadTransaction),
+            ("watch", ReadsThrough::Watch),
+        ];
+        let read = |name: &str| one_of("way to read", name.trim(), &named);
+        let mut chosen: Vec<_> = text.split(',').map(read).collect::<Result<_, _>>()?;
+        // The plan depends on the set, not on the order in which they were named.
+        chosen.sort();
+        chosen.dedup();
+        Ok(ReadsArg(chosen))
+    }
+}
+
+/// `native=3,wasm=2`.
+#[derive(Clone, Debug)]
+pub struct FleetArg(pub Fleet);
+
+impl FromStr for FleetArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut fleet = Fleet::new();
+        for part in text.split(',').map(str::trim) {
+            let (kind, count) = part
+                .split_once('=')
+                .ok_or_else(|| format!("`{part}` is not KIND=N, such as native=3"))?;
+            let kind = one_of("kind", kind, &ClientKind::ALL.map(|one| (one.name(), one)))?;
+            let count = count
+                .parse()
+                .ok()
+                .filter(|count| *count <= 200)
+                .ok_or_else(|| format!("`{count}` is not a number from 0 to 200"))?;
+            if fleet.iter().any(|(known, _)| *known == kind) {
+                return Err(format!("{} is there twice", kind.name()));
+            }
+            fleet.push((kind, count));
+        }
+        if fleet.iter().all(|(_, count)| *count == 0) {
+            return Err("a fleet needs at least one client".to_owned());
+        }
+        crate::fleet::check(&fleet)?;
+        Ok(FleetArg(fleet))
+    }
+}
+
+/// `all`, `none`, or a list of faults.
+#[derive(Clone, Debug)]
+pub struct FaultsArg(pub Vec<FaultKind>);
+
+impl FromStr for FaultsArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let chosen = match text {
+            "all" => return Ok(FaultsArg(FaultKind::ALL.to_vec())),
+            "none" => Vec::new(),
+            list => list
+                .split(',')
+                .map(|name| {
+                    FaultKind::from_name(name.trim()).ok_or_else(|| {
+                        let known: Vec<_> = FaultKind::ALL.iter().map(|k| k.name()).collect();
+                        format!(
+                            "there is no fault `{name}`; there are all, none, {}",
+                            known.join(", ")
+                        )
+                    })
+                })
+                .collect::<Result<_, _>>()?,
+        };
+        // The plan depends on the set of faults, not on the order in which they were named.
+        let known = FaultKind::ALL.into_iter();
+        Ok(FaultsArg(known.filter(|k| chosen.contains(k)).collect()))
+    }
+}
+
+fn one_of<T: Copy>(what: &str, text: &str, named: &[(&str, T)]) -> Result<T, String> {
+    let found = named.iter().find(|(name, _)| *name == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
+        format!(
+            "there is no {what} `{text}`; there are {}",
+            names.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_have_the_names_of_the_older_suites() {
+        use Role::{ReadOnly as Ro, ReadWrite as Rw, WriteOnly as Wo};
+        for (name, powersync, postgres) in [
+            ("ps-rw-pg-rw", Rw, Rw),
+            ("ps-ro-pg-rw", Ro, Rw),
+            ("ps-rw-pg-ro", Rw, Ro),
+            ("ps-wo-pg-rw", Wo, Rw),
+            ("ps-wo-pg-ro", Wo, Ro),
+            ("ps-ro-pg-wo", Ro, Wo),
+            ("ps-ro", Ro, Rw),
+            ("pg-ro", Rw, Ro),
+            ("pg-wo-ps-ro", Ro, Wo),
+        ] {
+            let roles = Roles {
+                powersync,
+                postgres,
+            };
+            assert_eq!(super::roles(name), Ok(roles), "{name}");
+        }
+        for bad in ["", "rw", "ps", "ps-", "ps-xx", "ps-rw-ps-ro", "ps-rw-pg"] {
+            assert!(super::roles(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lengths_choices_and_ways_to_read() {
+        assert_eq!(length("4"), Ok(Length { min: 4, max: 4 }));
+        assert_eq!(length("0..8"), Ok(Length { min: 0, max: 8 }));
+        for bad in ["", "0", "0..0", "3..1", "1..", "-1", "1-3"] {
+            assert!(length(bad).is_err(), "{bad}");
+        }
+        assert_eq!(key_choice("uniform"), Ok(KeyChoice::Uniform));
+        assert_eq!(key_choice("zipf"), Ok(KeyChoice::Zipf { exponent: 1.0 }));
+        assert_eq!(
+            key_choice("zipf:0.7"),
+            Ok(KeyChoice::Zipf { exponent: 0.7 })
+        );
+        for bad in [
+            "",
+            "uniform:1",
+            "zipf:",
+            "zipf:0",
+            "zipf:-1",
+            "zipf:nan",
+            "zipf:inf",
+            "power",
+        ] {
+            assert!(key_choice(bad).is_err(), "{bad}");
+        }
+        let reads = |text: &str| text.parse::<ReadsArg>().map(|reads| reads.0);
+        assert_eq!(
+            reads("watch,read-transaction,watch"),
+            Ok(vec![ReadsThrough::ReadTransaction, ReadsThrough::Watch])
+        );
+        assert!(reads("").is_err());
+        assert!(reads("watch,").is_err());
+    }
+
+    #[test]
+    fn faults_do_not_depend_on_their_order() {
+        let a: FaultsArg = "client.kill,tab.reload".parse().unwrap();
+        let b: FaultsArg = "tab.reload, client.kill".parse().unwrap();
+        assert_eq!(a.0, b.0);
+        assert!(
+            "tab.relaod"
+                .parse::<FaultsArg>()
+                .unwrap_err()
+                .contains("tab.reload")
+        );
+    }
+
+    #[test]
+    fn fleets_are_read_and_refused() {
+        let fleet: FleetArg = "wasm=2,native=1".parse().unwrap();
+        assert_eq!(fleet.0, [(ClientKind::Wasm, 2), (ClientKind::Native, 1)]);
+        for good in ["sqlite=2,sqlite3=1", "local=1", "local=1,native=0"] {
+            assert!(good.parse::<FleetArg>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "native",
+            "native=x",
+            "browser=1",
+            "native=0",
+            "native=1,native=2",
+            "native=1,sqlite=1",
+            "postgres=1,local=1",
+            "sqlite=1,local=1",
+            "local=2",
+        ] {
+            assert!(bad.parse::<FleetArg>().is_err(), "{bad}");
+        }
+    }
+}
