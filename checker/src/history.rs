@@ -9,7 +9,7 @@
 use std::io::{self, BufRead, Write};
 
 use serde::Deserialize;
-use squall_protocol::history::{HISTORY_VERSION, Header, Record};
+use squall_protocol::history::{Event, HISTORY_VERSION, Header, Record};
 
 /// A history, as it was recorded.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,7 +82,13 @@ pub fn read_history(mut reader: impl BufRead) -> Result<History, HistoryError> {
         }
         let finished = line.pop_if(|last| *last == b'\n').is_some();
         match serde_json::from_slice::<Record>(&line) {
-            Ok(record) => records.push(record),
+            Ok(mut record) => {
+                // Most of the memory is for rows, and a vector that grew may be half empty.
+                if let Event::Ok { reads, .. } = &mut record.event {
+                    reads.shrink_to_fit();
+                }
+                records.push(record);
+            }
             Err(_) if !finished => {
                 cut = Some(Cut {
                     line: number,

@@ -24,7 +24,6 @@ pub(super) fn judge(index: &Index) -> Findings {
     // The last read in which a transaction was looked at: once per read is enough.
     let mut looked_at = vec![usize::MAX; index.operations.len()];
     for (number, read) in index.reads.iter().enumerate() {
-        let sources = index.sources(read);
         for (place, (key, value)) in read.rows.iter().enumerate() {
             if let Some(entry) = places.get_mut(*key as usize) {
                 // Of a row that is there twice the lower value is judged.
@@ -34,8 +33,8 @@ pub(super) fn judge(index: &Index) -> Findings {
                 }
             }
         }
-        for (place, source) in sources.iter().enumerate() {
-            let Source::Operation(writer) = *source else {
+        for (place, source) in index.sources(read).enumerate() {
+            let Source::Operation(writer) = source else {
                 continue;
             };
             if std::mem::replace(&mut looked_at[writer as usize], number) == number {
@@ -44,7 +43,7 @@ pub(super) fn judge(index: &Index) -> Findings {
             let (shown, value) = read.rows[place];
             for key in index.certain_writes(writer) {
                 let other = match places.get(key as usize) {
-                    Some((of, at)) if *of == number => match sources[*at] {
+                    Some((of, at)) if *of == number => match index.source(read, *at) {
                         Source::Operation(same) if same == writer => continue,
                         Source::Nowhere | Source::Ambiguous => continue,
                         _ => Some(read.rows[*at].1),

@@ -175,6 +175,35 @@ pub(crate) enum Source {
     Ambiguous,
 }
 
+/// A [`Source`] in four bytes: there is one for every row that was read.
+#[derive(Clone, Copy)]
+struct PackedSource(u32);
+
+impl PackedSource {
+    /// What is no operation has the highest numbers.
+    const INITIAL: u32 = OperationIndex::MAX;
+    const NOWHERE: u32 = OperationIndex::MAX - 1;
+    const AMBIGUOUS: u32 = OperationIndex::MAX - 2;
+
+    fn new(source: Source) -> Self {
+        PackedSource(match source {
+            Source::Initial => PackedSource::INITIAL,
+            Source::Nowhere => PackedSource::NOWHERE,
+            Source::Ambiguous => PackedSource::AMBIGUOUS,
+            Source::Operation(operation) => operation,
+        })
+    }
+
+    fn get(self) -> Source {
+        match self.0 {
+            PackedSource::INITIAL => Source::Initial,
+            PackedSource::NOWHERE => Source::Nowhere,
+            PackedSource::AMBIGUOUS => Source::Ambiguous,
+            operation => Source::Operation(operation),
+        }
+    }
+}
+
 /// The rows and the collections that were found.
 type Found<'h> = (&'h [(Key, Value)], Option<&'h Collections>);
 
@@ -212,7 +241,7 @@ pub(crate) struct Index<'h> {
     notes: Vec<String>,
     /// The operation of each number.
     numbers: HashMap<u64, OperationIndex>,
-    sources: Vec<Source>,
+    sources: Vec<PackedSource>,
     /// For every operation the keys that it wrote, or may have written, ascending.
     written_keys: Vec<Key>,
     /// Whether somebody has read this write, in parallel to `written_keys`.
@@ -637,7 +666,7 @@ impl<'h> Index<'h> {
                 {
                     self.seen[at] = true;
                 }
-                sources.push(source);
+                sources.push(PackedSource::new(source));
             }
         }
         self.sources = sources;
@@ -692,8 +721,14 @@ impl<'h> Index<'h> {
     }
 
     /// The sources of a read's rows, in parallel to the rows.
-    pub fn sources(&self, read: &Read) -> &[Source] {
-        &self.sources[read.first_source..][..read.rows.len()]
+    pub fn sources(&self, read: &Read) -> impl Iterator<Item = Source> {
+        let sources = &self.sources[read.first_source..][..read.rows.len()];
+        sources.iter().map(|source| source.get())
+    }
+
+    /// The source of the read's row with that number.
+    pub fn source(&self, read: &Read, row: usize) -> Source {
+        self.sources[read.first_source + row].get()
     }
 
     /// The keys that an operation has certainly written: what its answer says, or, if the answer was

@@ -19,7 +19,7 @@ pub(super) fn judge(index: &Index) -> Findings {
         let mut existing = 0;
         for ((key, value), source) in read.rows.iter().zip(index.sources(read)) {
             existing += u64::from(*key < index.header.keys);
-            if *source != Source::Nowhere {
+            if source != Source::Nowhere {
                 continue;
             }
             if let Err(why) = index.trace(read, *key, *value) {

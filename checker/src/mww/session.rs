@@ -60,7 +60,7 @@ pub(super) fn judge(index: &Index) -> (Findings, Findings) {
 pub(super) fn remember(index: &Index, read: &Read, evidence: usize, seen: &mut Floor<usize>) {
     for ((key, value), source) in read.rows.iter().zip(index.sources(read)) {
         if let Source::Operation(writer) = source
-            && !index.is_own(*writer, read.session)
+            && !index.is_own(writer, read.session)
         {
             seen.raise(*key, *value, evidence);
         }

@@ -21,7 +21,7 @@ impl Shown {
         let mut sessions = Vec::new();
         for (number, read) in index.reads.iter().enumerate() {
             for source in index.sources(read) {
-                let Source::Operation(writer) = *source else {
+                let Source::Operation(writer) = source else {
                     continue;
                 };
                 let session = index.operations[writer as usize].session;

@@ -34,9 +34,8 @@ fn client(index: &Index, session: usize) -> String {
 
 /// How a read shows an operation.
 pub(crate) fn shown(index: &Index, read: &Read, operation: OperationIndex) -> Shown {
-    let sources = index.sources(read).iter();
-    let mut rows = read.rows.iter().zip(sources);
-    let shown = rows.find(|(_, source)| **source == Source::Operation(operation));
+    let mut rows = read.rows.iter().zip(index.sources(read));
+    let shown = rows.find(|(_, source)| *source == Source::Operation(operation));
     let (key, value) = shown.map_or((0, 0), |(row, _)| *row);
     Shown {
         writer: step(index, operation),
