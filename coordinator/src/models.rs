@@ -185,27 +185,20 @@ impl Judged {
         }
         lines.push(String::new());
         lines.push(format!(
-            "{:<20}  {:<9}  {:>10}",
+            "{:<22}  {:<9}  {:>10}",
             "model", "judgement", "violations"
         ));
         for report in &self.reports {
             lines.push(format!(
-                "{:<20}  {:<9}  {:>10}",
+                "{:<22}  {:<9}  {:>10}",
                 report.model.name(),
                 word(report.judgement),
                 report.violations
             ));
         }
-        for report in &self.reports {
-            if report.anomalies.is_empty() {
-                continue;
-            }
+        for (models, report) in self.findings() {
             lines.push(String::new());
-            lines.push(format!(
-                "{}: {}",
-                report.model.name(),
-                word(report.judgement)
-            ));
+            lines.push(format!("{models}: {}", word(report.judgement)));
             let anomalies = report.anomalies.iter();
             lines.extend(anomalies.map(|anomaly| format!("- {}", anomaly.summary)));
             let shown = report.anomalies.len() as u64;
@@ -219,6 +212,28 @@ impl Judged {
             lines.push(text.trim_end().to_owned());
         }
         lines.join("\n") + "\n"
+    }
+
+    /// What was found, and by which models: a stronger one often finds the very same.
+    fn findings(&self) -> Vec<(String, &Report)> {
+        let same = |one: &Report, other: &Report| {
+            let (a, b) = (&one.anomalies, &other.anomalies);
+            (one.judgement, one.violations) == (other.judgement, other.violations)
+                && a.len() == b.len()
+                && a.iter().zip(b).all(|(a, b)| a.summary == b.summary)
+        };
+        let mut findings: Vec<(String, &Report)> = Vec::new();
+        let found = |report: &&Report| !report.anomalies.is_empty();
+        for report in self.reports.iter().filter(found) {
+            match findings.iter_mut().find(|(_, other)| same(report, other)) {
+                Some((models, _)) => {
+                    models.push_str(", ");
+                    models.push_str(report.model.name());
+                }
+                None => findings.push((report.model.name().to_owned(), report)),
+            }
+        }
+        findings
     }
 }
 

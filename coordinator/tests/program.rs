@@ -228,6 +228,11 @@ fn histories_of_other_checkers_are_checked_by_models() {
         said.contains("format plume") && said.contains("initial value"),
         "{said}"
     );
+    // What several models find alike is told once.
+    assert!(
+        said.contains("causal, causal-convergence: VIOLATION"),
+        "{said}"
+    );
     let (code, said) = check_foreign("lost.txt", lost, &["--model", "read-committed"]);
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = check_foreign("lost.txt", "w(1,1,0,0)\nr(1,", &[]);
