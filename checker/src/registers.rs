@@ -47,7 +47,8 @@
 //! history says which of the two ways to merge is meant: see [`Merge`].
 //!
 //! Where the history tells which versions followed one another, as lists that are appended to do, the
-//! commit order contains that too.
+//! commit order contains that too. And whoever reads a list reads from everybody whose element it shows, not
+//! only from *t1*, whose is the last: see `lists`.
 //!
 //! # Where things are
 //!
@@ -230,7 +231,8 @@ impl Merge {
     }
 }
 
-/// A read from another transaction.
+/// A read from another transaction. Of a list it is the one whose element is the last: see
+/// [`Registers::shown`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
     pub key: u32,
@@ -266,8 +268,11 @@ pub struct Registers {
     /// The version order as far as it is known: of two writers of the key, the first commits first.
     /// Ascending by the first.
     known: Vec<(order::Derived, u32)>,
-    /// The lists that were read, by key.
-    lists: Vec<lists::List>,
+    /// For each key the list that was read; empty if there are no lists in the history.
+    lists: Vec<Option<lists::List>>,
+    /// In parallel to [`Registers::writes`], counted from 1: the place of the transaction among those that
+    /// appended to the list, 0 if that is not known. Empty if there are no lists.
+    list_places: Vec<u32>,
     merge: Merge,
     /// For each transaction when it began and ended, if that is known of all; the end is the highest
     /// number where it is not known.
@@ -385,19 +390,102 @@ impl Registers {
 
     /// Adds the lists that were read, in which transactions are those before assembly, with their
     /// nodes now.
-    fn add_lists(&mut self, mut lists: Vec<lists::List>, nodes: &[Node]) {
-        for list in &mut lists {
+    fn add_lists(&mut self, lists: Vec<lists::List>, nodes: &[Node]) {
+        if lists.is_empty() {
+            return;
+        }
+        self.lists.resize_with(self.key_count, Default::default);
+        self.list_places = vec![0; self.writes.len()];
+        for mut list in lists {
             list.renumber(nodes);
             let edges = list.edges().map(|edge| (edge, list.key));
             self.known.extend(edges);
+            // Where lists contradict one another it is not known who has seen whom.
+            let trusted = if list.contradicted {
+                &[]
+            } else {
+                &list.writers[..]
+            };
+            for (place, writer) in (1..).zip(trusted) {
+                if let Some(write) = self.write(*writer, list.key)
+                    && self.list_places[write] == 0
+                {
+                    self.list_places[write] = place;
+                }
+            }
+            let key = list.key as usize;
+            self.lists[key] = Some(list);
         }
         self.known.sort_by_key(|(edge, _)| edge.from);
-        self.lists = lists;
+    }
+
+    /// Where a transaction's write of a key is in [`Registers::writes`].
+    fn write(&self, node: Node, key: u32) -> Option<usize> {
+        let place = self.writes(node).binary_search(&key).ok()?;
+        Some(self.write_starts[node as usize] as usize + place)
+    }
+
+    /// The version of a list that was read, as the write that made it; none if it is not of a list.
+    fn list_version(&self, read: &Read) -> Option<usize> {
+        if self.lists.is_empty() || read.writer == INITIAL {
+            return None;
+        }
+        let write = self.write(read.writer, read.key)?;
+        (self.list_places[write] > 0).then_some(write)
+    }
+
+    /// From whom a read has read: of a list from everybody whose element it shows, in the list's order.
+    fn shown<'r>(&'r self, read: &'r Read) -> &'r [Node] {
+        let Some(version) = self.list_version(read) else {
+            return std::slice::from_ref(&read.writer);
+        };
+        let list = self.lists[read.key as usize].as_ref();
+        let writers = list.map_or(&[][..], |list| &list.writers);
+        &writers[..self.list_places[version] as usize]
+    }
+
+    /// From whom a transaction has read, with repetitions.
+    fn sources(&self, node: Node) -> impl Iterator<Item = Node> {
+        let shown = self.reads(node).iter().flat_map(|read| self.shown(read));
+        shown.copied().filter(|writer| *writer != INITIAL)
+    }
+
+    /// Whether a read has read from somebody.
+    fn shows(&self, read: &Read, writer: Node) -> bool {
+        read.writer == writer || self.is_in_list(read.key, writer, read.writer)
+    }
+
+    /// Whether both have appended to a list, one before the other, as was read.
+    fn is_in_list(&self, key: u32, one: Node, other: Node) -> bool {
+        if one >= NONE || other >= NONE {
+            return false;
+        }
+        let places = (self.list_place(one, key), self.list_place(other, key));
+        matches!(places, (Some(one), Some(other)) if one < other)
+    }
+
+    /// The place of a transaction among those that appended to a list, from 1, if it was read.
+    fn list_place(&self, node: Node, key: u32) -> Option<u32> {
+        if self.lists.is_empty() {
+            return None;
+        }
+        let place = self.list_places[self.write(node, key)?];
+        (place > 0).then_some(place)
     }
 
     /// The edges of the known version order.
     fn known_edges(&self) -> Vec<order::Derived> {
         self.known.iter().map(|(edge, _)| *edge).collect()
+    }
+
+    /// The order of the lists, as it was read.
+    fn list_edges(&self) -> Vec<order::Derived> {
+        let lists = self
+            .lists
+            .iter()
+            .flatten()
+            .filter(|list| !list.contradicted);
+        lists.flat_map(lists::List::read_edges).collect()
     }
 
     /// Why an edge is there, if it is of the known version order.

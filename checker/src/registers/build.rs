@@ -315,6 +315,7 @@ impl Builder {
             versions: None,
             known: Vec::new(),
             lists: Vec::new(),
+            list_places: Vec::new(),
             merge: if self.keep_versions {
                 Merge::PerKey
             } else {

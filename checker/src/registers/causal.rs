@@ -35,7 +35,7 @@ use super::clocks::longest_session;
 use super::commit_order::{Axiom, Demand};
 use super::order::{Constraint, Derived, arrange};
 use super::sight::{CausalPast, Place, Sight};
-use super::{NONE, Node, Registers};
+use super::{NONE, Node, Read, Registers};
 
 pub(super) struct Causal;
 
@@ -171,15 +171,31 @@ pub(super) fn reason(registers: &Registers, edge: Derived, must_see: &[bool]) ->
 /// The transactions that have `node` in their past, along paths that begin with a step that is allowed
 /// to a transaction.
 pub(super) fn future(registers: &Registers, node: Node, first: impl Fn(Node) -> bool) -> Vec<bool> {
-    let order = arrange(registers, &[], registers.nodes()).unwrap_or_default();
+    let order = arrange(registers, &registers.list_edges(), registers.nodes()).unwrap_or_default();
     let mut follows = vec![false; registers.transactions()];
+    // For each list whether some version of it, so far, is of one of them.
+    let mut lists = vec![false; registers.lists.len()];
+    // By write, whether somebody who appended to the list before, or then, is one of them.
+    let mut versions = vec![false; registers.list_places.len()];
     for later in order {
         let previous = registers.previous[later as usize];
         let from = |before: Node| {
             before < NONE && ((before == node && first(later)) || follows[before as usize])
         };
-        follows[later as usize] =
-            from(previous) || registers.reads(later).iter().any(|read| from(read.writer));
+        let reads_from = |read: &Read| match registers.list_version(read) {
+            Some(version) => versions[version] || (registers.shows(read, node) && first(later)),
+            None => from(read.writer),
+        };
+        follows[later as usize] = from(previous) || registers.reads(later).iter().any(reads_from);
+        if !lists.is_empty() {
+            let begin = registers.write_starts[later as usize] as usize;
+            for (write, key) in (begin..).zip(registers.writes(later)) {
+                if registers.list_places[write] > 0 {
+                    lists[*key as usize] |= follows[later as usize];
+                    versions[write] = lists[*key as usize];
+                }
+            }
+        }
     }
     follows
 }

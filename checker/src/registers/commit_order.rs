@@ -73,7 +73,9 @@ pub(super) fn commit_order<A: Axiom>(registers: &Registers) -> Result<Vec<Node>,
         let known = edges.len();
         let mut stale: Vec<StaleInitial> = Vec::new();
         A::demands(registers, &order, |demand| {
-            if demand.to != INITIAL {
+            if registers.is_in_list(demand.key, demand.from, demand.to) {
+                // That is known: the read shows it.
+            } else if demand.to != INITIAL {
                 edges.push(Derived {
                     from: demand.from,
                     to: demand.to,

@@ -261,7 +261,12 @@ impl Graph {
             building.versions(registers, orders.collect());
         } else {
             let mut orders = vec![None; registers.key_count];
-            for list in registers.lists.iter().filter(|list| !list.contradicted) {
+            for list in registers
+                .lists
+                .iter()
+                .flatten()
+                .filter(|list| !list.contradicted)
+            {
                 let unread = list.unread.iter().map(|(node, _)| *node);
                 orders[list.key as usize] = Some((list.writers.clone(), unread.collect()));
             }

@@ -6,6 +6,21 @@
 //! longest list of a key puts its writers in an order that every commit order has to contain. Appends
 //! that nobody has read come after all that were read, in any order.
 //!
+//! # Who was seen
+//!
+//! A list is what the appends that are visible to its reader have left, in the order of their arbitration
+//! (Burckhardt, Gotsman, Yang and Zawirski, Replicated Data Types: Specification, Verification, Optimality,
+//! POPL 2014; Cerone, Bernardi and Gotsman, A Framework for Transactional Consistency Models with Atomic
+//! Visibility, CONCUR 2015). So whoever reads `[1, 2, 3]` has seen the transactions that appended 1, 2 and
+//! 3: *reads from* means all of them, wherever a model says what a transaction must have seen. What the
+//! read has returned is still one version, that of the last element; only that one has to follow whatever
+//! else must be seen. For the models from prefix consistency up it makes no difference, because whatever
+//! commits before the last element is seen anyway.
+//!
+//! That costs nothing where the commit order or a causal past is concerned: the order of the list leads
+//! from every element to the last one, and `clocks` keeps a clock for every version. Where the elements have
+//! to be gone through one by one, that is linear in the elements that were read.
+//!
 //! What is wrong with lists themselves (orders that do not fit together, elements that are there twice,
 //! appends of one transaction with others between them) violates every model.
 
@@ -98,13 +113,17 @@ impl List {
         self.unread.sort_unstable();
     }
 
+    /// Of two transactions the first one appended before the other, as was read.
+    pub fn read_edges(&self) -> impl Iterator<Item = Derived> {
+        self.writers.windows(2).map(|pair| Derived {
+            from: pair[0],
+            to: pair[1],
+        })
+    }
+
     /// Of two transactions the first one appended before the other. What nobody has read comes after all
     /// that was read.
     pub fn edges(&self) -> impl Iterator<Item = Derived> {
-        let read = self.writers.windows(2).map(|pair| Derived {
-            from: pair[0],
-            to: pair[1],
-        });
         let last = self.writers.last();
         let unread = last.into_iter().flat_map(|last| {
             let unread = self.unread.iter();
@@ -113,7 +132,7 @@ impl List {
                 to: *to,
             })
         });
-        read.chain(unread)
+        self.read_edges().chain(unread)
     }
 }
 

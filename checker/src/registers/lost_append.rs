@@ -26,7 +26,7 @@
 //! An element that was read once and is missing in a later list is not lost but a stale read. Keys whose
 //! lists contradict one another are left out, since an element may be in one that was not taken into
 //! account. So are weak causal consistency, in which nobody agrees on the order of a list, and histories
-//! whose session order and reads-from have a cycle.
+//! whose session order, reads-from and orders of lists have a cycle.
 //!
 //! One pass with vector clocks: linear in reads and writes, times the sessions that have unread appends
 //! to the key.
@@ -47,7 +47,7 @@ pub(super) fn add(registers: &Registers, model: Model, anomalies: &mut Anomalies
     let mut lists: Vec<Option<Unread>> = Vec::new();
     lists.resize_with(registers.key_count, || None);
     let mut any = false;
-    for list in &registers.lists {
+    for list in registers.lists.iter().flatten() {
         if !list.contradicted && !list.unread.is_empty() {
             lists[list.key as usize] = Some(Unread::new(registers, list));
             any = true;
@@ -56,7 +56,7 @@ pub(super) fn add(registers: &Registers, model: Model, anomalies: &mut Anomalies
     if !any {
         return false;
     }
-    let Ok(order) = arrange(registers, &[], registers.nodes()) else {
+    let Ok(order) = arrange(registers, &registers.list_edges(), registers.nodes()) else {
         return false;
     };
     let mut clocks: Clocks<i32> = Clocks::new(registers);
@@ -179,8 +179,8 @@ impl Unread {
                 *taken += 1;
             }
         }
-        for read in registers.reads(node) {
-            let find = |(writer, _, _): &(Node, u64, bool)| writer.cmp(&read.writer);
+        for source in registers.sources(node) {
+            let find = |(writer, _, _): &(Node, u64, bool)| writer.cmp(&source);
             if let Ok(at) = self.appends.binary_search_by(find) {
                 Self::take(&mut self.appends, at, lost);
             }

@@ -81,17 +81,18 @@ impl Seen {
             writers.clear();
             writers.push(highest.map_or(read.writer, |(_, other)| other));
         }
-        for read in registers.reads(node) {
-            let writer = read.writer;
-            if writer == INITIAL
-                || std::mem::replace(&mut self.read_from[writer as usize], session) == session
-            {
+        for writer in registers.sources(node) {
+            if std::mem::replace(&mut self.read_from[writer as usize], session) == session {
                 continue;
             }
             for key in registers.writes(writer) {
                 let writers = self.of(session, *key);
-                if !writers.contains(&writer) {
-                    writers.push(writer);
+                // Of a list the later one stands for both.
+                match writers.first_mut() {
+                    Some(first) if *first == writer => {}
+                    Some(first) if registers.is_in_list(*key, writer, *first) => {}
+                    Some(first) if registers.is_in_list(*key, *first, writer) => *first = writer,
+                    _ => writers.push(writer),
                 }
             }
         }

@@ -14,7 +14,7 @@
 
 use super::causal::by_session;
 use super::commit_order::{Axiom, Demand};
-use super::{INITIAL, Merge, NONE, Node, Registers};
+use super::{Merge, NONE, Node, Registers};
 
 pub(super) struct MonotonicWrites;
 
@@ -27,8 +27,8 @@ impl Axiom for MonotonicWrites {
         let mut sessions: Vec<u32> = Vec::new();
         for reader in registers.nodes() {
             sessions.clear();
-            for read in registers.reads(reader) {
-                let Some((session, count)) = before(registers, read.writer) else {
+            for writer in registers.sources(reader) {
+                let Some((session, count)) = before(registers, writer) else {
                     continue;
                 };
                 let entry = &mut counts[session as usize];
@@ -60,9 +60,6 @@ impl Axiom for MonotonicWrites {
 
 /// The session of what precedes a transaction in session order, and how much it is; if it is anything.
 fn before(registers: &Registers, node: Node) -> Option<(u32, u32)> {
-    if node == INITIAL {
-        return None;
-    }
     let previous = registers.previous[node as usize];
     if previous == NONE {
         return None;

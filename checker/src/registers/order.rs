@@ -178,8 +178,7 @@ pub(super) fn way(registers: &Registers, missed: Node, reader: Node) -> Cycle {
             break;
         }
         let previous = registers.previous[node as usize];
-        let writers = registers.reads(node).iter().map(|read| read.writer);
-        for before in std::iter::once(previous).chain(writers) {
+        for before in std::iter::once(previous).chain(registers.sources(node)) {
             if before < NONE && before != reader && came_from[before as usize] == NONE {
                 came_from[before as usize] = node;
                 queue.push_back(before);
@@ -190,7 +189,8 @@ pub(super) fn way(registers: &Registers, missed: Node, reader: Node) -> Cycle {
     let mut from = missed;
     while from != reader && came_from[from as usize] != NONE {
         let to = came_from[from as usize];
-        let read = registers.reads(to).iter().find(|read| read.writer == from);
+        let mut reads = registers.reads(to).iter();
+        let read = reads.find(|read| registers.shows(read, from));
         steps.push(Step {
             from,
             to,

@@ -222,6 +222,36 @@ impl<'r> Points<'r> {
         self.requirements = known;
     }
 
+    /// Adds those whose elements are in lists that were read, but for the last, which is there already.
+    /// The models with a commit order need none of these, since it contains the order of the lists.
+    pub fn require_shown(&mut self) {
+        let registers = self.registers;
+        // For each session and list how many an earlier read has shown.
+        let mut known: HashMap<(u32, u32), usize> = HashMap::new();
+        for (at, transaction) in (0..).zip(&self.transactions) {
+            let (session, _) = registers.places[transaction.node as usize];
+            for read in registers.reads(transaction.node) {
+                if registers.list_version(read).is_none() {
+                    continue;
+                }
+                let shown = registers.shown(read);
+                let known = known.entry((session, read.key)).or_default();
+                for writer in shown.get(*known..).unwrap_or_default() {
+                    // All transactions are members, so that these are their indexes too.
+                    debug_assert_eq!(self.transactions[*writer as usize].node, *writer);
+                    if *writer != at {
+                        self.requirements.push(Requirement {
+                            from: self.transactions[*writer as usize].commit,
+                            to: transaction.snapshot,
+                            why: Constraint::ReadsFrom(read.key),
+                        });
+                    }
+                }
+                *known = shown.len().max(*known);
+            }
+        }
+    }
+
     /// Whatever else does not depend on the order.
     fn require_the_known(&mut self) {
         let registers = self.registers;

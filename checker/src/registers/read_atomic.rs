@@ -9,26 +9,19 @@
 
 use super::commit_order::{Axiom, Demand};
 use super::read_your_writes::ReadYourWrites;
-use super::{INITIAL, NONE, Node, Registers};
+use super::{NONE, Node, Registers};
 
 pub(super) struct ReadAtomic;
 
 impl Axiom for ReadAtomic {
     fn demands(registers: &Registers, order: &[Node], mut tell: impl FnMut(Demand)) {
         ReadYourWrites::demands(registers, order, &mut tell);
-        of_reads(registers, |reader, key, from, to| {
-            tell(Demand {
-                reader,
-                key,
-                from,
-                to,
-            });
-        });
+        of_reads(registers, tell);
     }
 }
 
 /// What must be seen since the transaction itself reads from it.
-fn of_reads(registers: &Registers, mut tell: impl FnMut(Node, u32, Node, Node)) {
+fn of_reads(registers: &Registers, mut tell: impl FnMut(Demand)) {
     // For each key the reader that the entry is for, and from whom it reads.
     let mut read_from: Vec<(Node, Node)> = vec![(NONE, NONE); registers.key_count];
     let mut seen: Vec<Node> = vec![NONE; registers.transactions()];
@@ -37,23 +30,32 @@ fn of_reads(registers: &Registers, mut tell: impl FnMut(Node, u32, Node, Node)) 
         for read in reads {
             read_from[read.key as usize] = (reader, read.writer);
         }
-        for read in reads {
-            let from = read.writer;
-            if from == INITIAL || std::mem::replace(&mut seen[from as usize], reader) == reader {
+        for from in registers.sources(reader) {
+            if std::mem::replace(&mut seen[from as usize], reader) == reader {
                 continue;
             }
+            let mut demand = |key: u32, to: Node| {
+                if to != from {
+                    tell(Demand {
+                        reader,
+                        key,
+                        from,
+                        to,
+                    });
+                }
+            };
             let writes = registers.writes(from);
             if writes.len() <= reads.len() {
                 for key in writes {
                     let (of, to) = read_from[*key as usize];
-                    if of == reader && to != from {
-                        tell(reader, *key, from, to);
+                    if of == reader {
+                        demand(*key, to);
                     }
                 }
             } else {
                 for read in reads {
-                    if read.writer != from && writes.binary_search(&read.key).is_ok() {
-                        tell(reader, read.key, from, read.writer);
+                    if writes.binary_search(&read.key).is_ok() {
+                        demand(read.key, read.writer);
                     }
                 }
             }

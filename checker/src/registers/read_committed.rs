@@ -16,60 +16,57 @@ pub(super) struct ReadCommitted;
 
 impl Axiom for ReadCommitted {
     fn demands(registers: &Registers, _: &[Node], mut tell: impl FnMut(Demand)) {
-        derive(registers, |reader, key, from, to| {
-            tell(Demand {
-                reader,
-                key,
-                from,
-                to,
-            });
-        });
-    }
-}
-
-/// Tells of every demand: the reader, the key, and the two writers.
-fn derive(registers: &Registers, mut tell: impl FnMut(Node, u32, Node, Node)) {
-    // For each key: the transaction that the entry is for, and the earliest two writers from which
-    // the rest of the transaction reads the key.
-    let mut later: Vec<(Node, Node, Node)> = vec![(NONE, NONE, NONE); registers.key_count];
-    // The transaction in which this one was looked at last.
-    let mut first_read: Vec<(Node, u32)> = vec![(NONE, 0); registers.transactions()];
-    let mut keys = Vec::new();
-    for reader in registers.nodes() {
-        let reads = registers.reads(reader);
-        for (place, read) in reads.iter().enumerate() {
-            if read.writer != INITIAL && first_read[read.writer as usize].0 != reader {
-                first_read[read.writer as usize] = (reader, place as u32);
-            }
-        }
-        keys.clear();
-        for (place, read) in reads.iter().enumerate().rev() {
-            // Where a transaction is read from first, everything that is read later counts.
-            if read.writer != INITIAL && first_read[read.writer as usize].1 == place as u32 {
-                let from = read.writer;
-                let writes = registers.writes(from);
-                let mut overwrite = |key: u32| {
-                    let (of, first, second) = later[key as usize];
-                    if of == reader {
-                        let to = if first == from { second } else { first };
-                        if to != NONE {
-                            tell(reader, key, from, to);
-                        }
+        // For each key: the transaction that the entry is for, and the earliest two writers from which
+        // the rest of the transaction reads the key.
+        let mut later: Vec<(Node, Node, Node)> = vec![(NONE, NONE, NONE); registers.key_count];
+        // The transaction in which this one was looked at last.
+        let mut first_read: Vec<(Node, u32)> = vec![(NONE, 0); registers.transactions()];
+        let mut keys = Vec::new();
+        for reader in registers.nodes() {
+            let reads = registers.reads(reader);
+            for (place, read) in (0..).zip(reads) {
+                for from in registers.shown(read) {
+                    if *from != INITIAL && first_read[*from as usize].0 != reader {
+                        first_read[*from as usize] = (reader, place);
                     }
-                };
-                if writes.len() <= keys.len() {
-                    writes.iter().for_each(|key| overwrite(*key));
-                } else {
-                    let written = |key: &&u32| writes.binary_search(key).is_ok();
-                    keys.iter().filter(written).for_each(|key| overwrite(*key));
                 }
             }
-            let entry = &mut later[read.key as usize];
-            if entry.0 != reader {
-                *entry = (reader, read.writer, NONE);
-                keys.push(read.key);
-            } else if entry.1 != read.writer {
-                *entry = (reader, read.writer, entry.1);
+            keys.clear();
+            for (place, read) in reads.iter().enumerate().rev() {
+                for from in registers.shown(read).iter().copied() {
+                    // Where a transaction is read from first, everything that is read later counts.
+                    if from == INITIAL || first_read[from as usize].1 != place as u32 {
+                        continue;
+                    }
+                    let writes = registers.writes(from);
+                    let mut overwrite = |key: u32| {
+                        let (of, first, second) = later[key as usize];
+                        if of == reader {
+                            let to = if first == from { second } else { first };
+                            if to != NONE {
+                                tell(Demand {
+                                    reader,
+                                    key,
+                                    from,
+                                    to,
+                                });
+                            }
+                        }
+                    };
+                    if writes.len() <= keys.len() {
+                        writes.iter().for_each(|key| overwrite(*key));
+                    } else {
+                        let written = |key: &&u32| writes.binary_search(key).is_ok();
+                        keys.iter().filter(written).for_each(|key| overwrite(*key));
+                    }
+                }
+                let entry = &mut later[read.key as usize];
+                if entry.0 != reader {
+                    *entry = (reader, read.writer, NONE);
+                    keys.push(read.key);
+                } else if entry.1 != read.writer {
+                    *entry = (reader, read.writer, entry.1);
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use super::causal::by_session;
 use super::clocks::{Clocks, Tick};
-use super::{INITIAL, NONE, Node, Registers};
+use super::{NONE, Node, Registers};
 
 /// A transaction and where it is.
 #[derive(Clone, Copy)]
@@ -108,12 +108,11 @@ impl Readers {
         for session in 0..registers.session_count {
             let range = starts_of[session] as usize..starts_of[session + 1] as usize;
             for (position, node) in (0..).zip(&members[range]) {
-                for read in registers.reads(*node) {
-                    if read.writer != INITIAL
-                        && std::mem::replace(&mut last[read.writer as usize], session as u32)
-                            != session as u32
+                for writer in registers.sources(*node) {
+                    if std::mem::replace(&mut last[writer as usize], session as u32)
+                        != session as u32
                     {
-                        found.push((read.writer, session as u32, position));
+                        found.push((writer, session as u32, position));
                     }
                 }
             }

@@ -21,7 +21,7 @@ use super::clocks::{Tick, longest_session};
 use super::commit_order::{Axiom, Demand};
 use super::order::{Constraint, Derived};
 use super::sight::ReadBefore;
-use super::{INITIAL, Node, Registers};
+use super::{Node, Registers};
 
 pub(super) struct WritesFollowReads;
 
@@ -42,15 +42,14 @@ impl Axiom for WritesFollowReads {
             .map(|edge| {
                 let reads_from = |node: Node| {
                     let mut reads = registers.reads(node).iter();
-                    reads.any(|read| read.writer == edge.from)
+                    reads.any(|read| registers.shows(read, edge.from))
                 };
                 let follows = future(registers, edge.from, reads_from);
                 let must_see: Vec<bool> = registers
                     .nodes()
                     .map(|node| {
-                        let writers = registers.reads(node).iter().map(|read| read.writer);
-                        let mut others = writers.filter(|writer| *writer != INITIAL);
-                        others.any(|writer| follows[writer as usize])
+                        let mut sources = registers.sources(node);
+                        sources.any(|writer| follows[writer as usize])
                     })
                     .collect();
                 reason(registers, *edge, &must_see)
