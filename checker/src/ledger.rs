@@ -58,7 +58,8 @@ use crate::evidence::Findings;
 use crate::history::History;
 use crate::mww::{self, End};
 use crate::online::Finding;
-use crate::{one_copy, payload};
+use crate::one_copy;
+use crate::payload::PayloadIntact;
 use atomic_transactions::AtomicTransactions;
 use book::{Book, News};
 use durability::Durability;
@@ -74,13 +75,12 @@ pub fn check(history: &History) -> Verdict {
             ledger.push(&record.event);
         }
         let mut findings = ledger.into_findings(end);
-        findings.extend(history.header.payload.then(|| payload::judge(history)));
         findings.extend(one_copy::judge(history));
         findings
     })
 }
 
-/// Judges the ledger event by event.
+/// Judges the ledger, and the payload table if there is one, event by event.
 #[derive(Clone)]
 pub(crate) struct Ledger {
     /// How many events have been pushed.
@@ -91,6 +91,8 @@ pub(crate) struct Ledger {
     no_duplicate_transaction: NoDuplicateTransaction,
     no_thin_air_transaction: NoThinAirTransaction,
     durability: Durability,
+    /// If the run has that table.
+    payload: Option<PayloadIntact>,
     /// Reads that recorded nothing of the ledger.
     without_ledger: u64,
 }
@@ -105,6 +107,7 @@ impl Ledger {
             no_duplicate_transaction: NoDuplicateTransaction::new(),
             no_thin_air_transaction: NoThinAirTransaction::new(),
             durability: Durability::default(),
+            payload: header.payload.then(PayloadIntact::new),
             without_ledger: 0,
         }
     }
@@ -129,6 +132,9 @@ impl Ledger {
             self.no_duplicate_transaction.judge(&read, book, &mut found);
             self.no_thin_air_transaction.judge(&read, book, &mut found);
             self.durability.note(&read);
+        }
+        if let Some(payload) = &mut self.payload {
+            payload.push(event, &mut found);
         }
         found
     }
@@ -160,6 +166,7 @@ impl Ledger {
                 ));
             }
         }
+        findings.extend(self.payload.map(PayloadIntact::into_findings));
         findings
     }
 }

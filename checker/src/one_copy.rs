@@ -3,11 +3,11 @@
 //! SERIALIZABLE. Elsewhere a client may see what others have done late, and the property is no part of
 //! the verdict.
 //!
-//! The registers are judged by [`Model::StrictSerializability`], with the records as the clock. When an
-//! emission of a live query began is not known.
+//! Rows as registers, lists or sets are judged by [`Model::StrictSerializability`], with the records as
+//! the clock. When an emission of a live query began is not known.
 
 use squall_protocol::history::Header;
-use squall_protocol::plan::{ClientKind, Isolation, Workload};
+use squall_protocol::plan::{ClientKind, Isolation};
 use squall_protocol::verdict::Property;
 
 use crate::by_model;
@@ -20,12 +20,10 @@ use crate::registers::Model;
 pub(crate) fn applies(header: &Header) -> bool {
     let kinds: Vec<ClientKind> = header.clients.iter().map(|client| client.kind).collect();
     let all = |of: &[ClientKind]| !kinds.is_empty() && kinds.iter().all(|kind| of.contains(kind));
-    // A set that is read is compared with all its elements: see the models of sets.
-    header.workload != Workload::Gset
-        && (all(&[ClientKind::Sqlite, ClientKind::Sqlite3])
-            || kinds == [ClientKind::Local]
-            || (kinds.len() == 1 && kinds[0].syncs())
-            || (all(&[ClientKind::Postgres]) && header.isolation == Isolation::Serializable))
+    all(&[ClientKind::Sqlite, ClientKind::Sqlite3])
+        || kinds == [ClientKind::Local]
+        || (kinds.len() == 1 && kinds[0].syncs())
+        || (all(&[ClientKind::Postgres]) && header.isolation == Isolation::Serializable)
 }
 
 /// Judges the history, if there is only one copy of the data.
@@ -34,7 +32,7 @@ pub(crate) fn judge(history: &History) -> Option<Findings> {
         by_model::judge(
             Property::StrictSerializability,
             Model::StrictSerializability,
-            &Recording::new(history).into_registers(),
+            &Recording::new(history),
             history.records.len(),
             |_| true,
         )

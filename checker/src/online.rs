@@ -23,6 +23,7 @@ use crate::history::History;
 use crate::ledger::Ledger;
 use crate::mww::online::Reads;
 use crate::mww::{MAX_KEYS, count, not_judged, too_large};
+use crate::one_copy;
 
 /// A violation that was found while the run went on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,9 +113,12 @@ impl Online {
             return not_judged(&self.kept.header, counts, &why);
         }
         self.reads
-            .verdict(&self.kept, self.end, counts, |end| match &self.ledger {
-                Some(ledger) => ledger.clone().into_findings(end),
-                None => Vec::new(),
+            .verdict(&self.kept, self.end, counts, |end| {
+                let ledger = self.ledger.clone();
+                let of_ledger = ledger.map(|ledger| ledger.into_findings(end));
+                let mut findings = of_ledger.unwrap_or_default();
+                findings.extend(one_copy::judge(&self.kept));
+                findings
             })
     }
 
