@@ -60,6 +60,15 @@ impl Findings {
         self.examples.insert(at, (place, explain()));
     }
 
+    /// The first violation, for whoever watches.
+    pub fn first(&self) -> Option<Finding> {
+        let (_, violation) = self.examples.first()?;
+        Some(Finding {
+            property: self.property,
+            violation: violation.clone(),
+        })
+    }
+
     /// Counts a violation, and tells it to whoever watches.
     pub fn tell(&mut self, place: usize, violation: Violation, found: &mut Vec<Finding>) {
         found.push(Finding {
@@ -120,5 +129,74 @@ impl Findings {
             examples: self.examples.into_iter().map(|(_, e)| e).collect(),
             note: (!notes.is_empty()).then(|| notes.join("; ")),
         }
+    }
+}
+
+/// What was found about several properties, told as it becomes certain.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    findings: Vec<Findings>,
+    /// What is to be told: of each property only the first few.
+    found: Vec<Finding>,
+}
+
+impl Told {
+    pub fn new(properties: impl IntoIterator<Item = Property>) -> Self {
+        Told {
+            findings: properties.into_iter().map(Findings::new).collect(),
+            found: Vec::new(),
+        }
+    }
+
+    /// What was found about one of the properties.
+    pub fn of(&mut self, property: Property) -> &mut Findings {
+        let mut all = self.findings.iter_mut();
+        let found = all.find(|findings| findings.property == property);
+        found.expect("it is one of the properties")
+    }
+
+    /// Counts a violation that shows at the event of that place.
+    pub fn violate(
+        &mut self,
+        property: Property,
+        place: usize,
+        explain: impl FnOnce() -> Violation,
+    ) {
+        self.violate_times(property, 1, place, explain);
+    }
+
+    /// Counts several violations that share one explanation.
+    pub fn violate_times(
+        &mut self,
+        property: Property,
+        times: u64,
+        place: usize,
+        explain: impl FnOnce() -> Violation,
+    ) {
+        let told = self.found.iter().filter(|f| f.property == property);
+        if told.count() == EXAMPLES {
+            self.of(property).violate_times(times, place, explain);
+        } else {
+            let violation = explain();
+            self.tell(property, violation.clone());
+            self.of(property).violate_times(times, place, || violation);
+        }
+    }
+
+    /// Tells a violation that is counted elsewhere.
+    pub fn tell(&mut self, property: Property, violation: Violation) {
+        self.found.push(Finding {
+            property,
+            violation,
+        });
+    }
+
+    /// What is to be told since this was last asked.
+    pub fn take(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.found)
+    }
+
+    pub fn into_findings(self) -> Vec<Findings> {
+        self.findings
     }
 }

@@ -32,24 +32,42 @@
 //! *Durability*: every element that a recovered client's transaction has added is in all of them. A client
 //! has *recovered* when it reads every probe's elements. The others are as in `mww`.
 //!
+//! # Along with a run
+//!
+//! There is one judge, event by event; a whole history is judged just so. A read is judged once every
+//! transaction that it shows has ended, and once the reads of its causal past are judged: then its past
+//! is known whole, and no finding is ever taken back. What has not ended when a verdict is asked for may
+//! have happened. Where reads wait for each other in a circle each is in the other's past (circular
+//! information flow, Adya's G1c): a violation of causal consistency. The properties of the end, and
+//! strict serializability (see [`one_copy`](crate::one_copy)), are decided at the end.
+//!
 //! # Cost
 //!
-//! Time is linear in the elements read, plus, for each read, its sets times the sessions; memory linear
-//! in the transactions times the sessions.
+//! Time is linear in the elements read, plus, for each read, the sessions times the sessions and, if it
+//! was of some sets only, those sets times the sessions; where elements are missing, also in the elements
+//! that had to be there. Reads are forgotten when they are judged. With *n* transactions, *e* elements and
+//! *s* sessions, memory is O(n · s) for the causal pasts and O(e · s) for who has read what, four bytes
+//! each at most.
 
-use std::collections::HashMap;
+mod judge;
+mod past;
+mod session;
 
-use squall_protocol::transaction::{Key, Value};
-use squall_protocol::verdict::{Property, Verdict};
+use squall_protocol::history::{Event, Header};
+use squall_protocol::transaction::Reads as Asked;
+use squall_protocol::verdict::{Counts, Property, Verdict, Violation};
 
-use crate::collections::{self, Element, Faulty, Past};
-use crate::evidence::Findings;
+use crate::book::{Book, FINAL_READ, News, OperationIndex};
+use crate::collections::Read;
+use crate::collections::end::{self, InCollections};
+use crate::evidence::Told;
 use crate::history::History;
-use crate::mww::explain;
-use crate::mww::index::{Index, OperationIndex, Outcome, Read};
-use crate::mww::recovery::{NotRead, Probes, Unseen};
-use crate::mww::{self, MAX_KEYS, words};
+use crate::mww::index::Index;
+use crate::mww::{self, MAX_KEYS, explain};
 use crate::one_copy;
+use crate::online::Finding;
+use past::Past;
+use session::Session;
 
 /// Judges a history of the workload `gset`.
 pub fn check(history: &History) -> Verdict {
@@ -57,308 +75,251 @@ pub fn check(history: &History) -> Verdict {
     if history.header.keys > MAX_KEYS {
         return mww::too_large(&history.header, counts);
     }
-    let index = Index::new(history);
-    let mut findings = Reads::new(&index).judge();
-    let causal = findings.pop();
-    let (recovery, mut of_end) = collections::end(&index, &mut InSets(&index));
-    findings.append(&mut of_end);
-    let (convergence, durability) = collections::same_elements(&index, &recovery, |_, _| false);
-    findings.insert(6, convergence);
-    findings.extend(causal);
-    findings.push(durability);
-    findings.extend(one_copy::judge(history));
-    mww::conclude(index, findings, counts)
-}
-
-/// A probe is seen when its elements are.
-struct InSets<'i, 'h>(&'i Index<'h>);
-
-impl Probes for InSets<'_, '_> {
-    fn unseen(
-        &mut self,
-        read: &Read,
-        probes: &[OperationIndex],
-    ) -> Result<Option<Unseen>, NotRead> {
-        collections::unseen(self.0, read, probes, |_, _| false)
+    let mut sets = Sets::new(&history.header);
+    for record in &history.records {
+        sets.push(&record.event);
     }
+    sets.verdict(Index::new(history), history, counts)
 }
 
-/// Judges the properties of reads.
-struct Reads<'i, 'h> {
-    index: &'i Index<'h>,
-    past: Past<'i, 'h>,
-    /// For each session and set the operations that committed and added to it, ascending.
-    added: HashMap<(usize, Key), Vec<OperationIndex>>,
-    /// For each session, by element, whether it has read it so far.
-    seen: Vec<Vec<bool>>,
-    /// For each session and set how many elements of others it has read so far.
-    seen_count: HashMap<(usize, Key), u64>,
+/// Judges sets event by event.
+#[derive(Clone)]
+pub(crate) struct Sets {
+    book: Book,
+    /// For each operation the number of its first element: each element has a number.
+    elements: Vec<u32>,
+    element_count: u32,
+    /// In parallel to those of the book.
+    sessions: Vec<Session>,
+    told: Told,
+    /// Reads that recorded no sets.
+    without: u64,
+    /// Whether nothing will end any more.
+    settled: bool,
 }
 
-impl<'i, 'h> Reads<'i, 'h> {
-    fn new(index: &'i Index<'h>) -> Self {
-        let mut added: HashMap<(usize, Key), Vec<OperationIndex>> = HashMap::new();
-        for (number, operation) in (0..).zip(&index.operations) {
-            if let Outcome::Ok { .. } = operation.outcome {
-                for key in index.possible_writes(number) {
-                    added
-                        .entry((operation.session, *key))
-                        .or_default()
-                        .push(number);
+/// Why a read is not judged yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// For an operation that it shows to end.
+    ForOperation(OperationIndex),
+    /// For the reads of a session that it shows.
+    ForSession(usize),
+}
+
+impl Sets {
+    pub fn new(header: &Header) -> Self {
+        Sets {
+            book: Book::new(header),
+            elements: Vec::new(),
+            element_count: 0,
+            sessions: Vec::new(),
+            told: Told::new([
+                Property::ReadYourWrites,
+                Property::MonotonicReads,
+                Property::MonotonicWrites,
+                Property::WritesFollowReads,
+                Property::AtomicVisibility,
+                Property::NoThinAirRead,
+                Property::CausalConsistency,
+            ]),
+            without: 0,
+            settled: false,
+        }
+    }
+
+    /// Takes the next event, and tells the violations that are certain since then.
+    pub fn push(&mut self, event: &Event) -> Vec<Finding> {
+        let News {
+            ended,
+            read,
+            broken,
+        } = self.book.push(event);
+        self.sessions
+            .resize_with(self.book.sessions(), Session::default);
+        for operation in &self.book.operations[self.elements.len()..] {
+            self.elements.push(self.element_count);
+            self.element_count += operation.written.len() as u32;
+        }
+        if let Some(violation) = broken {
+            self.told.tell(Property::StorageIntact, violation);
+        }
+        if let Some(read) = read {
+            let session = read.session;
+            self.sessions[session].open.push_back(Read::new(read));
+            self.advance(session);
+        }
+        if let Some(ended) = ended {
+            let operation = &self.book.operations[ended as usize];
+            if operation.committed() {
+                self.sessions[operation.session].added(operation, ended);
+            }
+            self.advance(operation.session);
+            for session in 0..self.sessions.len() {
+                if self.sessions[session].waits == Some(Waits::ForOperation(ended)) {
+                    self.advance(session);
                 }
             }
         }
-        Reads {
-            index,
-            past: Past::new(index),
-            added,
-            seen: vec![Vec::new(); index.sessions.len()],
-            seen_count: HashMap::new(),
-        }
+        self.told.take()
     }
 
-    fn judge(mut self) -> Vec<Findings> {
-        let mut findings = vec![
-            Findings::new(Property::ReadYourWrites),
-            Findings::new(Property::MonotonicReads),
-            Findings::new(Property::MonotonicWrites),
-            Findings::new(Property::WritesFollowReads),
-            Findings::new(Property::AtomicVisibility),
-            Findings::new(Property::NoThinAirRead),
-            Findings::new(Property::CausalConsistency),
-        ];
-        self.past.tell_cycles(&mut findings[6]);
-        for number in 0..self.index.reads.len() {
-            self.read(number, &mut findings);
+    /// The verdict on what has been pushed, as if it were the whole history. `kept` is that history, and
+    /// `index` its index; of the reads before the heal they may tell nothing.
+    pub fn verdict(mut self, index: Index, kept: &History, counts: Counts) -> Verdict {
+        self.settled = true;
+        for session in 0..self.sessions.len() {
+            self.advance(session);
         }
-        findings
+        if self.without > 0 {
+            let doubt = format!("{} reads have recorded no sets", self.without);
+            self.told.of(Property::NoThinAirRead).doubt(doubt);
+        }
+        let mut findings = self.told.into_findings();
+        let causal = findings.pop();
+        let (recovery, of_end) = end::judge(&index, &mut InCollections::of_sets(&index));
+        let (convergence, durability) = end::same_elements(&index, &recovery, |_, _| false);
+        findings.push(convergence);
+        findings.extend(of_end);
+        findings.extend(causal);
+        findings.push(durability);
+        findings.extend(one_copy::judge(kept));
+        mww::conclude(index, findings, counts)
     }
 
-    fn read(&mut self, number: usize, findings: &mut [Findings]) {
-        let index = self.index;
-        let read = &index.reads[number];
-        let Some(sets) = read.collections else {
-            if *read.asked != squall_protocol::transaction::Reads::Nothing {
-                findings[5].doubt("a read has recorded no sets".to_owned());
+    /// Judges what can be judged of a session, and of those that waited for it.
+    fn advance(&mut self, session: usize) {
+        let mut ready = vec![session];
+        while let Some(session) = ready.pop() {
+            let mut judged = false;
+            while let Some(read) = self.sessions[session].open.pop_front() {
+                let waits = self.waits(&read);
+                self.sessions[session].waits = waits;
+                if waits.is_some() && !self.waits_for_itself(session) {
+                    self.sessions[session].open.push_front(read);
+                    break;
+                }
+                self.sessions[session].waits = None;
+                self.resolve(&read);
+                judged = true;
             }
-            return;
-        };
-        let mut elements: Vec<Element> = Vec::new();
-        collections::parse(index, read, sets, &mut findings[5], |element| {
-            elements.push(element)
-        });
-        elements.sort_unstable();
-        for pair in elements.windows(2).filter(|pair| pair[0] == pair[1]) {
-            let (key, value) = (pair[0].key, index.value(pair[0].writer));
-            findings[5].violate(read.completed, || {
-                Faulty::new(index, read, key).twice(value)
-            });
+            if judged {
+                let waiting = |session: &Session| session.waits;
+                let sessions = self.sessions.iter().map(waiting).enumerate();
+                let waiting = sessions.filter(|(_, w)| *w == Some(Waits::ForSession(session)));
+                ready.extend(waiting.map(|(waiting, _)| waiting));
+            }
         }
-        elements.dedup();
-        let past = self.past.of(number);
-        let mut shown: Vec<OperationIndex> = elements.iter().map(|e| e.writer).collect();
+    }
+
+    /// What keeps a session's first open read from being judged.
+    fn waits(&self, read: &Read) -> Option<Waits> {
+        if !self.settled
+            && let Some(operation) = read.pending(&self.book)
+        {
+            return Some(Waits::ForOperation(operation));
+        }
+        let mut writers = read.writers(&self.book);
+        writers.find_map(|writer| {
+            let of = &self.book.operations[writer as usize];
+            let open = self.is_open(read, writer);
+            open.then_some(Waits::ForSession(of.session))
+        })
+    }
+
+    /// Whether what a shown transaction had seen is not known yet.
+    fn is_open(&self, read: &Read, writer: OperationIndex) -> bool {
+        let of = &self.book.operations[writer as usize];
+        let session = &self.sessions[of.session];
+        match of.session == read.session {
+            // Everything before the read is judged.
+            true => of.order > read.completed,
+            false => !session.is_judged_up_to(of.order),
+        }
+    }
+
+    /// Whether sessions wait for each other in a circle that the session is in.
+    fn waits_for_itself(&self, session: usize) -> bool {
+        let mut at = session;
+        for _ in &self.sessions {
+            match self.sessions[at].waits {
+                Some(Waits::ForSession(next)) if next == session => return true,
+                Some(Waits::ForSession(next)) => at = next,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Finds the causal past of a read, and judges it.
+    fn resolve(&mut self, read: &Read) {
+        if read.collections.is_none() && read.asked != Asked::Nothing {
+            self.without += 1;
+        }
+        let sources = read.sources(&self.book, &mut self.told);
+        let mut shown: Vec<OperationIndex> = sources.iter().map(|(_, writer)| *writer).collect();
         shown.sort_unstable();
         shown.dedup();
+        // Of each session the latest that is shown.
+        let mut latest: Vec<Option<OperationIndex>> = vec![None; self.sessions.len()];
         for writer in &shown {
-            let asked = index.possible_writes(*writer).iter();
-            let asked = asked.filter(|key| read.asked.contains(**key)).count() as u64;
-            findings[4].exercise(asked.saturating_sub(1));
-        }
-        // Of each session the latest that committed and is shown.
-        let mut latest: Vec<Option<OperationIndex>> = vec![None; index.sessions.len()];
-        for writer in &shown {
-            let operation = &index.operations[*writer as usize];
-            if let Outcome::Ok { .. } = operation.outcome {
-                latest[operation.session] = Some(*writer);
+            let latest = &mut latest[self.book.operations[*writer as usize].session];
+            if latest.is_none_or(|latest| self.book.order(latest) < self.book.order(*writer)) {
+                *latest = Some(*writer);
             }
         }
-        let mut keys: Vec<Key> = sets.iter().map(|(key, _)| *key).collect();
-        if let squall_protocol::transaction::Reads::Keys(asked) = read.asked {
-            keys.extend(asked);
-        } else if keys.len() < index.header.keys as usize {
-            // A set that is not told of is empty.
-            keys.extend(self.added.keys().map(|(_, key)| *key));
+        let past = self.past(read, &shown, &latest);
+        if read.collections.is_some() {
+            self.judge(read, sources, &shown, &latest, &past);
         }
-        keys.sort_unstable();
-        keys.dedup();
-        for key in keys {
-            let from = elements.partition_point(|element| element.key < key);
-            let to = elements.partition_point(|element| element.key <= key);
-            let present = &elements[from..to];
-            let held = present
-                .iter()
-                .filter(|e| past.contains(index, e.writer))
-                .count();
-            let mut expected = 0;
-            for session in 0..index.sessions.len() {
-                let Some(added) = self.added.get(&(session, key)) else {
-                    continue;
-                };
-                let before = |limit: OperationIndex| added.partition_point(|o| *o < limit);
-                let of_session = before(past.clock[session]);
-                expected += of_session;
-                if session == read.session {
-                    findings[0].exercise(of_session as u64);
-                } else if let Some(latest) = latest[session] {
-                    findings[2].exercise(before(latest) as u64);
-                    findings[3].exercise((of_session - before(latest).min(of_session)) as u64);
-                } else if latest.iter().any(Option::is_some) {
-                    findings[3].exercise(of_session as u64);
-                }
-            }
-            let mut unknown = past.unknown.iter();
-            expected += unknown
-                .by_ref()
-                .filter(|o| index.possible_writes(**o).binary_search(&key).is_ok())
-                .count();
-            let seen = self.seen_count.get(&(read.session, key)).copied();
-            findings[1].exercise(seen.unwrap_or(0));
-            findings[6].exercise(expected as u64);
-            if held < expected {
-                self.missing(read, key, present, &shown, &past, findings);
-            }
-        }
-        self.remember(read, &elements);
+        self.sessions[read.session].judged(read, past);
     }
 
-    fn remember(&mut self, read: &Read, elements: &[Element]) {
-        let index = self.index;
-        let seen = &mut self.seen[read.session];
-        for element in elements {
-            if index.is_own(element.writer, read.session) {
-                continue;
-            }
-            let at = element.number as usize;
-            if at >= seen.len() {
-                seen.resize(at + 1, false);
-            }
-            if !std::mem::replace(&mut seen[at], true) {
-                *self
-                    .seen_count
-                    .entry((read.session, element.key))
-                    .or_default() += 1;
-            }
-        }
-    }
-
-    /// Names what each missing element of a set breaks.
-    fn missing(
-        &self,
+    /// The causal past of a read that shows these.
+    fn past(
+        &mut self,
         read: &Read,
-        key: Key,
-        present: &[Element],
         shown: &[OperationIndex],
-        past: &collections::PastOf,
-        findings: &mut [Findings],
-    ) {
-        let index = self.index;
-        let sessions = 0..index.sessions.len();
-        let committed = sessions.flat_map(|session| {
-            let added = self
-                .added
-                .get(&(session, key))
-                .map_or(&[][..], Vec::as_slice);
-            &added[..added.partition_point(|o| *o < past.clock[session])]
-        });
-        let writes = |o: &&OperationIndex| index.possible_writes(**o).binary_search(&key).is_ok();
-        let expected = committed.chain(past.unknown.iter().filter(writes));
-        for missed in expected {
-            if present.iter().any(|element| element.writer == *missed) {
-                continue;
+        latest: &[Option<OperationIndex>],
+    ) -> Past {
+        let mut past = self.sessions[read.session].past.clone();
+        for writer in latest.iter().copied().flatten() {
+            let of = &self.book.operations[writer as usize];
+            if self.is_open(read, writer) {
+                self.told
+                    .violate(Property::CausalConsistency, read.completed, || {
+                        in_a_circle(&self.book, read, writer)
+                    });
+            } else if let Some(before) = self.sessions[of.session].past_at(of.order) {
+                past.join(before);
             }
-            let place = self.broken(read, key, *missed, shown);
-            findings[place.0].violate(read.completed, || {
-                let text = Faulty::new(index, read, key);
-                text.missing(*missed, place.1)
-            });
+            let committed = of.committed();
+            past.raise(of.session, of.order + usize::from(committed));
         }
+        let unknown = |writer: &OperationIndex| !self.book.operations[*writer as usize].committed();
+        past.add_unknown(shown.iter().copied().filter(unknown));
+        if read.operation != FINAL_READ {
+            past.limit(read.session, read.completed);
+        }
+        past
     }
+}
 
-    /// Which property a missing element breaks, as an index, and how the past leads to it.
-    fn broken(
-        &self,
-        read: &Read,
-        key: Key,
-        missed: OperationIndex,
-        shown: &[OperationIndex],
-    ) -> (usize, String) {
-        let index = self.index;
-        let session = index.operations[missed as usize].session;
-        let name = |operation: OperationIndex| {
-            let step = words::step(index, operation);
-            format!("{} of {}", explain::place(&step), step.client)
-        };
-        if index.is_own(missed, read.session) {
-            return (0, "It does not see its own write.".to_owned());
-        }
-        let number = index.number_of_write(missed, key);
-        let seen = |session: usize| {
-            number.is_some_and(|at| self.seen[session].get(at).copied().unwrap_or(false))
-        };
-        if seen(read.session) {
-            return (
-                1,
-                "The session had read it before: it has vanished.".to_owned(),
-            );
-        }
-        if shown.contains(&missed) {
-            let text = "The same read shows another element of that transaction: a fractured read.";
-            return (4, text.to_owned());
-        }
-        let later = shown.iter().find(|later| {
-            let operation = &index.operations[**later as usize];
-            operation.session == session && session != read.session && **later > missed
-        });
-        if let Some(later) = later
-            && matches!(
-                index.operations[missed as usize].outcome,
-                Outcome::Ok { .. }
-            )
-        {
-            let text = format!("The same read shows the later {}.", name(*later));
-            return (2, text);
-        }
-        let reader = shown.iter().find(|later| {
-            let session = index.operations[**later as usize].session;
-            session != read.session && self.had_read(session, **later, key, missed)
-        });
-        match reader {
-            Some(reader) => {
-                let text = format!(
-                    "The same read shows {}, whose session had read it by then.",
-                    name(*reader)
-                );
-                (3, text)
-            }
-            None => (6, "It is in the causal past of the read.".to_owned()),
-        }
-    }
-
-    /// Whether the session had read an element before or in an operation of its own.
-    fn had_read(
-        &self,
-        session: usize,
-        by: OperationIndex,
-        key: Key,
-        element: OperationIndex,
-    ) -> bool {
-        let index = self.index;
-        let value: Value = index.value(element);
-        let mut reads = index.sessions[session]
-            .reads
-            .iter()
-            .map(|read| &index.reads[*read]);
-        reads.any(|read| {
-            let unknown = !matches!(index.operations[by as usize].outcome, Outcome::Ok { .. });
-            let in_time = read
-                .operation
-                .is_some_and(|o| o < by || (o == by && !unknown));
-            in_time
-                && read.collections.is_some_and(|sets| {
-                    sets.iter().any(|(k, text)| {
-                        *k == key && text.split(' ').any(|part| part.parse() == Ok(value))
-                    })
-                })
-        })
+/// A read from a transaction that has, in turn, read from it.
+fn in_a_circle(book: &Book, read: &Read, writer: OperationIndex) -> Violation {
+    let reader = read.step(book);
+    let writer = book.operation_step(writer);
+    let operations = [reader.operation, writer.operation];
+    Violation {
+        summary: format!(
+            "{} read in {} what {} wrote in {}, and that in turn comes after it: each is in the \
+             other's causal past (circular information flow, G1c).",
+            reader.client,
+            explain::place(&reader),
+            writer.client,
+            explain::place(&writer)
+        ),
+        operations: operations.into_iter().flatten().collect(),
+        evidence: Vec::new(),
     }
 }

@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+mod book;
 mod by_model;
 mod collections;
 mod evidence;

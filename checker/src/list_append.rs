@@ -21,10 +21,11 @@
 //! invoked before the read ended; none is there twice; and before each element stands exactly what its
 //! writer had extended: what it says that it read, if it says so, and the same in all lists.
 //!
-//! A read is *older* than a version when the version's list goes on where the read one ends. Then the
-//! session guarantees and atomic visibility are as in `mww`: each names one way in which a version of
-//! the causal past was known, and the read is older than it. They are judged against the latest version
-//! that was known in that way, and say nothing of versions on other branches.
+//! A read is *older* than a version when the version's list goes on where the read one ends: what the read
+//! ends with stands on the way from the root to the version. Then the session guarantees and atomic
+//! visibility are as in `mww`: each names one way in which a version of the causal past was known, and
+//! the read is older than it. They are judged against the latest version that was known in that way, the
+//! way to which any read tells, and say nothing of versions on other branches.
 //!
 //! *Causal consistency* says all there is to say: there is one order in which whole transactions commit,
 //! and every read returns, of its causal past, the version that comes last. The order is not known and is
@@ -43,25 +44,48 @@
 //! A client has *recovered* when it reads every probe's element, or, of a list that PostgreSQL at the end
 //! holds without it, what PostgreSQL holds. The others are as in `mww`.
 //!
+//! # Along with a run
+//!
+//! There is one judge, event by event; a whole history is judged just so. A read is taken in once every
+//! transaction whose elements it holds has ended and the reads of its session before it are taken in. Then
+//! its elements, read your writes, monotonic reads and atomic visibility are decided; monotonic writes and
+//! writes follow reads once the sessions that it shows are taken in so far. Where the version that a read
+//! is compared with was never read, the comparison waits until it is, or until the end: then the latest
+//! one before it that is known takes its place. No finding is ever taken back. Causal consistency takes
+//! all transactions at once; along with a run it is judged anew whenever the history has grown by an
+//! eighth (see [`online`](crate::online)). The properties of the end are decided at the end.
+//!
 //! # Cost
 //!
-//! Linear in the elements read, but for causal consistency: see [`registers`](crate::registers).
+//! Time is linear in the elements read, plus the length of the way between two versions that are
+//! compared; for causal consistency see [`registers`](crate::registers). With *n* transactions, *e*
+//! elements, *k* lists and *s* sessions, memory is O(n) for the transactions, O(e) for the tree of versions
+//! and O(e · s + k · s) for what sessions have read, as far as it changed; causal consistency keeps the last
+//! element of every list that was read, O(n · k).
 
-use std::collections::HashMap;
+mod session;
+mod tree;
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use squall_protocol::history::{Event, Header};
 use squall_protocol::transaction::{Key, Reads as Asked, Value};
-use squall_protocol::verdict::{Property, Verdict, Violation};
+use squall_protocol::verdict::{Counts, Property, Verdict, Violation};
 
+use crate::book::{Book, FINAL_READ, News, OperationIndex};
 use crate::by_model;
-use crate::collections::{self, Faulty};
-use crate::evidence::Findings;
+use crate::collections::end::{self, InCollections};
+use crate::collections::{Faulty, Part, Read};
+use crate::evidence::{Findings, Told};
 use crate::formats::recording::Recording;
 use crate::history::History;
-use crate::mww::index::{Index, OperationIndex, Outcome, Read};
-use crate::mww::recovery::{NotRead, Probes, Unseen};
-use crate::mww::{self, MAX_KEYS, explain, words};
+use crate::mww::index::Index;
+use crate::mww::{self, MAX_KEYS, explain};
 use crate::one_copy;
+use crate::online::Finding;
 use crate::registers::Model;
+use session::{Brought, Last, Session, Shown, Taken};
+use tree::{Tree, Version};
 
 /// Judges a history of the workload `list-append`.
 pub fn check(history: &History) -> Verdict {
@@ -69,389 +93,491 @@ pub fn check(history: &History) -> Verdict {
     if history.header.keys > MAX_KEYS {
         return mww::too_large(&history.header, counts);
     }
-    let index = Index::new(history);
-    let mut versions = Versions::new(&index);
-    let mut thin_air = Findings::new(Property::NoThinAirRead);
-    for read in &index.reads {
-        versions.read(read, &mut thin_air);
+    let mut lists = Lists::new(&history.header);
+    for record in &history.records {
+        lists.push(&record.event);
     }
-    let mut findings = guarantees(&index, &versions);
-    findings.push(thin_air);
-    let (recovery, mut of_end) = collections::end(&index, &mut InLists(&index));
-    let single = one_copy::applies(&history.header);
-    let (convergence, durability) =
-        collections::same_elements(&index, &recovery, |operation, (key, text)| {
-            !single && versions.may_be_overwritten(operation, key, text)
+    lists.verdict(Index::new(history), history, counts)
+}
+
+/// Judges lists event by event.
+#[derive(Clone)]
+pub(crate) struct Lists {
+    book: Book,
+    tree: Tree,
+    /// In parallel to those of the book.
+    sessions: Vec<Session>,
+    /// The sessions whose next read holds an element of that operation, which has not ended.
+    blocked: HashMap<OperationIndex, Vec<usize>>,
+    /// Comparisons with a version that nobody has read.
+    undecided: BTreeMap<Version, Vec<Comparison>>,
+    told: Told,
+    /// Reads that recorded no lists.
+    without: u64,
+    /// Whether nothing will end any more.
+    settled: bool,
+}
+
+/// A list that was read, and a version that had to be visible.
+#[derive(Clone)]
+struct Comparison {
+    property: Property,
+    read: Taken,
+    key: Key,
+    /// The last element that was read; none of the empty list.
+    last: Option<Value>,
+    /// The session that knew the version, and the operation that brought it.
+    session: usize,
+    known: OperationIndex,
+    /// The transaction that the read shows, if that is why the version had to be visible.
+    shown: Option<OperationIndex>,
+}
+
+impl Lists {
+    pub fn new(header: &Header) -> Self {
+        Lists {
+            book: Book::new(header),
+            tree: Tree::default(),
+            sessions: Vec::new(),
+            blocked: HashMap::new(),
+            undecided: BTreeMap::new(),
+            told: Told::new([
+                Property::ReadYourWrites,
+                Property::MonotonicReads,
+                Property::MonotonicWrites,
+                Property::WritesFollowReads,
+                Property::AtomicVisibility,
+                Property::NoThinAirRead,
+            ]),
+            without: 0,
+            settled: false,
+        }
+    }
+
+    /// Takes the next event, and tells the violations that are certain since then.
+    pub fn push(&mut self, event: &Event) -> Vec<Finding> {
+        let News {
+            ended,
+            read,
+            broken,
+        } = self.book.push(event);
+        self.sessions
+            .resize_with(self.book.sessions(), Session::default);
+        if let Some(violation) = broken {
+            self.told.tell(Property::StorageIntact, violation);
+        }
+        if let Some(found) = read {
+            let read = Read::new(found);
+            if read.operation != FINAL_READ {
+                self.says(&read);
+            }
+            let session = read.session;
+            self.sessions[session].open.push_back(read);
+            self.advance(session);
+        }
+        if let Some(ended) = ended {
+            let operation = &self.book.operations[ended as usize];
+            if operation.committed() {
+                self.sessions[operation.session].wrote(operation, ended);
+            }
+            self.advance(operation.session);
+            for session in self.blocked.remove(&ended).unwrap_or_default() {
+                self.advance(session);
+            }
+        }
+        self.told.take()
+    }
+
+    /// The verdict on what has been pushed, as if it were the whole history. `kept` is that history, and
+    /// `index` its index; of the reads before the heal they may tell the last elements only.
+    pub fn verdict(mut self, index: Index, kept: &History, counts: Counts) -> Verdict {
+        self.settle();
+        let (recovery, of_end) = end::judge(&index, &mut InCollections::of_lists(&index));
+        let single = one_copy::applies(&kept.header);
+        let (convergence, durability) =
+            end::same_elements(&index, &recovery, |operation, (key, text)| {
+                !single
+                    && self
+                        .tree
+                        .may_be_overwritten((key, index.value(operation)), text)
+            });
+        let causal = self.causal(kept);
+        let mut findings = self.told.into_findings();
+        findings.push(convergence);
+        findings.extend(of_end);
+        findings.push(causal);
+        findings.push(durability);
+        findings.extend(one_copy::judge(kept));
+        mww::conclude(index, findings, counts)
+    }
+
+    /// Causal consistency of whole transactions.
+    pub fn causal(&self, kept: &History) -> Findings {
+        let mut recording = Recording::new(kept).into_registers();
+        recording.read_what_is_extended(|number, key| {
+            let operation = self.book.operation(number)?;
+            let value = self.book.operations[operation as usize].value;
+            self.tree.before((key, value))
         });
-    findings.push(convergence);
-    findings.append(&mut of_end);
-    findings.push(causal(history, &versions));
-    findings.push(durability);
-    findings.extend(one_copy::judge(history));
-    mww::conclude(index, findings, counts)
-}
-
-/// A probe is seen when its elements are, or what has overwritten them.
-struct InLists<'i, 'h>(&'i Index<'h>);
-
-impl Probes for InLists<'_, '_> {
-    fn unseen(
-        &mut self,
-        read: &Read,
-        probes: &[OperationIndex],
-    ) -> Result<Option<Unseen>, NotRead> {
-        let index = self.0;
-        let end = index.postgres_read.map(|read| &index.reads[read]);
-        let of_probes: Vec<Value> = probes.iter().map(|probe| index.value(*probe)).collect();
-        collections::unseen(index, read, probes, |key, text| {
-            end.is_some_and(|end| {
-                let last = collections::text_of(end, key);
-                let kept = of_probes
-                    .iter()
-                    .any(|probe| collections::holds(last, *probe));
-                !kept && last == text
-            })
-        })
+        by_model::judge(
+            Property::CausalConsistency,
+            Model::Causal,
+            &recording,
+            kept.records.len(),
+            // Reads out of thin air have no cycle, and are a property of their own.
+            |anomaly| !anomaly.cycle.is_empty(),
+        )
     }
-}
 
-/// The versions of all lists, as far as any read tells.
-struct Versions<'i, 'h> {
-    index: &'i Index<'h>,
-    /// By write: the element that stands before it, and that this is known.
-    before: Vec<Option<Option<Value>>>,
-    /// By write: the list that ends with it, from the first read that holds it.
-    list: Vec<Option<&'h str>>,
-}
+    /// Whether a read waits for the end of who appended to it.
+    pub fn wait(&self) -> bool {
+        !self.blocked.is_empty()
+    }
 
-impl<'i, 'h> Versions<'i, 'h> {
-    fn new(index: &'i Index<'h>) -> Self {
-        let writes = index.write_count();
-        let mut versions = Versions {
-            index,
-            before: vec![None; writes],
-            list: vec![None; writes],
-        };
-        // What the writers say themselves counts most.
-        for (number, operation) in (0..).zip(&index.operations) {
-            let Outcome::Ok { read, .. } = operation.outcome else {
-                continue;
-            };
-            for (key, text) in index.reads[read].collections.into_iter().flatten() {
-                if let Some(at) = index.number_of_write(number, *key) {
-                    let last = text.rsplit(' ').next().filter(|last| !last.is_empty());
-                    match last.map(str::parse::<Value>) {
-                        Some(Ok(last)) => versions.before[at] = Some(Some(last)),
-                        Some(Err(_)) => {}
-                        None => versions.before[at] = Some(None),
-                    }
+    /// Takes what was pushed for everything: nothing will end any more.
+    fn settle(&mut self) {
+        self.settled = true;
+        for session in 0..self.sessions.len() {
+            self.advance(session);
+        }
+        if self.without > 0 {
+            let doubt = format!("{} reads have recorded no lists", self.without);
+            self.told.of(Property::NoThinAirRead).doubt(doubt);
+        }
+        for mut comparison in std::mem::take(&mut self.undecided).into_values().flatten() {
+            // The latest version before it that is known.
+            while comparison.property != Property::AtomicVisibility {
+                let place = self.book.order(comparison.known);
+                let session = &self.sessions[comparison.session];
+                let Some(before) = session.written_before(comparison.key, place) else {
+                    break;
+                };
+                comparison.known = before;
+                let value = self.book.operations[before as usize].value;
+                if self.tree.knows((comparison.key, value)) {
+                    self.decide(&comparison, Some(value));
+                    break;
                 }
             }
         }
-        versions
     }
 
-    /// Learns from a read, and compares it with what is known.
-    fn read(&mut self, read: &Read<'h>, findings: &mut Findings) {
-        let index = self.index;
-        let Some(lists) = read.collections else {
-            if *read.asked != Asked::Nothing {
-                findings.doubt("a read has recorded no lists".to_owned());
+    /// What a writer says itself about what it has extended: that counts most.
+    fn says(&mut self, read: &Read) {
+        for (key, parts) in read.collections.iter().flatten() {
+            let operation = &self.book.operations[read.operation as usize];
+            if operation.wrote(*key) {
+                let before = match parts.last() {
+                    None => None,
+                    Some(Part::Element(last)) => Some(*last),
+                    Some(Part::Garbled(_)) => continue,
+                };
+                let version = (*key, operation.value);
+                self.tree.learn(version, before, parts.len() + 1);
+                self.now_known(version);
             }
+        }
+    }
+
+    /// Takes in what can be taken in of a session.
+    fn advance(&mut self, session: usize) {
+        while let Some(read) = self.sessions[session].open.pop_front() {
+            let pending = read.pending(&self.book).filter(|_| !self.settled);
+            if let Some(writer) = pending {
+                self.sessions[session].open.push_front(read);
+                let sessions = self.blocked.entry(writer).or_default();
+                if !sessions.contains(&session) {
+                    sessions.push(session);
+                }
+                break;
+            }
+            self.take_in(read);
+        }
+        for taken in std::mem::take(&mut self.sessions[session].waiting) {
+            self.compare_with_others(taken);
+        }
+    }
+
+    fn take_in(&mut self, read: Read) {
+        let Some(lists) = &read.collections else {
+            self.without += u64::from(read.asked != Asked::Nothing);
             return;
         };
-        let existing = |key: Key| key < index.header.keys;
-        let missing = |key: Key| lists.binary_search_by_key(&key, |list| list.0).is_err();
-        let lacking = match read.asked {
-            Asked::All => u64::from(index.header.keys).saturating_sub(lists.len() as u64),
-            Asked::Keys(keys) => keys
-                .iter()
-                .filter(|key| existing(**key) && missing(**key))
-                .count() as u64,
-            Asked::Nothing => 0,
-        };
-        findings.exercise(lists.len() as u64 + lacking);
-        if lacking > 0 {
-            let first = match read.asked {
-                Asked::Keys(keys) => keys.iter().copied().find(|key| missing(*key)),
-                _ => (0..index.header.keys).find(|key| missing(*key)),
+        self.missing(&read, lists);
+        read.sources(&self.book, &mut self.told);
+        let mut taken = Taken::new(&read);
+        for (key, parts) in lists {
+            self.learn(&read, *key, parts);
+            let last = match parts.last() {
+                None => None,
+                Some(Part::Element(last)) => Some(*last),
+                Some(Part::Garbled(_)) => continue,
             };
-            findings.violate_times(lacking, read.completed, || {
-                explain::missing_rows(words::reader(index, read), first.unwrap_or(0), lacking)
+            let writer = last.and_then(|last| read.writer(&self.book, *key, last));
+            taken.lists.push(Last { key: *key, last });
+            taken.shown.extend(writer.map(|writer| Shown {
+                session: self.book.operations[writer as usize].session,
+                writer,
+            }));
+        }
+        self.compare_with_own(&taken);
+        self.atomic_visibility(&taken);
+        self.sessions[read.session].read(&taken);
+        taken.keep_latest(&self.book);
+        self.compare_with_others(taken);
+    }
+
+    /// Lists that were to be read and are not told of.
+    fn missing(&mut self, read: &Read, lists: &[(Key, Vec<Part>)]) {
+        let keys = self.book.keys;
+        let missing = |key: &Key| lists.binary_search_by_key(key, |list| list.0).is_err();
+        let (first, missing) = match &read.asked {
+            Asked::All => {
+                let missing_count = u64::from(keys).saturating_sub(lists.len() as u64);
+                let first = (missing_count > 0).then(|| (0..keys).find(missing));
+                (first.flatten(), missing_count)
+            }
+            Asked::Keys(asked) => {
+                let mut of_these = asked.iter().copied();
+                let missing = |key: &Key| *key < keys && missing(key);
+                let count = asked.iter().filter(|key| missing(key)).count();
+                (of_these.find(missing), count as u64)
+            }
+            Asked::Nothing => (None, 0),
+        };
+        let thin_air = self.told.of(Property::NoThinAirRead);
+        thin_air.exercise(lists.len() as u64 + missing);
+        if missing > 0 {
+            let reader = read.step(&self.book);
+            self.told
+                .violate_times(Property::NoThinAirRead, missing, read.completed, || {
+                    explain::missing_rows(reader, first.unwrap_or(0), missing)
+                });
+        }
+    }
+
+    /// Learns from a list that was read, and compares it with what is known.
+    fn learn(&mut self, read: &Read, key: Key, parts: &[Part]) {
+        let mut before = Some(None);
+        let mut met: HashSet<Value> = HashSet::new();
+        for (at, part) in (1..).zip(parts) {
+            let Part::Element(value) = part else {
+                before = None;
+                continue;
+            };
+            let value = *value;
+            let before = before.replace(Some(value));
+            if !met.insert(value) {
+                self.told
+                    .violate(Property::NoThinAirRead, read.completed, || {
+                        read.faulty(&self.book, key).twice(value)
+                    });
+            }
+            let (Some(before), Some(writer)) = (before, read.writer(&self.book, key, value)) else {
+                continue;
+            };
+            match self.tree.before((key, value)) {
+                None => {
+                    self.tree.learn((key, value), before, at);
+                    self.now_known((key, value));
+                }
+                Some(known) if known != before => {
+                    self.told.violate(Property::NoThinAirRead, read.completed, || {
+                        let name = |element: Option<Value>| match element {
+                            Some(element) => format!("after {element}"),
+                            None => "at the beginning of the list".to_owned(),
+                        };
+                        let step = self.book.operation_step(writer);
+                        let what = format!(
+                            "It holds {value} {}, but {} appended it in {} {}: the list was garbled \
+                             on its way.",
+                            name(before),
+                            step.client,
+                            explain::place(&step),
+                            name(known),
+                        );
+                        read.faulty(&self.book, key).says(&what, step.operation)
+                    });
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Decides what waited for that version.
+    fn now_known(&mut self, version: Version) {
+        for comparison in self.undecided.remove(&version).unwrap_or_default() {
+            self.decide(&comparison, Some(version.1));
+        }
+    }
+
+    /// Read your writes, and monotonic reads.
+    fn compare_with_own(&mut self, taken: &Taken) {
+        for list in &taken.lists {
+            let session = &self.sessions[taken.session];
+            let written = session.written_before(list.key, taken.completed);
+            let read = session.read_before(list.key, taken.completed);
+            let comparison = |property, known| Comparison {
+                property,
+                read: taken.name(),
+                key: list.key,
+                last: list.last,
+                session: taken.session,
+                known,
+                shown: None,
+            };
+            if let Some(known) = written {
+                self.compare(comparison(Property::ReadYourWrites, known));
+            }
+            if let Some(Brought {
+                operation, last, ..
+            }) = read
+            {
+                self.decide(&comparison(Property::MonotonicReads, operation), last);
+            }
+        }
+    }
+
+    /// What else the transactions have written whose versions a read shows.
+    fn atomic_visibility(&mut self, taken: &Taken) {
+        let mut writers: Vec<OperationIndex> = taken.shown.iter().map(|s| s.writer).collect();
+        writers.sort_unstable();
+        writers.dedup();
+        for writer in writers {
+            let operation = &self.book.operations[writer as usize];
+            let (session, value) = (operation.session, operation.value);
+            let written = operation.written.iter();
+            let told = |key: &&Key| taken.lists.binary_search_by_key(*key, |l| l.key).is_ok();
+            let written: Vec<Key> = written.filter(told).copied().collect();
+            let mut shows = false;
+            for key in written {
+                let Ok(at) = taken.lists.binary_search_by_key(&key, |list| list.key) else {
+                    continue;
+                };
+                let last = taken.lists[at].last;
+                if last == Some(value) && !std::mem::replace(&mut shows, true) {
+                    // The one that shows it.
+                    continue;
+                }
+                self.compare(Comparison {
+                    property: Property::AtomicVisibility,
+                    read: taken.name(),
+                    key,
+                    last,
+                    session,
+                    known: writer,
+                    shown: Some(writer),
+                });
+            }
+        }
+    }
+
+    /// Monotonic writes and writes follow reads, once the sessions that the read shows are taken in.
+    fn compare_with_others(&mut self, taken: Taken) {
+        let late = taken.shown.iter().find(|shown| {
+            let place = self.book.order(shown.writer);
+            !self.sessions[shown.session].is_taken_in_up_to(place)
+        });
+        if let Some(late) = late {
+            let session = late.session;
+            self.sessions[session].waiting.push(taken);
+            return;
+        }
+        for shown in &taken.shown {
+            let by = &self.book.operations[shown.writer as usize];
+            let (place, committed) = (by.order, by.committed());
+            for list in &taken.lists {
+                let session = &self.sessions[shown.session];
+                let written = session.written_before(list.key, place);
+                let read = session.read_before(list.key, place + usize::from(committed));
+                let comparison = |property, known| Comparison {
+                    property,
+                    read: taken.name(),
+                    key: list.key,
+                    last: list.last,
+                    session: shown.session,
+                    known,
+                    shown: Some(shown.writer),
+                };
+                if let Some(known) = written {
+                    self.compare(comparison(Property::MonotonicWrites, known));
+                }
+                if let Some(Brought {
+                    operation, last, ..
+                }) = read
+                {
+                    self.decide(&comparison(Property::WritesFollowReads, operation), last);
+                }
+            }
+        }
+    }
+
+    /// Compares with what an operation has written, once that was read.
+    fn compare(&mut self, comparison: Comparison) {
+        let value = self.book.operations[comparison.known as usize].value;
+        let version = (comparison.key, value);
+        if self.tree.knows(version) {
+            self.decide(&comparison, Some(value));
+        } else {
+            self.undecided.entry(version).or_default().push(comparison);
+        }
+    }
+
+    /// Compares with the version that ends with that element, none for the empty list.
+    fn decide(&mut self, comparison: &Comparison, version: Option<Value>) {
+        self.told.of(comparison.property).exercise(1);
+        let Some(version) = version else {
+            return;
+        };
+        let Comparison { key, last, .. } = *comparison;
+        if self.tree.is_older(key, last, version) {
+            let place = comparison.read.completed;
+            self.told.violate(comparison.property, place, || {
+                older(&self.book, &self.tree, comparison, version)
             });
         }
-        collections::parse(index, read, lists, findings, |_| {});
-        for (key, text) in lists {
-            let (key, text) = (*key, text.as_str());
-            let mut before: Option<Value> = None;
-            let mut met: std::collections::HashSet<Value> = Default::default();
-            let mut end = 0;
-            for part in text.split(' ').filter(|_| !text.is_empty()) {
-                end += part.len() + usize::from(end > 0);
-                let Ok(value) = part.parse::<Value>() else {
-                    before = None;
-                    continue;
-                };
-                if !met.insert(value) {
-                    findings.violate(read.completed, || {
-                        Faulty::new(index, read, key).twice(value)
-                    });
-                }
-                if let Some(writer) = index.writer_of(value)
-                    && let Some(at) = index.number_of_write(writer, key)
-                {
-                    match self.before[at] {
-                        None => self.before[at] = Some(before),
-                        Some(known) if known != before => findings.violate(read.completed, || {
-                            let name = |element: Option<Value>| match element {
-                                Some(element) => format!("after {element}"),
-                                None => "at the beginning of the list".to_owned(),
-                            };
-                            let step = words::step(index, writer);
-                            Faulty::new(index, read, key).says(
-                                &format!(
-                                    "It holds {value} {}, but {} appended it in {} {}: the list was \
-                                     garbled on its way.",
-                                    name(before),
-                                    step.client,
-                                    explain::place(&step),
-                                    name(known),
-                                ),
-                                Some(writer),
-                            )
-                        }),
-                        Some(_) => {}
-                    }
-                    let prefix: &'h str = &text[..end.min(text.len())];
-                    self.list[at].get_or_insert(prefix);
-                }
-                before = Some(value);
-            }
-        }
     }
-
-    /// The list that a transaction has written to a key, if it is known.
-    fn written(&self, operation: OperationIndex, key: Key) -> Option<&'h str> {
-        self.list[self.index.number_of_write(operation, key)?]
-    }
-
-    /// Whether the merge may have overwritten an append, since the list at the end has gone another way.
-    fn may_be_overwritten(&self, operation: OperationIndex, key: Key, end: &str) -> bool {
-        if end.is_empty() {
-            return false;
-        }
-        if let Some(list) = self.written(operation, key) {
-            return !is_older(end, list);
-        }
-        // Nobody has read it; what it extended may be told by itself.
-        let at = self.index.number_of_write(operation, key);
-        let last = end.rsplit(' ').next().and_then(|last| last.parse().ok());
-        match at.and_then(|at| self.before[at]) {
-            Some(before) => before != last,
-            None => true,
-        }
-    }
-}
-
-/// Whether the other list goes on where this one ends.
-fn is_older(list: &str, other: &str) -> bool {
-    match other.strip_prefix(list) {
-        Some(rest) if list.is_empty() => !rest.is_empty(),
-        Some(rest) => rest.starts_with(' '),
-        None => false,
-    }
-}
-
-/// What is known of a key along a session: the lists, and the operations that brought them.
-type Known<'h> = HashMap<(usize, Key), Vec<(OperationIndex, &'h str)>>;
-
-/// The four session guarantees and atomic visibility, in the order in which they are reported.
-fn guarantees(index: &Index, versions: &Versions) -> Vec<Findings> {
-    let mut findings: Vec<Findings> = [
-        Property::ReadYourWrites,
-        Property::MonotonicReads,
-        Property::MonotonicWrites,
-        Property::WritesFollowReads,
-        Property::AtomicVisibility,
-    ]
-    .map(Findings::new)
-    .into();
-    // By session: what it wrote, and what it read.
-    let mut written: Known = HashMap::new();
-    let mut read_by: Known = HashMap::new();
-    for (number, operation) in (0..).zip(&index.operations) {
-        let Outcome::Ok { read, .. } = operation.outcome else {
-            continue;
-        };
-        for (key, text) in index.reads[read].collections.into_iter().flatten() {
-            let of_key = read_by.entry((operation.session, *key)).or_default();
-            if of_key.last().is_none_or(|(_, last)| *last != text.as_str()) {
-                of_key.push((number, text.as_str()));
-            }
-        }
-        for key in index.possible_writes(number) {
-            if let Some(list) = versions.written(number, *key) {
-                let of_key = written.entry((operation.session, *key)).or_default();
-                of_key.push((number, list));
-            }
-        }
-    }
-    let up_to = |known: &Known, session: usize, key: Key, limit: OperationIndex| {
-        let of_key = known.get(&(session, key))?;
-        let at = of_key.partition_point(|(operation, _)| *operation < limit);
-        at.checked_sub(1)
-            .map(|at| (of_key[at].0, of_key[at].1.len(), at))
-    };
-    for read in &index.reads {
-        let lists = read.collections.into_iter().flatten();
-        // The transactions that wrote the versions it read, by key.
-        let shown: Vec<(Key, OperationIndex)> = lists
-            .clone()
-            .filter_map(|(key, text)| {
-                let value: Value = text.rsplit(' ').next()?.parse().ok()?;
-                let writer = index.writer_of(value)?;
-                index.number_of_write(writer, *key)?;
-                (Some(writer) != read.operation).then_some((*key, writer))
-            })
-            .collect();
-        let own = read.operation.unwrap_or(OperationIndex::MAX);
-        for (key, text) in lists {
-            let mut compare = |property: usize,
-                               known: &Known,
-                               session: usize,
-                               limit,
-                               shown: Option<OperationIndex>| {
-                let Some((operation, _, at)) = up_to(known, session, *key, limit) else {
-                    return;
-                };
-                findings[property].exercise(1);
-                let list = known[&(session, *key)][at].1;
-                if is_older(text, list) {
-                    findings[property].violate(read.completed, || {
-                        older(index, read, *key, text, list, (property, operation, shown))
-                    });
-                }
-            };
-            // A final read comes after all operations that had ended; an emission may follow it.
-            let limit = match read.operation {
-                Some(_) => own,
-                None => index.operations_before(read.completed),
-            };
-            compare(0, &written, read.session, limit, None);
-            compare(1, &read_by, read.session, limit, None);
-            for (other, writer) in &shown {
-                if other == key {
-                    continue;
-                }
-                let session = index.operations[*writer as usize].session;
-                if index.number_of_write(*writer, *key).is_some() {
-                    findings[4].exercise(1);
-                    if let Some(list) = versions.written(*writer, *key)
-                        && is_older(text, list)
-                    {
-                        findings[4].violate(read.completed, || {
-                            older(index, read, *key, text, list, (4, *writer, Some(*writer)))
-                        });
-                    }
-                }
-                if session == read.session {
-                    continue;
-                }
-                let mut compare = |property: usize, known: &Known, limit| {
-                    let Some((operation, _, at)) = up_to(known, session, *key, limit) else {
-                        return;
-                    };
-                    findings[property].exercise(1);
-                    let list = known[&(session, *key)][at].1;
-                    if is_older(text, list) {
-                        findings[property].violate(read.completed, || {
-                            let why = (property, operation, Some(*writer));
-                            older(index, read, *key, text, list, why)
-                        });
-                    }
-                };
-                let committed = matches!(
-                    index.operations[*writer as usize].outcome,
-                    Outcome::Ok { .. }
-                );
-                compare(2, &written, *writer);
-                compare(3, &read_by, *writer + OperationIndex::from(committed));
-            }
-        }
-    }
-    findings
 }
 
 /// A read that is older than a version which its causal past holds.
-fn older(
-    index: &Index,
-    read: &Read,
-    key: Key,
-    text: &str,
-    list: &str,
-    (property, known, shown): (usize, OperationIndex, Option<OperationIndex>),
-) -> Violation {
-    let step = words::step(index, known);
-    let known_by = format!("{} in {}", step.client, explain::place(&step));
-    let shown_by = shown.map(|shown| {
-        let step = words::step(index, shown);
+fn older(book: &Book, tree: &Tree, comparison: &Comparison, version: Value) -> Violation {
+    let name = |operation: OperationIndex| {
+        let step = book.operation_step(operation);
         format!("{} in {}", step.client, explain::place(&step))
-    });
-    let shown_by = shown_by.unwrap_or_default();
-    let why = match property {
-        0 => {
-            format!("{known_by} had appended to it before: the read misses its own session's write")
+    };
+    let Comparison { key, read, .. } = comparison;
+    let known = name(comparison.known);
+    let shown = comparison.shown.map(name).unwrap_or_default();
+    let why = match comparison.property {
+        Property::ReadYourWrites => {
+            format!("{known} had appended to it before: the read misses its own session's write")
         }
-        1 => format!("{known_by} had read more of it before: it has gone back in time"),
-        2 => format!(
-            "the same read shows what {shown_by} appended to another list, and that session had appended to this one before, in {}",
-            explain::place(&step)
+        Property::MonotonicReads => {
+            format!("{known} had read more of it before: it has gone back in time")
+        }
+        Property::MonotonicWrites => format!(
+            "the same read shows what {shown} appended, and that session had appended to this list \
+             before, in {known}"
         ),
-        3 => format!(
-            "the same read shows what {shown_by} appended to another list, and that session had read more of this one, in {}",
-            explain::place(&step)
+        Property::WritesFollowReads => format!(
+            "the same read shows what {shown} appended, and that session had read more of this list, in \
+             {known}"
         ),
         _ => format!(
-            "the same read shows what {shown_by} appended to another list in the same transaction: a fractured read"
+            "the same read shows what {shown} appended to another list in the same transaction: a \
+             fractured read"
         ),
     };
-    let mut violation = Faulty::new(index, read, key).says(
-        &format!(
-            "It returned [{}], older than [{}]: {why}.",
-            tail(text),
-            tail(list)
-        ),
-        shown,
+    let what = format!(
+        "It returned [{}], older than [{}]: {why}.",
+        tree.tail(*key, comparison.last),
+        tree.tail(*key, Some(version))
     );
-    violation
-        .operations
-        .extend(index.operations.get(known as usize).map(|o| o.number));
+    let reader = book.step(read.session, read.operation);
+    let shown = comparison.shown.unwrap_or(comparison.known);
+    let number = |operation: OperationIndex| book.operations[operation as usize].number;
+    let mut violation = Faulty::new(reader, *key).says(&what, Some(number(shown)));
+    violation.operations.push(number(comparison.known));
     violation.operations.dedup();
     violation
-}
-
-/// The end of a list, for explanations.
-fn tail(list: &str) -> String {
-    let elements: Vec<&str> = list.split(' ').collect();
-    match elements.len() {
-        0..=6 => list.to_owned(),
-        count => format!("… {}", elements[count - 5..].join(" ")),
-    }
-}
-
-/// Causal consistency of whole transactions.
-fn causal(history: &History, versions: &Versions) -> Findings {
-    let mut recording = Recording::new(history).into_registers();
-    recording.read_what_is_extended(|label, key| {
-        let writer = versions.index.operation_of(label)?;
-        versions.before[versions.index.number_of_write(writer, key)?]
-    });
-    by_model::judge(
-        Property::CausalConsistency,
-        Model::Causal,
-        &recording,
-        history.records.len(),
-        // Reads out of thin air have no cycle, and are a property of their own.
-        |anomaly| !anomaly.cycle.is_empty(),
-    )
 }

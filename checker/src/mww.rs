@@ -219,14 +219,9 @@ fn settled<'i>(index: &'i Index, recovery: &Recovery) -> HashMap<&'i str, Share<
 /// The verdict on a history with more rows than the checker has room for.
 pub(crate) fn too_large(header: &Header, counts: Counts) -> Verdict {
     let why = format!(
-        "the header claims {} rows, and the checker takes {MAX_KEYS} at most",
+        "nothing was judged: the header claims {} rows, and the checker takes {MAX_KEYS} at most",
         header.keys
     );
-    not_judged(header, counts, &why)
-}
-
-/// The verdict on a history that is not judged.
-pub(crate) fn not_judged(header: &Header, counts: Counts, why: &str) -> Verdict {
     Verdict {
         squall_verdict: VERDICT_VERSION,
         judgement: Judgement::Unknown,
@@ -234,7 +229,7 @@ pub(crate) fn not_judged(header: &Header, counts: Counts, why: &str) -> Verdict 
             .map(|property| Findings::new(property).into_verdict())
             .collect(),
         counts,
-        notes: vec![format!("nothing was judged: {why}")],
+        notes: vec![why],
     }
 }
 

@@ -8,21 +8,36 @@
 //! unknown, and nothing waits any more. Convergence and recovery, which are properties of an end,
 //! are judged only there.
 //!
+//! # What takes an order of everything
+//!
+//! Strict serializability, and the causal consistency of lists, search for an order of all transactions.
+//! They are judged anew whenever the history has grown by an eighth: in all this takes some nine times as
+//! long as once at the end, and a violation is told when at most an eighth has followed it. A history that
+//! has such an order has one after each of its events too, so this is not taken back either; only the first
+//! violation of each is told. (The causal consistency of lists is judged when no read waits: what has not
+//! ended was then not read by anyone.)
+//!
 //! # Memory
 //!
 //! Of most reads nothing is kept; what the judges do keep is written at the top of their modules
-//! ([`crate::ledger`] for the ledger). Besides, everything from the heal on is kept, for the properties
-//! of the end, and of what came before who did what, without the rows that were read.
+//! ([`crate::ledger`] for the ledger, [`crate::gset`] and [`crate::list_append`] for collections). Besides,
+//! everything from the heal on is kept, for the properties of the end, and of what came before who did
+//! what, without what was read; of lists the last elements. Where there is one copy of the data everything
+//! is kept but the ledger and the payload.
 
 use squall_protocol::history::{Event, Header, Phase, Record};
 use squall_protocol::ledger::LedgerEffects;
 use squall_protocol::plan::Workload;
+use squall_protocol::transaction::Collections;
 use squall_protocol::verdict::{Counts, Property, Verdict, Violation};
 
+use crate::gset::Sets;
 use crate::history::History;
 use crate::ledger::Ledger;
+use crate::list_append::Lists;
+use crate::mww::index::Index;
 use crate::mww::online::Reads;
-use crate::mww::{MAX_KEYS, count, not_judged, too_large};
+use crate::mww::{MAX_KEYS, count, too_large};
 use crate::one_copy;
 
 /// A violation that was found while the run went on.
@@ -32,20 +47,36 @@ pub struct Finding {
     pub violation: Violation,
 }
 
-/// Judges a history of the workloads `mww` and `ledger` event by event. Of the others it tells nothing:
-/// they are judged as a whole, by [`crate::check`].
+/// Judges a history event by event.
 #[derive(Clone)]
 pub struct Online {
-    /// What the properties of the end are judged by: without the rows read before the heal.
+    /// What the properties of the end are judged by, and those that take an order of everything.
     kept: History,
-    reads: Reads,
-    /// In the workload of that name.
-    ledger: Option<Ledger>,
+    judges: Judges,
+    /// Whether everything that was read is kept.
+    keeps_reads: bool,
+    anew: Anew,
     counts: Counts,
     healed: bool,
     /// The time of the last event.
     end: u64,
     found: u64,
+}
+
+/// The judges of a workload.
+#[derive(Clone)]
+enum Judges {
+    Rows(Box<Reads>, Option<Box<Ledger>>),
+    Lists(Box<Lists>),
+    Sets(Box<Sets>),
+}
+
+/// When to judge anew what takes an order of everything.
+#[derive(Clone, Default)]
+struct Anew {
+    /// Once there are so many records.
+    next: usize,
+    told: Vec<Property>,
 }
 
 impl Online {
@@ -57,8 +88,9 @@ impl Online {
                 records: Vec::new(),
                 cut: None,
             },
-            reads: Reads::new(header),
-            ledger: (header.workload == Workload::Ledger).then(|| Ledger::new(header)),
+            judges: Judges::new(header),
+            keeps_reads: one_copy::applies(header),
+            anew: Anew::default(),
             counts: Counts::default(),
             healed: false,
             end: 0,
@@ -77,22 +109,11 @@ impl Online {
         if let Event::Phase(phase) = record.event {
             self.healed |= phase == Phase::Heal;
         }
-        if !self.is_judged() {
-            return Vec::new();
-        }
-        self.reads.push(&record.event);
         self.keep(record);
-        let mut found = self.reads.take_found();
-        if let Some(ledger) = &mut self.ledger {
-            found.extend(ledger.push(&record.event));
-        }
+        let mut found = self.judges.push(&record.event);
+        found.extend(self.judge_anew());
         self.found += found.len() as u64;
         found
-    }
-
-    /// Whether the workload can be judged along with a run.
-    fn is_judged(&self) -> bool {
-        matches!(self.kept.header.workload, Workload::Mww | Workload::Ledger)
     }
 
     /// How many violations have been told so far.
@@ -107,22 +128,46 @@ impl Online {
         if self.kept.header.keys > MAX_KEYS {
             return too_large(&self.kept.header, counts);
         }
-        if !self.is_judged() {
-            let workload = self.kept.header.workload.name();
-            let why = format!("the workload {workload} is judged as a whole only");
-            return not_judged(&self.kept.header, counts, &why);
-        }
-        self.reads
-            .verdict(&self.kept, self.end, counts, |end| {
-                let ledger = self.ledger.clone();
-                let of_ledger = ledger.map(|ledger| ledger.into_findings(end));
-                let mut findings = of_ledger.unwrap_or_default();
+        let mut index = Index::new(&self.kept);
+        index.end = self.end;
+        match self.judges.clone() {
+            Judges::Rows(reads, ledger) => reads.verdict(index, counts, |end| {
+                let ledger = ledger.map(|ledger| ledger.into_findings(end));
+                let mut findings = ledger.unwrap_or_default();
                 findings.extend(one_copy::judge(&self.kept));
                 findings
-            })
+            }),
+            Judges::Lists(lists) => lists.verdict(index, &self.kept, counts),
+            Judges::Sets(sets) => sets.verdict(index, &self.kept, counts),
+        }
+    }
+
+    /// Judges what takes an order of everything, if the history has grown enough.
+    fn judge_anew(&mut self) -> Vec<Finding> {
+        /// So much more at least.
+        const STEP: usize = 64;
+        let length = self.kept.records.len();
+        if length < self.anew.next || self.judges.wait() {
+            return Vec::new();
+        }
+        self.anew.next = length + length / 8 + STEP;
+        let told = |property| self.anew.told.contains(&property);
+        let mut found: Vec<Finding> = Vec::new();
+        if !told(Property::StrictSerializability) {
+            found.extend(one_copy::judge(&self.kept).and_then(|findings| findings.first()));
+        }
+        if let Judges::Lists(lists) = &self.judges
+            && !told(Property::CausalConsistency)
+        {
+            found.extend(lists.causal(&self.kept).first());
+        }
+        let properties = found.iter().map(|finding| finding.property);
+        self.anew.told.extend(properties);
+        found
     }
 
     fn keep(&mut self, record: &Record) {
+        let all = self.healed || self.keeps_reads;
         let event = match &record.event {
             Event::Ok {
                 client,
@@ -130,22 +175,23 @@ impl Online {
                 reads,
                 writes,
                 ledger,
+                collections,
                 ..
             } => Event::Ok {
                 client: client.clone(),
                 operation: *operation,
-                reads: if self.healed {
-                    reads.clone()
-                } else {
-                    Vec::new()
-                },
+                reads: if all { reads.clone() } else { Vec::new() },
                 writes: writes.clone(),
                 // That a row was inserted matters for the upload queue.
                 ledger: ledger.as_ref().map(|ledger| LedgerEffects {
                     reads: Vec::new(),
                     seq: ledger.seq,
                 }),
-                collections: None,
+                collections: match self.kept.header.workload {
+                    _ if all => collections.clone(),
+                    Workload::ListAppend => collections.as_ref().map(last_elements),
+                    _ => None,
+                },
                 payload: None,
             },
             Event::Status { client, .. } => {
@@ -166,4 +212,48 @@ impl Online {
             event,
         });
     }
+}
+
+impl Judges {
+    fn new(header: &Header) -> Self {
+        match header.workload {
+            Workload::Mww => Judges::Rows(Box::new(Reads::new(header)), None),
+            Workload::Ledger => Judges::Rows(
+                Box::new(Reads::new(header)),
+                Some(Box::new(Ledger::new(header))),
+            ),
+            Workload::ListAppend => Judges::Lists(Box::new(Lists::new(header))),
+            Workload::Gset => Judges::Sets(Box::new(Sets::new(header))),
+        }
+    }
+
+    fn push(&mut self, event: &Event) -> Vec<Finding> {
+        match self {
+            Judges::Rows(reads, ledger) => {
+                reads.push(event);
+                let mut found = reads.take_found();
+                if let Some(ledger) = ledger {
+                    found.extend(ledger.push(event));
+                }
+                found
+            }
+            Judges::Lists(lists) => lists.push(event),
+            Judges::Sets(sets) => sets.push(event),
+        }
+    }
+
+    /// Whether a list that was read waits for the end of who appended to it.
+    fn wait(&self) -> bool {
+        matches!(self, Judges::Lists(lists) if lists.wait())
+    }
+}
+
+/// Of each list its last element.
+fn last_elements(lists: &Collections) -> Collections {
+    let last = |text: &String| match text.rsplit(' ').next() {
+        // What is garbled stays garbled.
+        Some("") if !text.is_empty() => " ".to_owned(),
+        last => last.unwrap_or_default().to_owned(),
+    };
+    lists.iter().map(|(key, text)| (*key, last(text))).collect()
 }

@@ -239,8 +239,6 @@ pub(crate) struct Index<'h> {
     /// The length of arrays over rows: no row that exists and occurs in the history is higher.
     pub key_count: usize,
     notes: Vec<String>,
-    /// The operation of each number.
-    numbers: HashMap<u64, OperationIndex>,
     sources: Vec<PackedSource>,
     /// For every operation the keys that it wrote, or may have written, ascending.
     written_keys: Vec<Key>,
@@ -279,7 +277,6 @@ impl<'h> Index<'h> {
             end: history.records.last().map_or(0, |record| record.time),
             key_count: 0,
             notes: Vec::new(),
-            numbers: HashMap::new(),
             sources: Vec::new(),
             written_keys: Vec::new(),
             seen: Vec::new(),
@@ -429,8 +426,6 @@ impl<'h> Index<'h> {
             }
         }
         self.order_operations();
-        let numbers = self.operations.iter().map(|operation| operation.number);
-        self.numbers = numbers.zip(0..).collect();
     }
 
     /// What a final read found, in a workload of rows or of collections.
@@ -746,33 +741,6 @@ impl<'h> Index<'h> {
     /// The keys that an operation wrote, or may have written, ascending.
     pub fn possible_writes(&self, operation: OperationIndex) -> &[Key] {
         &self.written_keys[self.operations[operation as usize].written.clone()]
-    }
-
-    /// The number of a write among all writes of the history.
-    pub fn number_of_write(&self, writer: OperationIndex, key: Key) -> Option<usize> {
-        self.position_of_write(writer, key)
-    }
-
-    /// How many writes the history has, real and possible ones.
-    pub fn write_count(&self) -> usize {
-        self.written_keys.len()
-    }
-
-    /// The operation that writes a value, if exactly one does.
-    pub fn writer_of(&self, value: Value) -> Option<OperationIndex> {
-        let writer = self.writers.of(value)?;
-        (!self.writers.ambiguous.contains_key(&value)).then_some(writer)
-    }
-
-    /// The operation of that number.
-    pub fn operation_of(&self, number: u64) -> Option<OperationIndex> {
-        self.numbers.get(&number).copied()
-    }
-
-    /// Below this are the operations whose place is before that record.
-    pub fn operations_before(&self, record: usize) -> OperationIndex {
-        self.operations
-            .partition_point(|operation| operation.place() < record) as OperationIndex
     }
 
     /// The value that an operation writes.

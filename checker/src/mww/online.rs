@@ -39,37 +39,29 @@ mod versions;
 use std::collections::HashMap;
 
 use squall_protocol::history::{Event, Header};
-use squall_protocol::transaction::{INITIAL_VALUE, Key, Reads as Asked, Rows, Value};
+use squall_protocol::transaction::{Key, Value};
 use squall_protocol::verdict::{Counts, Property, Step, Verdict, Violation};
 
 use super::End;
-use super::explain::{self, Stale};
-use super::index::{Index, OperationIndex, Source};
+use super::explain::{Impossible, Stale};
+use super::index::{Index, Source};
 use super::verdict_with;
+use crate::book::{Book, FINAL_READ, Found, News, OperationIndex};
 use crate::evidence::Findings;
-use crate::history::History;
 use crate::online::Finding;
 use atomic_visibility::Withheld;
 use findings::OfReads;
 use judge::Below;
-use session::{Client, Ending, Operation, Read, Session, Unjudged};
-
-/// Stands for a session's final read where an operation could stand.
-const FINAL_READ: OperationIndex = OperationIndex::MAX;
+use session::{Read, Session, Unjudged};
 
 /// Everything about the properties of reads.
 #[derive(Clone)]
 pub(crate) struct Reads {
-    keys: u32,
-    place: usize,
-    names: HashMap<String, usize>,
-    clients: Vec<Client>,
+    book: Book,
+    /// In parallel to those of the book.
     sessions: Vec<Session>,
-    operations: Vec<Operation>,
-    numbers: HashMap<u64, OperationIndex>,
-    writers: HashMap<Value, OperationIndex>,
-    /// The values that several operations write, and where the second of these was invoked.
-    ambiguous: HashMap<Value, usize>,
+    /// For each operation the number of the last read that was compared with all its writes.
+    looked_at: Vec<u64>,
     /// The sessions whose next read returned a value of that operation, which has not ended.
     blocked: HashMap<OperationIndex, Vec<usize>>,
     withheld: HashMap<(OperationIndex, Key), Withheld>,
@@ -87,16 +79,10 @@ pub(crate) struct Reads {
 
 impl Reads {
     pub fn new(header: &Header) -> Self {
-        let mut reads = Reads {
-            keys: header.keys,
-            place: 0,
-            names: HashMap::new(),
-            clients: Vec::new(),
+        Reads {
+            book: Book::new(header),
             sessions: Vec::new(),
-            operations: Vec::new(),
-            numbers: HashMap::new(),
-            writers: HashMap::new(),
-            ambiguous: HashMap::new(),
+            looked_at: Vec::new(),
             blocked: HashMap::new(),
             withheld: HashMap::new(),
             resolved: 0,
@@ -105,18 +91,36 @@ impl Reads {
             settled: false,
             findings: OfReads::new(),
             found: Vec::new(),
-        };
-        for spec in &header.clients {
-            let client = reads.client(&spec.name);
-            reads.clients[client].has_database = spec.kind.has_database();
         }
-        reads
     }
 
     /// Takes the next event.
     pub fn push(&mut self, event: &Event) {
-        self.judge_event(event);
-        self.place += 1;
+        let News {
+            ended,
+            read,
+            broken,
+        } = self.book.push(event);
+        self.sessions
+            .resize_with(self.book.sessions(), Session::default);
+        self.looked_at.resize(self.book.operations.len(), 0);
+        if let Some(violation) = broken {
+            self.tell(Property::StorageIntact, violation);
+        }
+        if let Some(found) = read {
+            let read = self.read(found);
+            let session = &mut self.sessions[read.session];
+            match read.operation {
+                FINAL_READ => session.final_reads.push(read),
+                _ => session.open.push_back(read),
+            }
+        }
+        if let Some(ended) = ended {
+            self.advance(self.book.operations[ended as usize].session);
+            for session in self.blocked.remove(&ended).unwrap_or_default() {
+                self.advance(session);
+            }
+        }
     }
 
     /// The violations that are certain since this was last asked.
@@ -124,181 +128,23 @@ impl Reads {
         std::mem::take(&mut self.found)
     }
 
-    /// The verdict on everything so far, as if it were a whole history. `kept` is that history, without
-    /// the rows that were read before the heal, and `end` the time of its last event; what another
-    /// workload adds is as in [`super::check_with`].
+    /// The verdict on everything so far, as if it were a whole history. `index` is its index, without
+    /// the rows that were read before the heal; what another workload adds is as in
+    /// [`super::check_with`].
     pub fn verdict(
-        &self,
-        kept: &History,
-        end: u64,
+        mut self,
+        mut index: Index,
         counts: Counts,
         more: impl FnOnce(&End) -> Vec<Findings>,
     ) -> Verdict {
-        let mut reads = self.clone();
-        reads.settle();
-        let mut index = Index::new(kept);
-        index.key_count = index.key_count.max(reads.key_count);
-        index.end = end;
-        verdict_with(index, reads.findings.into_array(), counts, more)
+        self.settle();
+        index.key_count = index.key_count.max(self.key_count);
+        verdict_with(index, self.findings.into_array(), counts, more)
     }
 
-    fn judge_event(&mut self, event: &Event) {
-        match event {
-            Event::Invoke {
-                client,
-                operation: number,
-                transaction,
-            } => {
-                let client = self.client(client);
-                let operation = self.operations.len() as OperationIndex;
-                // The contradictions in a history are told by the index of what is kept.
-                if self.numbers.contains_key(number) {
-                    return;
-                }
-                self.numbers.insert(*number, operation);
-                if !transaction.is_read_only() && transaction.value > INITIAL_VALUE {
-                    let first = *self.writers.entry(transaction.value).or_insert(operation);
-                    if first != operation {
-                        let ambiguous = self.ambiguous.entry(transaction.value);
-                        ambiguous.or_insert(self.place);
-                    }
-                }
-                let session = self.clients[client].session;
-                self.operations.push(Operation {
-                    number: *number,
-                    session,
-                    value: transaction.value,
-                    written: sorted(transaction.keys.iter().copied()),
-                    left_out: Box::default(),
-                    invoked: self.place,
-                    order: self.place,
-                    asked: transaction.reads.clone(),
-                    ending: Ending::Pending,
-                    looked_at: 0,
-                });
-            }
-            Event::Ok {
-                client,
-                operation,
-                reads,
-                writes,
-                ..
-            } => self.complete(client, *operation, Ending::Ok, Some((reads, writes))),
-            Event::Fail {
-                client, operation, ..
-            } => self.complete(client, *operation, Ending::Failed, None),
-            Event::Info {
-                client, operation, ..
-            } => self.complete(client, *operation, Ending::Info, None),
-            Event::IncarnationStart {
-                client, session, ..
-            } => {
-                let client = self.client(client);
-                self.start_incarnation(client, session);
-            }
-            Event::FinalRead {
-                client,
-                rows: Some(rows),
-                ..
-            } => {
-                let client = self.client(client);
-                let session = self.clients[client].session;
-                let read = self.read(session, FINAL_READ, Asked::All, rows);
-                self.sessions[session].final_reads.push(read);
-            }
-            Event::FinalReadPostgres {
-                rows: Some(rows), ..
-            } => {
-                let session = self.sessions.len();
-                self.sessions.push(Session::new(None));
-                let read = self.read(session, FINAL_READ, Asked::All, rows);
-                self.sessions[session].final_reads.push(read);
-            }
-            Event::Integrity { client, report } => {
-                self.client(client);
-                if let Some(violation) = explain::broken_database(client, report) {
-                    self.tell(Property::StorageIntact, violation);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn client(&mut self, name: &str) -> usize {
-        if let Some(client) = self.names.get(name) {
-            return *client;
-        }
-        let client = self.clients.len();
-        self.names.insert(name.to_owned(), client);
-        self.clients.push(Client {
-            name: name.to_owned(),
-            has_database: false,
-            session: self.sessions.len(),
-            database: None,
-        });
-        self.sessions.push(Session::new(Some(client)));
-        client
-    }
-
-    fn start_incarnation(&mut self, number: usize, database: &str) {
-        let client = &mut self.clients[number];
-        let before = client.database.replace(database.to_owned());
-        if let Some(before) = before
-            && before != database
-            && client.has_database
-        {
-            client.session = self.sessions.len();
-            let violation = explain::lost_database(&client.name, &before, database);
-            self.sessions.push(Session::new(Some(number)));
-            self.tell(Property::StorageIntact, violation);
-        }
-    }
-
-    fn complete(
-        &mut self,
-        client: &str,
-        number: u64,
-        ending: Ending,
-        rows: Option<(&Rows, &Rows)>,
-    ) {
-        let client = self.client(client);
-        let Some(index) = self.numbers.get(&number).copied() else {
-            return;
-        };
-        let operation = &mut self.operations[index as usize];
-        let session = operation.session;
-        if operation.ending != Ending::Pending || self.sessions[session].client != Some(client) {
-            return;
-        }
-        operation.ending = ending;
-        if let Some((reads, writes)) = rows {
-            let told = std::mem::take(&mut operation.written);
-            let value = operation.value;
-            let possible = |(key, written): &(Key, Value)| {
-                (*written == value && told.binary_search(key).is_ok()).then_some(*key)
-            };
-            operation.written = sorted(writes.iter().filter_map(possible));
-            let left_out = told.iter().copied().filter(|key| !operation.wrote(*key));
-            operation.left_out = left_out.collect();
-            operation.order = self.place;
-            let asked = std::mem::replace(&mut operation.asked, Asked::Nothing);
-            let read = self.read(session, index, asked, reads);
-            self.sessions[session].open.push_back(read);
-        }
-        self.advance(session);
-        for session in self.blocked.remove(&index).unwrap_or_default() {
-            self.advance(session);
-        }
-    }
-
-    fn read(
-        &mut self,
-        session: usize,
-        operation: OperationIndex,
-        asked: Asked,
-        rows: &Rows,
-    ) -> Read {
-        let keys = self.keys;
+    fn read(&mut self, found: Found) -> Read {
+        let keys = self.book.keys;
+        let rows = found.rows;
         let existing = rows.iter().map(|row| row.0).filter(|key| *key < keys);
         let count = existing.clone().max().map_or(0, |key| key as usize + 1);
         self.key_count = self.key_count.max(count);
@@ -310,11 +156,11 @@ impl Reads {
             present.into_boxed_slice()
         });
         Read {
-            session,
-            operation,
-            asked,
-            rows: rows.clone(),
-            completed: self.place,
+            session: found.session,
+            operation: found.operation,
+            asked: found.asked,
+            rows: rows.to_vec(),
+            completed: found.completed,
             present,
         }
     }
@@ -357,19 +203,16 @@ impl Reads {
         }
         let mut rows = read.rows.iter();
         rows.find_map(|(key, value)| match self.trace(read, *key, *value) {
-            Ok(Source::Operation(writer)) => {
-                let pending = self.operations[writer as usize].ending == Ending::Pending;
-                pending.then_some(writer)
-            }
+            Ok(Source::Operation(writer)) => self.book.is_pending(writer).then_some(writer),
             _ => None,
         })
     }
 
     fn judge_when_possible(&mut self, unjudged: Unjudged) {
         let mut shown = unjudged.shown.iter();
-        match shown
-            .find(|(session, latest)| !self.sessions[*session].resolved_up_to(self.order(*latest)))
-        {
+        match shown.find(|(session, latest)| {
+            !self.sessions[*session].resolved_up_to(self.book.order(*latest))
+        }) {
             Some((session, _)) => self.sessions[*session].waiting.push(unjudged),
             None => self.judge(&unjudged),
         }
@@ -397,35 +240,23 @@ impl Reads {
         }
     }
 
+    /// Who wrote a value that was read, or why nobody can have.
+    fn trace(
+        &self,
+        read: &Read,
+        key: Key,
+        value: Value,
+    ) -> Result<Source, Impossible<OperationIndex>> {
+        self.book
+            .trace((read.operation, read.completed), key, value)
+    }
+
     fn reader(&self, read: &Read) -> Step {
-        self.step(read.session, read.operation)
+        self.book.step(read.session, read.operation)
     }
 
     fn writer(&self, value: Value) -> Option<Step> {
-        let writer = self.writers.get(&value)?;
-        Some(self.operation_step(*writer))
+        let writer = self.book.writer(value)?;
+        Some(self.book.operation_step(writer))
     }
-
-    fn operation_step(&self, operation: OperationIndex) -> Step {
-        self.step(self.operations[operation as usize].session, operation)
-    }
-
-    fn step(&self, session: usize, operation: OperationIndex) -> Step {
-        Step {
-            client: match self.sessions[session].client {
-                Some(client) => self.clients[client].name.clone(),
-                None => "PostgreSQL".to_owned(),
-            },
-            operation: self
-                .operations
-                .get(operation as usize)
-                .map(|operation| operation.number),
-        }
-    }
-}
-
-fn sorted(keys: impl Iterator<Item = Key>) -> Box<[Key]> {
-    let mut keys: Vec<Key> = keys.collect();
-    keys.sort_unstable();
-    keys.into_boxed_slice()
 }

@@ -3,7 +3,7 @@
 use squall_protocol::transaction::Key;
 use squall_protocol::verdict::{Property, Violation};
 
-use super::session::{Ending, Read};
+use super::session::Read;
 use super::{OperationIndex, Reads, Source};
 use crate::mww::explain::{Shown, Stale};
 
@@ -21,7 +21,7 @@ impl Reads {
         self.resolved += 1;
         let number = self.resolved;
         for (place, (key, value)) in read.rows.iter().enumerate() {
-            if *key >= self.keys {
+            if *key >= self.book.keys {
                 continue;
             }
             if self.places.len() <= *key as usize {
@@ -38,24 +38,22 @@ impl Reads {
                 continue;
             };
             let (shown, value) = read.rows[place];
-            let operation = &mut self.operations[writer as usize];
-            let certain = operation.ending == Ending::Ok;
+            let certain = self.book.operations[writer as usize].committed();
             if !certain {
                 self.see(writer, shown);
             }
-            let operation = &mut self.operations[writer as usize];
-            if std::mem::replace(&mut operation.looked_at, number) == number {
+            if std::mem::replace(&mut self.looked_at[writer as usize], number) == number {
                 continue;
             }
-            for at in 0..operation.written.len() {
-                let key = self.operations[writer as usize].written[at];
+            for at in 0..self.book.operations[writer as usize].written.len() {
+                let key = self.book.operations[writer as usize].written[at];
                 let other = match self.places.get(key as usize) {
                     Some((of, at)) if *of == number => match sources[*at] {
                         Source::Operation(same) if same == writer => continue,
                         Source::Nowhere | Source::Ambiguous => continue,
                         _ => Some(read.rows[*at].1),
                     },
-                    _ if key >= self.keys || !read.asked.contains(key) => continue,
+                    _ if key >= self.book.keys || !read.asked.contains(key) => continue,
                     _ => None,
                 };
                 let violation = other.is_none_or(|other| other < value).then(|| {
@@ -66,7 +64,7 @@ impl Reads {
                         floor: value,
                     };
                     stale.atomic_visibility(Shown {
-                        writer: self.operation_step(writer),
+                        writer: self.book.operation_step(writer),
                         key: shown,
                         value,
                     })

@@ -3,7 +3,7 @@
 use squall_protocol::transaction::{Key, Value};
 use squall_protocol::verdict::Property;
 
-use super::session::{Ending, Read, Unjudged};
+use super::session::{Read, Unjudged};
 use super::versions::Versions;
 use super::{OperationIndex, Reads, Source};
 use crate::mww::explain::Shown;
@@ -28,7 +28,7 @@ impl Reads {
         };
         self.findings.read_your_writes.exercise(exercised);
         for below in below {
-            let writer = self.step(session, below.evidence);
+            let writer = self.book.step(session, below.evidence);
             let violation = self.stale(&read, &below).read_your_writes(writer);
             self.violate(Property::ReadYourWrites, 1, &read, violation);
         }
@@ -39,7 +39,7 @@ impl Reads {
         };
         self.findings.monotonic_reads.exercise(exercised);
         for below in below {
-            let earlier = self.step(session, below.evidence);
+            let earlier = self.book.step(session, below.evidence);
             let writer = self.writer(below.floor);
             let violation = self.stale(&read, &below).monotonic_reads(earlier, writer);
             self.violate(Property::MonotonicReads, 1, &read, violation);
@@ -47,16 +47,19 @@ impl Reads {
 
         for ((key, value), source) in read.rows.iter().zip(&sources) {
             if let Source::Operation(writer) = source {
-                let operation = &self.operations[*writer as usize];
-                let own = operation.session == session && operation.ending == Ending::Ok;
+                let operation = &self.book.operations[*writer as usize];
+                let own = operation.session == session && operation.committed();
                 if !own {
                     let seen = &mut self.sessions[session].seen;
                     seen.raise(*key, *value, (read.completed, read.operation));
                 }
             }
         }
-        if let Some(operation) = self.operations.get(read.operation as usize) {
-            let existing = operation.written.iter().filter(|key| **key < self.keys);
+        if let Some(operation) = self.book.operations.get(read.operation as usize) {
+            let existing = operation
+                .written
+                .iter()
+                .filter(|key| **key < self.book.keys);
             for key in existing {
                 let written = &mut self.sessions[session].written;
                 written.raise(*key, operation.value, (read.completed, read.operation));
@@ -68,10 +71,10 @@ impl Reads {
         let mut shown: Vec<(usize, OperationIndex)> = Vec::new();
         for source in &sources {
             if let Source::Operation(writer) = *source {
-                let other = self.operations[writer as usize].session;
+                let other = self.book.operations[writer as usize].session;
                 match shown.iter_mut().find(|(session, _)| *session == other) {
                     Some((_, latest)) => {
-                        if self.order(*latest) < self.order(writer) {
+                        if self.book.order(*latest) < self.book.order(writer) {
                             *latest = writer;
                         }
                     }
@@ -100,18 +103,18 @@ impl Reads {
                 let row = rows.find(|(_, source)| **source == Source::Operation(*latest));
                 let (key, value) = row.map_or((0, 0), |(row, _)| *row);
                 Shown {
-                    writer: this.step(*session, *latest),
+                    writer: this.book.step(*session, *latest),
                     key,
                     value,
                 }
             };
-            let order = self.order(*latest);
+            let order = self.book.order(*latest);
             if let Some(before) = order.checked_sub(1) {
                 let written = &self.sessions[*session].written;
                 let (exercised, below) = self.compare(read, sources, written, before);
                 self.findings.monotonic_writes.exercise(exercised);
                 for below in below {
-                    let writer = self.step(*session, below.evidence);
+                    let writer = self.book.step(*session, below.evidence);
                     let stale = self.stale(read, &below);
                     let violation = stale.monotonic_writes(example(self), writer);
                     self.violate(Property::MonotonicWrites, 1, read, violation);
@@ -121,18 +124,13 @@ impl Reads {
             let (exercised, below) = self.compare(read, sources, seen, order);
             self.findings.writes_follow_reads.exercise(exercised);
             for below in below {
-                let earlier = self.step(*session, below.evidence);
+                let earlier = self.book.step(*session, below.evidence);
                 let writer = self.writer(below.floor);
                 let stale = self.stale(read, &below);
                 let violation = stale.writes_follow_reads(example(self), earlier, writer);
                 self.violate(Property::WritesFollowReads, 1, read, violation);
             }
         }
-    }
-
-    /// The place of an operation in its session.
-    pub(super) fn order(&self, operation: OperationIndex) -> usize {
-        self.operations[operation as usize].order
     }
 
     /// Compares a read with what a session had to show up to a place in it, row by row.

@@ -1,52 +1,18 @@
-//! Who did what so far: operations, their reads, and the sessions that they belong to.
+//! The reads that wait, and the sessions that they belong to.
 
 use std::collections::VecDeque;
 
-use squall_protocol::transaction::{Key, Reads as Asked, Rows, Value};
+use squall_protocol::transaction::{Key, Reads as Asked, Rows};
 
-use super::OperationIndex;
 use super::versions::Versions;
+use crate::book::OperationIndex;
 use crate::mww::index::Source;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    Pending,
-    Ok,
-    Failed,
-    Info,
-}
-
-#[derive(Clone)]
-pub(super) struct Operation {
-    pub number: u64,
-    pub session: usize,
-    pub value: Value,
-    /// The keys that it wrote, or may have written, ascending.
-    pub written: Box<[Key]>,
-    /// The keys that it was told to write and did not.
-    pub left_out: Box<[Key]>,
-    /// The place of its invocation among the events.
-    pub invoked: usize,
-    /// Its place in its session: where it ended if it committed, and where it was invoked otherwise.
-    pub order: usize,
-    /// What it was to read, until it has.
-    pub asked: Asked,
-    pub ending: Ending,
-    /// The number of the last read that was compared with all its writes.
-    pub looked_at: u64,
-}
-
-impl Operation {
-    pub fn wrote(&self, key: Key) -> bool {
-        self.written.binary_search(&key).is_ok()
-    }
-}
 
 /// Rows that were read at once.
 #[derive(Clone)]
 pub(super) struct Read {
     pub session: usize,
-    /// [`FINAL_READ`] if it is none of an operation.
+    /// [`FINAL_READ`](crate::book::FINAL_READ) if it is none of an operation.
     pub operation: OperationIndex,
     pub asked: Asked,
     pub rows: Rows,
@@ -73,10 +39,8 @@ pub(super) struct Unjudged {
     pub shown: Vec<(usize, OperationIndex)>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Session {
-    /// None for PostgreSQL's final read.
-    pub client: Option<usize>,
     /// The reads of operations that committed and are not resolved, in session order.
     pub open: VecDeque<Read>,
     pub final_reads: Vec<Read>,
@@ -88,27 +52,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub fn new(client: Option<usize>) -> Self {
-        Session {
-            client,
-            open: VecDeque::new(),
-            final_reads: Vec::new(),
-            written: Versions::default(),
-            seen: Versions::default(),
-            waiting: Vec::new(),
-        }
-    }
-
     /// Whether every operation is resolved that has ended up to that place.
     pub fn resolved_up_to(&self, order: usize) -> bool {
         self.open.front().is_none_or(|open| open.completed > order)
     }
-}
-
-#[derive(Clone)]
-pub(super) struct Client {
-    pub name: String,
-    pub has_database: bool,
-    pub session: usize,
-    pub database: Option<String>,
 }
