@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -139,6 +139,48 @@ impl Case {
     }
 }
 
+/// What another checker said of a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Ok,
+    Violation,
+    /// It gave no verdict: a signal ended it (a stack that overflows is one), or it failed.
+    Died,
+}
+
+impl Verdict {
+    /// A violation is told by the exit code 1, or by the text `violation_says` where the exit code is
+    /// 0. Every other end is no verdict.
+    fn of_other(status: ExitStatus, output: &[u8], violation_says: &str) -> Verdict {
+        let text = String::from_utf8_lossy(output);
+        match status.code() {
+            Some(1) => Verdict::Violation,
+            Some(0) if text.contains(violation_says) => Verdict::Violation,
+            Some(0) => Verdict::Ok,
+            _ => Verdict::Died,
+        }
+    }
+
+    /// Squall's own exit codes; `unknown` is no verdict.
+    fn of_squall(status: ExitStatus) -> Verdict {
+        match status.code() {
+            Some(0) => Verdict::Ok,
+            Some(1) => Verdict::Violation,
+            _ => Verdict::Died,
+        }
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.pad(match self {
+            Verdict::Ok => "ok",
+            Verdict::Violation => "violation",
+            Verdict::Died => "died",
+        })
+    }
+}
+
 fn words(text: &str) -> impl Iterator<Item = String> {
     text.split_whitespace().map(str::to_owned)
 }
@@ -209,7 +251,7 @@ pub fn checker(args: &BenchCheckerArgs) -> Result<Exit, Failure> {
         "operations/s",
         "exit",
         if args.against.is_some() {
-            "   other: wall s  peak MB  exit   ratios: wall, memory"
+            "   other: wall s  peak MB    verdict   ratios: wall, memory"
         } else {
             ""
         }
@@ -217,7 +259,8 @@ pub fn checker(args: &BenchCheckerArgs) -> Result<Exit, Failure> {
     for case in &args.cases {
         let file = folder.path().join("history");
         generate_in_child(&own, case, args, &file).map_err(cannot)?;
-        let cost = median(args.runs, || measure(&own, &case.arguments(&file))).map_err(cannot)?;
+        let cost =
+            median(args.runs, || measure(&own, &case.arguments(&file), None)).map_err(cannot)?;
         let mut line = format!(
             "{:>18}  {:>11}  {:>8.3}  {:>9.1}  {:>12.0}  {:>6}",
             case.to_string(),
@@ -227,32 +270,21 @@ pub fn checker(args: &BenchCheckerArgs) -> Result<Exit, Failure> {
             case.operations() as f64 / cost.wall.as_secs_f64(),
             code(cost.status),
         );
-        if let Some(other) = &args.against {
-            let cost_of_other = match case {
-                // Nobody else reads our format.
-                Case::Mww { .. } => None,
-                _ => {
-                    let arguments: Vec<String> = words(&args.against_arguments)
-                        .map(|word| word.replace("{file}", &file.display().to_string()))
-                        .collect();
-                    let measured = median(args.runs, || measure(other, &arguments));
-                    Some(measured.map_err(|error| {
-                        Failure::unavailable(format!("cannot run {}", other.display()), error)
-                    })?)
-                }
-            };
-            if let Some(theirs) = cost_of_other {
-                // Writing to a string cannot fail.
-                let _ = write!(
-                    line,
-                    "   {:>13.3}  {:>7.1}  {:>4}   {:>5.1}x, {:.1}x",
-                    theirs.wall.as_secs_f64(),
-                    theirs.peak_bytes as f64 / 1e6,
-                    code(theirs.status),
-                    theirs.wall.as_secs_f64() / cost.wall.as_secs_f64(),
-                    theirs.peak_bytes as f64 / cost.peak_bytes as f64,
-                );
-            }
+        // Nobody else reads our own format.
+        if let Some(other) = args
+            .against
+            .as_ref()
+            .filter(|_| !matches!(case, Case::Mww { .. }))
+        {
+            let arguments: Vec<String> = words(&args.against_arguments)
+                .map(|word| word.replace("{file}", &file.display().to_string()))
+                .collect();
+            let output = folder.path().join("output");
+            let theirs = median(args.runs, || measure(other, &arguments, Some(&output))).map_err(
+                |error| Failure::unavailable(format!("cannot run {}", other.display()), error),
+            )?;
+            let said = fs::read(&output).map_err(cannot)?;
+            line += &compare(cost, theirs, &said, &args.against_violation);
         }
         println!("{line}");
         if let Some(keep) = &args.keep {
@@ -261,6 +293,40 @@ pub fn checker(args: &BenchCheckerArgs) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// The columns that tell of the other checker. One that died has no ratios: it did not do the work.
+fn compare(ours: Cost, theirs: Cost, output: &[u8], violation_says: &str) -> String {
+    let verdict = Verdict::of_other(theirs.status, output, violation_says);
+    let mut line = format!(
+        "   {:>13.3}  {:>7.1}  {verdict:>9}",
+        theirs.wall.as_secs_f64(),
+        theirs.peak_bytes as f64 / 1e6,
+    );
+    // Writing to a string cannot fail.
+    let _ = if verdict == Verdict::Died {
+        let last = String::from_utf8_lossy(output);
+        let last = last.lines().rfind(|line| !line.trim().is_empty());
+        write!(
+            line,
+            "   {}: {}",
+            code(theirs.status),
+            last.unwrap_or("it said nothing")
+        )
+    } else {
+        write!(
+            line,
+            "   {:>5.1}x, {:.1}x{}",
+            theirs.wall.as_secs_f64() / ours.wall.as_secs_f64(),
+            theirs.peak_bytes as f64 / ours.peak_bytes as f64,
+            if verdict == Verdict::of_squall(ours.status) {
+                ""
+            } else {
+                "   THEY DISAGREE"
+            },
+        )
+    };
+    line
 }
 
 fn code(status: ExitStatus) -> String {
@@ -277,14 +343,22 @@ fn median(runs: u32, mut run: impl FnMut() -> io::Result<Cost>) -> io::Result<Co
     Ok(costs[costs.len() / 2])
 }
 
-/// Runs a program to its end, with its output thrown away.
-fn measure(program: &PathBuf, arguments: &[String]) -> io::Result<Cost> {
+/// Runs a program to its end. What it says goes to the file, or nowhere. A program that it waits for
+/// counts as its own, so that `timeout` or `env` may stand before a checker.
+fn measure(program: &Path, arguments: &[String], output: Option<&Path>) -> io::Result<Cost> {
+    let (stdout, stderr) = match output {
+        Some(path) => {
+            let file = File::create(path)?;
+            (file.try_clone()?.into(), file.into())
+        }
+        None => (Stdio::null(), Stdio::null()),
+    };
     let began = Instant::now();
     let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
         .spawn()?;
     let pid = child.id() as libc::pid_t;
     let mut status = 0;
@@ -329,8 +403,54 @@ mod tests {
                 ),
             ]
         };
-        let cost = measure(&"/bin/bash".into(), &arguments("30000000")).unwrap();
+        let cost = measure(Path::new("/bin/bash"), &arguments("30000000"), None).unwrap();
         assert_eq!(cost.status.code(), Some(3));
         assert!(cost.peak_bytes > 30_000_000, "{}", cost.peak_bytes);
+    }
+
+    /// The columns for another checker, here a shell that says and does what is given.
+    fn row(ours: &str, script: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("output");
+        let run = |script: &str| {
+            let arguments = ["-c".to_owned(), script.to_owned()];
+            measure(Path::new("/bin/sh"), &arguments, Some(&output)).unwrap()
+        };
+        let ours = run(ours);
+        let theirs = run(script);
+        compare(ours, theirs, &fs::read(&output).unwrap(), "Inconsistent")
+    }
+
+    #[test]
+    fn another_checker_is_told_by_what_it_says_and_how_it_ends() {
+        for (script, verdict) in [
+            ("echo Consistent.", "ok"),
+            ("echo Inconsistent: a cycle", "violation"),
+            ("echo Inconsistent >&2", "violation"),
+            ("exit 1", "violation"),
+        ] {
+            let row = row(&format!("exit {}", u8::from(verdict != "ok")), script);
+            assert!(row.contains(&format!(" {verdict}   ")), "{script}: {row}");
+            assert!(row.contains("x, ") && !row.contains("DISAGREE"), "{row}");
+        }
+    }
+
+    #[test]
+    fn another_checker_that_disagrees_is_named() {
+        assert!(row("exit 1", "echo Consistent").ends_with("THEY DISAGREE"));
+        assert!(row("exit 0", "echo Inconsistent").ends_with("THEY DISAGREE"));
+    }
+
+    #[test]
+    fn a_checker_that_died_has_no_ratios_but_its_last_words() {
+        let overflow = "echo Done parsing; echo overflowed its stack >&2; kill -ABRT $$";
+        for (script, words) in [
+            (overflow, "died   sig 6: overflowed its stack"),
+            ("exit 101", "died   101: it said nothing"),
+        ] {
+            let row = row("exit 0", script);
+            assert!(row.contains(words), "{row}");
+            assert!(!row.contains("x, "), "{row}");
+        }
     }
 }

@@ -310,7 +310,8 @@ pub struct BenchCheckerArgs {
     /// The program of another checker that reads Plume's text.
     #[arg(long, value_name = "PROGRAM")]
     pub against: Option<PathBuf>,
-    /// Its arguments; {file} stands for the history.
+    /// Its arguments; {file} stands for the history. AWDIT needs a larger stack from a million
+    /// transactions on: "check -i causal -s 4096 {file}".
     #[arg(
         long,
         value_name = "ARGUMENTS",
@@ -318,6 +319,14 @@ pub struct BenchCheckerArgs {
         requires = "against"
     )]
     pub against_arguments: String,
+    /// What it says of a history with a violation. Its exit code 1 says the same.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "Inconsistent",
+        requires = "against"
+    )]
+    pub against_violation: String,
     /// Keep the histories in this folder.
     #[arg(long, value_name = "FOLDER")]
     pub keep: Option<PathBuf>,
