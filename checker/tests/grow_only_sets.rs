@@ -261,6 +261,16 @@ fn anomalies_have_their_names() {
             DuplicateElement,
         ),
         (
+            "twice, with others between",
+            by_hand(&[
+                (0, &[add(8), add(9)]),
+                (1, &[(1, None, &[8, 9])]),
+                (1, &[(1, None, &[9, 8, 9])]),
+            ]),
+            Model::ReadCommitted,
+            DuplicateElement,
+        ),
+        (
             "vanishes",
             by_hand(&[
                 (0, &[add(9)]),
@@ -347,6 +357,20 @@ fn anomalies_have_their_names() {
             AntiDependencyCycle,
         ),
         (
+            // Of what the third session did not see at first, the earlier element counts.
+            "long fork, with elements shown in any order",
+            by_hand(&[
+                (0, &[add(8)]),
+                (0, &[add(9)]),
+                (1, &[add(7)]),
+                (2, &[(1, None, &[7])]),
+                (2, &[(1, None, &[9, 8, 7])]),
+                (3, &[(1, None, &[8])]),
+            ]),
+            Model::PrefixConsistency,
+            AntiDependencyCycle,
+        ),
+        (
             "write skew",
             by_hand(&[
                 (0, &[(1, None, &[]), (2, Some(8), &[])]),
@@ -421,4 +445,78 @@ fn what_is_absent_costs_little() {
     let shown: u64 = (0..300).sum();
     let absent = registers.operations() - 300 - shown;
     assert!(absent < 10 * 300, "{absent}");
+}
+
+/// Several sessions at once: what a transaction does may be told after what a later one does.
+#[test]
+fn operations_of_several_transactions_may_be_mixed() {
+    let mut builder = SetBuilder::default();
+    let first = builder.transaction(0, Some(0), Outcome::Committed);
+    let second = builder.transaction(1, Some(1), Outcome::Committed);
+    let third = builder.transaction(1, Some(2), Outcome::Committed);
+    builder.read(third, 1, &[]);
+    builder.read(second, 1, &[9]);
+    builder.add(first, 1, 9);
+    // What it sees of its own depends on the order in which it did things, and on that alone.
+    builder.read(first, 1, &[9]);
+    let registers = builder.finish().unwrap();
+    for (model, expected) in [
+        (Model::ReadAtomic, Judgement::Ok),
+        (Model::MonotonicReads, Judgement::Violation),
+        (Model::Causal, Judgement::Violation),
+        (Model::Serializability, Judgement::Violation),
+    ] {
+        assert_eq!(registers.check(model).judgement, expected, "{model:?}");
+    }
+}
+
+#[test]
+fn a_transaction_may_add_an_element_twice() {
+    let registers = by_hand(&[
+        (0, &[(1, Some(9), &[]), (1, Some(9), &[])]),
+        (1, &[(1, None, &[9])]),
+    ]);
+    assert_eq!(registers.check(Model::Causal).judgement, Judgement::Ok);
+}
+
+#[test]
+fn a_part_of_a_transaction_is_told_once() {
+    let add = |element| (1, Some(element), &[][..]);
+    let registers = by_hand(&[
+        (0, &[add(7), add(8), add(9)]),
+        (1, &[(1, None, &[7, 9])]),
+        (2, &[(1, None, &[9])]),
+    ]);
+    let report = registers.check(Model::ReadCommitted);
+    let parts = report.anomalies.iter();
+    let parts = parts.filter(|anomaly| anomaly.kind == AnomalyKind::IntermediateRead);
+    assert_eq!(parts.count(), 2);
+}
+
+/// Of what one session added, one element is read as absent for all.
+#[test]
+fn of_what_a_session_added_the_first_element_is_absent() {
+    let mut builder = SetBuilder::default();
+    let shown: Vec<u64> = (0..100).collect();
+    for element in &shown {
+        let number = builder.transaction(0, Some(*element), Outcome::Committed);
+        builder.add(number, 1, *element);
+    }
+    for elements in [&[][..], &shown] {
+        let number = builder.transaction(1, None, Outcome::Committed);
+        builder.read(number, 1, elements);
+    }
+    let registers = builder.finish().unwrap();
+    assert_eq!(registers.operations(), 100 + 100 + 1);
+}
+
+#[test]
+fn sets_have_names() {
+    let mut builder = SetBuilder::default();
+    builder.name_key(1, "basket".to_owned());
+    let number = builder.transaction(0, None, Outcome::Committed);
+    builder.read(number, 1, &[9]);
+    let report = builder.finish().unwrap().check(Model::Causal);
+    let summary = &report.anomalies[0].summary;
+    assert!(summary.contains("basket (element 9)"), "{summary}");
 }

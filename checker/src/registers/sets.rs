@@ -81,11 +81,6 @@ impl SetBuilder {
         (self.transactions.len() - 1) as u32
     }
 
-    /// As [`Builder::set_outcome`].
-    pub fn set_outcome(&mut self, transaction: u32, outcome: Outcome) {
-        self.transactions[transaction as usize].outcome = outcome;
-    }
-
     /// As [`Builder::times`].
     pub fn times(&mut self, transaction: u32, begin: u64, end: Option<u64>) {
         self.transactions[transaction as usize].times = Some((begin, end));
