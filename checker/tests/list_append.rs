@@ -1,7 +1,8 @@
 //! Lists: the well-known anomalies by name. (That the models are right is for `lists_by_definition.rs`.)
 
 use squall_checker::formats::Format;
-use squall_checker::registers::{AnomalyKind, Model, Registers};
+use squall_checker::registers::{AnomalyKind, ListBuilder, Model, Outcome, Registers};
+use squall_protocol::verdict::Judgement;
 
 fn read(text: &str) -> Registers {
     let reading = Format::Jepsen.read(text.as_bytes(), false).unwrap();
@@ -176,6 +177,45 @@ fn anomalies_have_their_usual_names() {
             vec![],
         ),
         (
+            "an append in the causal past lost, for which nobody has to agree",
+            ok(0, "[:append 1 1]") + &ok(0, "[:append 1 2]") + &ok(1, "[:r 1 [2]]"),
+            Model::WeakCausal,
+            vec![],
+        ),
+        (
+            "half of a transaction lost, which the session guarantees allow",
+            ok(0, "[:append 1 1] [:append 2 1]") + &ok(1, "[:r 1 [1]] [:r 2 []]"),
+            Model::WritesFollowReads,
+            vec![],
+        ),
+        (
+            "overtaken by what others have appended since",
+            ok(0, "[:append 1 1]")
+                + &ok(0, "[:append 1 2]")
+                + &ok(1, "[:append 1 3]")
+                + &ok(1, "[:append 1 4]")
+                + &ok(2, "[:r 1 [3 4 2]]"),
+            Model::ReadCommitted,
+            vec![LostAppend],
+        ),
+        (
+            "not in the list that counts, but in one that contradicts it",
+            ok(0, "[:append 1 8]")
+                + &ok(1, "[:r 1 [8]]")
+                + &ok(2, "[:append 1 1]")
+                + &ok(2, "[:r 1 [1]]"),
+            Model::Causal,
+            vec![IncompatibleOrder],
+        ),
+        (
+            "a circle beside an unread append",
+            ok(0, "[:append 1 1] [:r 2 [1]] [:append 3 1]")
+                + &ok(1, "[:append 2 1] [:r 1 [1]]")
+                + &ok(2, "[:r 3 []]"),
+            Model::Causal,
+            vec![CircularInformationFlow],
+        ),
+        (
             "stale, but not lost",
             ok(0, "[:append 1 1]") + &ok(0, "[:r 1 []]") + &ok(1, "[:r 1 [1]]"),
             Model::Serializability,
@@ -193,6 +233,73 @@ fn anomalies_have_their_usual_names() {
         let mut found = kinds(&text, model);
         found.dedup();
         assert_eq!(found, expected, "{name}\n{text}");
+    }
+}
+
+/// Appends to one list and a read that does not show them; each with its session, and its begin and end.
+fn unread(appends: &[(u64, u64, u64)], (session, begin, end): (u64, u64, u64)) -> Registers {
+    let mut builder = ListBuilder::default();
+    for (element, (session, begin, end)) in (1..).zip(appends) {
+        let number = builder.transaction(*session, Some(element), Outcome::Committed);
+        builder.append(number, 1, element);
+        builder.registers().times(number, *begin, Some(*end));
+    }
+    let number = builder.transaction(session, Some(0), Outcome::Committed);
+    builder.read(number, 1, &[]);
+    builder.registers().times(number, begin, Some(end));
+    builder.finish().unwrap()
+}
+
+#[test]
+fn an_append_that_had_ended_is_lost_in_real_time() {
+    // The appends, the read, and whose appends are lost.
+    type Case<'a> = (&'a [(u64, u64, u64)], (u64, u64, u64), &'a [u64]);
+    let cases: [Case; 5] = [
+        (&[(0, 1, 2)], (1, 3, 4), &[1]),
+        (&[(0, 1, 3)], (1, 3, 4), &[]),
+        (&[(0, 1, 9)], (1, 3, 4), &[]),
+        // The one that began first goes on.
+        (&[(0, 1, 9), (1, 1, 2)], (2, 3, 4), &[2]),
+        (&[(0, 1, 2), (1, 1, 2)], (2, 3, 4), &[1, 2]),
+    ];
+    for (appends, read, expected) in cases {
+        let registers = unread(appends, read);
+        let report = registers.check(Model::StrictSerializability);
+        let kinds = report.anomalies.iter().map(|anomaly| anomaly.kind);
+        assert!(
+            kinds.eq(vec![AnomalyKind::LostAppend; expected.len()]),
+            "{report:#?}"
+        );
+        let all = report
+            .anomalies
+            .iter()
+            .flat_map(|anomaly| &anomaly.transactions);
+        let mut lost: Vec<u64> = all
+            .filter_map(|t| t.label)
+            .filter(|label| *label > 0)
+            .collect();
+        lost.sort_unstable();
+        assert_eq!(lost, expected);
+        let report = registers.check(Model::Serializability);
+        assert_eq!(report.judgement, Judgement::Ok, "{appends:?}");
+    }
+}
+
+/// Nothing in a report depends on how a hash map is laid out.
+#[test]
+fn the_same_history_always_gives_the_same_report() {
+    let mut text = String::new();
+    for key in 0..20 {
+        text += &ok(key, &format!("[:append {key} 1]"));
+        text += &ok(20 + key, &format!("[:append {key} 2]"));
+        text += &ok(40, &format!("[:r {key} [1 2 1]]"));
+        text += &ok(41, &format!("[:r {key} [2]]"));
+        text += &ok(key, &format!("[:append {key} 3] [:r {key} []]"));
+    }
+    let report = || format!("{:?}", read(&text).check(Model::ReadCommitted));
+    let first = report();
+    for _ in 0..5 {
+        assert_eq!(report(), first);
     }
 }
 
