@@ -71,6 +71,7 @@ mod lists;
 mod lost_append;
 mod monotonic_reads;
 mod monotonic_writes;
+mod near;
 mod order;
 mod points;
 mod prefix_consistency;

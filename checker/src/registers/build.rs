@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::lists::{List, Order, Wrong};
+use super::near::partition_point;
 use super::report::{Anomalies, AnomalyKind, KeyLabels, TransactionName};
 use super::{INITIAL, Merge, NONE, Node, Read, Registers, Versions};
 
@@ -689,41 +690,13 @@ impl Written {
         let place = &self.places[key as usize];
         let writes = &self.writes[place.start as usize..place.end as usize];
         let last_found = &self.last_found[key as usize];
-        let at = last_up_to(writes, value, last_found.get() as usize)?;
+        let near = last_found.get() as usize;
+        let after = partition_point(writes, near, |write| write.value <= value);
+        let at = after.checked_sub(1)?;
         last_found.set(at as u32);
         let write = &writes[at];
         (write.value == value).then(|| (write.transaction(), write.writer & INTERMEDIATE != 0))
     }
-}
-
-/// The last write whose value is not above `value`, looked for from `near` on.
-fn last_up_to(writes: &[Write], value: u64, near: usize) -> Option<usize> {
-    // The answer is before `high`, and if there is one, not before `low`.
-    let (mut low, mut high) = (0, writes.len());
-    let mut step = 1;
-    if writes.get(near)?.value <= value {
-        low = near;
-        while low + step < high {
-            if writes[low + step].value > value {
-                high = low + step;
-                break;
-            }
-            low += step;
-            step *= 2;
-        }
-    } else {
-        high = near;
-        while step <= high {
-            if writes[high - step].value <= value {
-                low = high - step;
-                break;
-            }
-            high -= step;
-            step *= 2;
-        }
-    }
-    let above = writes[low..high].partition_point(|write| write.value <= value);
-    (low + above).checked_sub(1)
 }
 
 /// Numbers names in the order of their appearance.

@@ -10,10 +10,14 @@
 //! Algorithm: of each session from which *t3* reads, the latest transaction counts from which it does,
 //! and of the writers of *x* that precede that one the latest, since the others precede it (or the one
 //! with the highest version, where that one wins). For a transaction of *r* reads from *s* sessions
-//! these are *r* · *s* binary searches.
+//! these are *r* · *s* searches, mostly near the last one of the same key and session.
+
+use std::cell::Cell;
+use std::ops::Range;
 
 use super::causal::by_session;
 use super::commit_order::{Axiom, Demand};
+use super::near::partition_point;
 use super::{Merge, NONE, Node, Registers};
 
 pub(super) struct MonotonicWrites;
@@ -72,10 +76,20 @@ fn before(registers: &Registers, node: Node) -> Option<(u32, u32)> {
 /// The writers of each key by session and position; where the highest version wins, only those that
 /// raise it in their session.
 struct Writers {
+    /// Where each key's sessions begin in `sessions`; one more than there are keys.
     starts: Vec<u32>,
-    ends: Vec<u32>,
+    /// Sessions that write a key, ascending for each key.
+    sessions: Vec<SessionOfKey>,
     /// Session, position and transaction.
     writers: Vec<(u32, u32, Node)>,
+}
+
+struct SessionOfKey {
+    session: u32,
+    /// The place of its writers of the key in [`Writers::writers`].
+    writers: Range<u32>,
+    /// How many of these there were when they were last counted.
+    near: Cell<u32>,
 }
 
 impl Writers {
@@ -108,19 +122,39 @@ impl Writers {
                 }
             }
         }
+        let mut sessions = Vec::new();
+        for (start, end) in starts.iter_mut().zip(&ends) {
+            let mut at = std::mem::replace(start, sessions.len() as u32);
+            let of_key = &writers[at as usize..*end as usize];
+            for of_session in of_key.chunk_by(|one, other| one.0 == other.0) {
+                let begin = at;
+                at += of_session.len() as u32;
+                sessions.push(SessionOfKey {
+                    session: of_session[0].0,
+                    writers: begin..at,
+                    near: Cell::new(0),
+                });
+            }
+        }
+        if let Some(end) = starts.last_mut() {
+            *end = sessions.len() as u32;
+        }
         Writers {
             starts,
-            ends,
+            sessions,
             writers,
         }
     }
 
     /// The last one to write a key, of so many first transactions of a session.
     fn last(&self, key: u32, session: u32, count: u32) -> Option<Node> {
-        let (start, end) = (self.starts[key as usize], self.ends[key as usize]);
-        let writers = &self.writers[start as usize..end as usize];
-        let end = writers.partition_point(|(of, at, _)| (*of, *at) < (session, count));
-        let (of, _, node) = writers[end.checked_sub(1)?];
-        (of == session).then_some(node)
+        let at = key as usize;
+        let sessions = &self.sessions[self.starts[at] as usize..self.starts[at + 1] as usize];
+        let found = sessions.binary_search_by_key(&session, |of_key| of_key.session);
+        let SessionOfKey { writers, near, .. } = &sessions[found.ok()?];
+        let writers = &self.writers[writers.start as usize..writers.end as usize];
+        let end = partition_point(writers, near.get() as usize, |(_, at, _)| *at < count);
+        near.set(end as u32);
+        Some(writers[end.checked_sub(1)?].2)
     }
 }

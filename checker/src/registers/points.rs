@@ -31,6 +31,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 
+use super::near::Nearby;
 use super::order::{Constraint, Cycle, Step, join_sessions};
 use super::{INITIAL, Merge, NONE, Node, Registers};
 
@@ -81,7 +82,7 @@ pub(super) struct Points<'r> {
     pub key_count: usize,
     key_names: Vec<u32>,
     /// For each key the sessions that write it, with their writers in session order.
-    writers: Vec<Vec<(u32, Vec<u32>)>>,
+    writers: Vec<Vec<(u32, Nearby<u32>)>>,
     requirements: Vec<Requirement>,
     /// Which transactions to place first, where there is a choice.
     hint: Vec<u32>,
@@ -183,8 +184,8 @@ impl<'r> Points<'r> {
         for key in &transaction.writes {
             let sessions = &mut self.writers[*key as usize];
             match sessions.last_mut() {
-                Some((last, writers)) if *last == session => writers.push(at),
-                _ => sessions.push((session, vec![at])),
+                Some((last, writers)) if *last == session => writers.list.push(at),
+                _ => sessions.push((session, Nearby::new(vec![at]))),
             }
         }
     }
@@ -292,6 +293,24 @@ impl<'r> Points<'r> {
     fn require_higher_later(&self, known: &mut Vec<Requirement>) {
         let keys: HashMap<u32, u32> = self.key_names.iter().copied().zip(0..).collect();
         let registers = self.registers;
+        // For each key and session, in parallel to its writers, the highest version so far.
+        let highest = self
+            .writers
+            .iter()
+            .zip(&self.key_names)
+            .map(|(sessions, key)| {
+                let highest = sessions.iter().map(|(_, writers)| {
+                    let mut highest = 0;
+                    let versions = writers.list.iter().map(|at| {
+                        let node = self.transactions[*at as usize].node;
+                        highest = registers.version_written(node, *key).max(highest);
+                        highest
+                    });
+                    Nearby::new(versions.collect())
+                });
+                highest.collect()
+            });
+        let highest: Vec<Vec<Nearby<u64>>> = highest.collect();
         for transaction in &self.transactions {
             let reads = registers.reads(transaction.node);
             for (place, read) in reads.iter().enumerate() {
@@ -299,12 +318,10 @@ impl<'r> Points<'r> {
                     continue;
                 };
                 let version = registers.version_read(transaction.node, place);
-                for (_, writers) in &self.writers[*key as usize] {
-                    let higher = writers.iter().find(|at| {
-                        let node = self.transactions[**at as usize].node;
-                        registers.version_written(node, read.key) > version
-                    });
-                    if let Some(at) = higher
+                let sessions = self.writers[*key as usize].iter();
+                for ((_, writers), highest) in sessions.zip(&highest[*key as usize]) {
+                    let higher = highest.partition_point(|highest| *highest <= version);
+                    if let Some(at) = writers.list.get(higher)
                         && self.transactions[*at as usize].node != transaction.node
                     {
                         known.push(Requirement {
@@ -461,7 +478,7 @@ impl<'r> Points<'r> {
         for (at, transaction) in (0..).zip(&self.transactions) {
             for (key, writer) in &transaction.reads {
                 let name = self.key_names[*key as usize];
-                for (_, others) in &self.writers[*key as usize] {
+                for (session, others) in &self.writers[*key as usize] {
                     // The first one that can not commit before the writer commits after the snapshot.
                     let overwrites = match *writer {
                         INITIAL => 0,
@@ -471,7 +488,7 @@ impl<'r> Points<'r> {
                             *other == writer || !before.is(self, written, commit)
                         }),
                     };
-                    if let Some(other) = others.get(overwrites)
+                    if let Some(other) = others.list.get(overwrites)
                         && *other != at
                     {
                         let commit = self.transactions[*other as usize].commit;
@@ -484,12 +501,11 @@ impl<'r> Points<'r> {
                         }
                     }
                     // The last one that commits before the snapshot commits before the writer.
-                    let seen = others.partition_point(|other| {
-                        let commit = self.transactions[*other as usize].commit;
-                        before.is(self, commit, transaction.snapshot)
-                    });
+                    let end = before.end(self, transaction.snapshot, *session);
+                    let seen = others
+                        .partition_point(|other| self.transactions[*other as usize].commit < end);
                     if *writer != INITIAL
-                        && let Some(other) = seen.checked_sub(1).map(|last| others[last])
+                        && let Some(other) = seen.checked_sub(1).map(|last| others.list[last])
                         && other != *writer
                     {
                         let commit = self.transactions[other as usize].commit;
@@ -520,7 +536,7 @@ impl<'r> Points<'r> {
                         let snapshot = self.transactions[*other as usize].snapshot;
                         *other != at && before.is(self, snapshot, transaction.commit)
                     });
-                    let Some(other) = begun.checked_sub(1).map(|last| others[last]) else {
+                    let Some(other) = begun.checked_sub(1).map(|last| others.list[last]) else {
                         continue;
                     };
                     let commit = self.transactions[other as usize].commit;
@@ -662,7 +678,7 @@ impl<'r> Points<'r> {
     }
 
     /// For each key the sessions that write it, with their writers in session order.
-    pub fn writers(&self, key: u32) -> &[(u32, Vec<u32>)] {
+    pub fn writers(&self, key: u32) -> &[(u32, Nearby<u32>)] {
         &self.writers[key as usize]
     }
 
@@ -673,6 +689,12 @@ impl<'r> Points<'r> {
 }
 
 impl Before {
+    /// The first point of a session that is not known to be before a point.
+    pub fn end(&self, points: &Points, point: Point, session: u32) -> Point {
+        let count = self.counts[point as usize * self.width + session as usize];
+        points.starts[session as usize] + count
+    }
+
     /// Whether a point is known to be before another one.
     pub fn is(&self, points: &Points, point: Point, other: Point) -> bool {
         let session = points.session_of[point as usize] as usize;

@@ -15,6 +15,7 @@
 //! it in its session has a smaller past. (In a list, the one whose place in it is the last, of what a
 //! session has in the past: what nobody has read comes last of all.) Memory is transactions times sessions.
 
+use super::near::Nearby;
 use super::order::{Constraint, Step, way};
 use super::points::{Before, Points, Rules};
 use super::report::{Anomalies, AnomalyKind};
@@ -96,7 +97,7 @@ impl<'p, 'r> Past<'p, 'r> {
                 return None;
             }
             let sessions = points.writers(key).iter().map(|(_, writers)| {
-                let places = writers.iter().map(|writer| {
+                let places = writers.list.iter().map(|writer| {
                     let place = registers.list_place(*writer, name);
                     (place.unwrap_or(u32::MAX), *writer)
                 });
@@ -117,9 +118,10 @@ impl<'p, 'r> Past<'p, 'r> {
     }
 
     /// How many of a session's writers are in the past of a point.
-    fn count(&self, point: u32, writers: &[u32]) -> usize {
+    fn count(&self, point: u32, (session, writers): &(u32, Nearby<u32>)) -> usize {
+        let end = self.before.end(self.points, point, *session);
         let commit = |at: u32| self.points.transactions[at as usize].commit;
-        writers.partition_point(|at| self.before.is(self.points, commit(*at), point))
+        writers.partition_point(|at| commit(*at) < end)
     }
 
     /// In the past of a point, who has overwritten what somebody wrote to a key: one of each session.
@@ -132,13 +134,13 @@ impl<'p, 'r> Past<'p, 'r> {
             }
         };
         let sessions = self.points.writers(key).iter().enumerate();
-        sessions.filter_map(move |(session, (_, writers))| {
+        sessions.filter_map(move |(session, writers)| {
             let last = self.count(point, writers).checked_sub(1)?;
             if let (Some(lists), Some(place)) = (&self.last[key as usize], place) {
                 let (later, node) = lists[session][last];
                 return (later > place).then_some(node);
             }
-            let other = writers[last];
+            let other = writers.1.list[last];
             let commit = |at: u32| self.points.transactions[at as usize].commit;
             let overwrites = other != read_from
                 && (read_from == INITIAL
@@ -156,7 +158,7 @@ impl<'p, 'r> Past<'p, 'r> {
         let registers = self.points.registers;
         let place = registers.list_place(node, self.points.key_name(key))?;
         let mut sessions = self.points.writers(key).iter().zip(lists);
-        sessions.find_map(|((_, writers), lasts)| {
+        sessions.find_map(|(writers, lasts)| {
             let last = self.count(point, writers).checked_sub(1)?;
             let (later, other) = lasts[last];
             (place < later && later < u32::MAX).then_some(other)
