@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use squall_checker::generate::{mww, registers};
+use squall_checker::registers::Model;
 
 use crate::cli::{BenchCheckerArgs, BenchGenerateArgs};
 use crate::exit::{Exit, Failure};
@@ -116,14 +117,17 @@ impl Case {
         out.flush()
     }
 
-    /// The arguments of `squall` that check the file.
-    fn arguments(&self, file: &Path) -> Vec<String> {
+    /// The arguments of `squall` that check the file, by a model other than causal consistency if
+    /// one is named.
+    fn arguments(&self, file: &Path, model: Option<Model>) -> Vec<String> {
         let mut arguments = vec!["check".to_owned(), file.display().to_string()];
-        match self {
-            Case::UnknownOrder(_) => arguments.extend(words("--format plume --model causal")),
-            Case::KnownOrder(_) => arguments.extend(words("--format plume --model causal-per-key")),
-            Case::Mww { .. } => {}
-        }
+        let usual = match self {
+            Case::UnknownOrder(_) => Model::Causal,
+            Case::KnownOrder(_) => Model::CausalPerKey,
+            Case::Mww { .. } => return arguments,
+        };
+        arguments.extend(words("--format plume --model"));
+        arguments.push(model.unwrap_or(usual).name().to_owned());
         arguments
     }
 
@@ -259,8 +263,10 @@ pub fn checker(args: &BenchCheckerArgs) -> Result<Exit, Failure> {
     for case in &args.cases {
         let file = folder.path().join("history");
         generate_in_child(&own, case, args, &file).map_err(cannot)?;
-        let cost =
-            median(args.runs, || measure(&own, &case.arguments(&file), None)).map_err(cannot)?;
+        let cost = median(args.runs, || {
+            measure(&own, &case.arguments(&file, args.model), None)
+        })
+        .map_err(cannot)?;
         let mut line = format!(
             "{:>18}  {:>11}  {:>8.3}  {:>9.1}  {:>12.0}  {:>6}",
             case.to_string(),

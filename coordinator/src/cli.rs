@@ -304,6 +304,9 @@ pub struct BenchCheckerArgs {
     /// Plant one violation near the end of each history.
     #[arg(long)]
     pub planted: bool,
+    /// Check against this model instead of causal consistency, as `squall check` names it.
+    #[arg(long, value_name = "MODEL", value_parser = words::model)]
+    pub model: Option<Model>,
     /// How often each is measured; the median counts.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,
