@@ -200,3 +200,56 @@ impl Told {
         self.findings
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn violation(number: u64) -> Violation {
+        Violation {
+            summary: String::new(),
+            operations: vec![number],
+            evidence: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_first_violations_in_the_history_are_told() {
+        let mut findings = Findings::new(Property::MonotonicReads);
+        for place in [9, 4, 8, 3, 7, 6, 2, 5, 1, 9, 1] {
+            findings.violate(place, || violation(place as u64));
+        }
+        let verdict = findings.into_verdict();
+        assert_eq!(verdict.violations, 11);
+        let told = verdict.examples.iter().map(|example| example.operations[0]);
+        assert!(told.eq([1, 1, 2, 3, 4]));
+        // Why, although no comparison was counted, needs no words.
+        assert_eq!(verdict.note, None);
+    }
+
+    #[test]
+    fn a_violation_is_told_in_words_only_if_it_is_among_the_first() {
+        let mut findings = Findings::new(Property::MonotonicReads);
+        for place in 0..EXAMPLES {
+            findings.violate(place, || violation(0));
+        }
+        findings.violate(EXAMPLES - 1, || unreachable!("it is not shown"));
+    }
+
+    #[test]
+    fn what_was_in_doubt_was_not_untested() {
+        let follow = Property::WritesFollowReads;
+        let mut findings = Findings::new(follow);
+        assert!(findings.is_untested(follow));
+        assert!(!findings.is_untested(Property::MonotonicReads));
+        assert!(findings.leaves_doubt());
+        findings.exercise(1);
+        assert!(!findings.is_untested(follow));
+        assert!(!findings.leaves_doubt());
+        findings.doubt("something was missing".to_owned());
+        assert!(!findings.is_untested(follow));
+        assert!(findings.leaves_doubt());
+        findings.does_not_apply("no reason");
+        assert!(!findings.leaves_doubt());
+    }
+}

@@ -335,4 +335,75 @@ fn payload_rows() {
         digest: 4,
     };
     assert!(said(&|rows| rows[0].body = Some(body)).contains("3 bytes"));
+    assert!(said(&|rows| rows[0].version += 1).contains("does not show yet"));
+    assert!(
+        said(&|rows| {
+            rows.remove(0);
+        })
+        .contains("lacks the payload row")
+    );
+    // Of what is there too much the first row is named.
+    let more = |rows: &mut Vec<squall_protocol::payload::PayloadRow>| {
+        let mut row = rows[0].clone();
+        row.id = "c/0".to_owned();
+        rows.push(row);
+    };
+    assert!(said(&more).contains("has the payload row c/0"));
+    assert_eq!(judge(&more).exercised, 1 + rows_after("b", 18).len() as u64);
+    assert_eq!(judge(&more).examples[0].operations, [1]);
+}
+
+#[test]
+fn payload_of_several_clients_and_of_none() {
+    use squall_protocol::ledger::{ClientLedger, LedgerEffects};
+    use squall_protocol::transaction::{Reads, Transaction};
+    use squall_workloads::payload::rows_after;
+    let judge = |reads: Reads, payload: Option<Vec<_>>| {
+        let mut story = Story::new(1);
+        let operation = story.operation();
+        story.record(Event::Invoke {
+            client: "a".to_owned(),
+            operation,
+            transaction: Transaction {
+                reads,
+                ..Transaction::new(-1, vec![])
+            },
+        });
+        // Their order in the ledger is not that of their ids.
+        let clients = ["b2", "b"].map(|client| ClientLedger {
+            client: client.to_owned(),
+            count: 5,
+            above: 0,
+            highest: 5,
+            rows: vec![],
+        });
+        story.record(Event::Ok {
+            client: "a".to_owned(),
+            operation,
+            reads: vec![(0, -1)],
+            writes: vec![],
+            ledger: Some(LedgerEffects {
+                reads: clients.into(),
+                seq: None,
+            }),
+            collections: None,
+            payload,
+        });
+        let mut history = story.history();
+        history.header.workload = Workload::Ledger;
+        history.header.payload = true;
+        support::of(&check(&history), Property::PayloadIntact)
+    };
+    let mut rows = rows_after("b2", 5);
+    rows.extend(rows_after("b", 5));
+    rows.sort_by(|one, other| one.id.cmp(&other.id));
+    assert_eq!(
+        judge(Reads::All, Some(rows.clone())).judgement,
+        Judgement::Ok
+    );
+    let nothing_asked = judge(Reads::Nothing, Some(vec![]));
+    assert_eq!((nothing_asked.exercised, nothing_asked.violations), (0, 0));
+    let without = judge(Reads::All, None);
+    assert_eq!(without.judgement, Judgement::Unknown);
+    assert_eq!(without.note.unwrap(), "1 reads have no payload table");
 }

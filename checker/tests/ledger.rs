@@ -1,10 +1,10 @@
 //! One healthy history of the workload `ledger`, and one way to break each of its properties at a time.
 
 use squall_checker::{History, check};
-use squall_protocol::history::Event;
+use squall_protocol::history::{Event, Phase};
 use squall_protocol::ledger::{ClientLedger, LedgerEffects, LedgerRead, LedgerRow};
-use squall_protocol::plan::Workload;
-use squall_protocol::transaction::Rows;
+use squall_protocol::plan::{ClientKind, Isolation, Workload};
+use squall_protocol::transaction::{Reads, Rows, Transaction};
 use squall_protocol::verdict::{Judgement, Property, Verdict};
 
 mod support;
@@ -366,4 +366,469 @@ fn a_history_without_its_ledger_proves_nothing_of_it() {
     let verdict = check(&history);
     let found = of(&verdict, Property::AtomicTransactions);
     assert_eq!(found.judgement, Judgement::Unknown, "{found:?}");
+}
+
+#[test]
+fn how_often_each_property_is_put_to_the_test() {
+    let verdict = check(&healthy());
+    let exercised = Property::LEDGER.map(|property| of(&verdict, property).exercised);
+    assert_eq!(exercised, [100, 147, 81, 81, 45]);
+}
+
+/// The ledger with all rows of each client: values and keys, numbered from 1.
+fn shows(clients: &[(&str, &[(i64, &str)])]) -> LedgerRead {
+    let clients = clients.iter();
+    let of = clients.map(|(client, rows)| ClientLedger {
+        client: (*client).to_owned(),
+        count: rows.len() as i64,
+        above: 0,
+        highest: rows.len() as i64,
+        rows: (1..)
+            .zip(*rows)
+            .map(|(seq, (value, keys))| row(seq, *value, keys))
+            .collect(),
+    });
+    of.collect()
+}
+
+/// An operation that ends at once.
+fn done(
+    story: &mut Story,
+    client: &str,
+    (value, keys, seq): (i64, &[u32], Option<i64>),
+    values: &[i64],
+    reads: LedgerRead,
+) -> u64 {
+    let operation = story.invoke(client, value, keys);
+    ended(
+        story,
+        client,
+        operation,
+        (value, keys, seq),
+        (values, reads),
+    );
+    operation
+}
+
+fn ended(
+    story: &mut Story,
+    client: &str,
+    operation: u64,
+    (value, keys, seq): (i64, &[u32], Option<i64>),
+    (values, reads): (&[i64], LedgerRead),
+) {
+    story.record(Event::Ok {
+        client: client.to_owned(),
+        operation,
+        reads: support::rows(values),
+        writes: keys.iter().map(|key| (*key, value)).collect(),
+        ledger: Some(LedgerEffects { reads, seq }),
+        collections: None,
+        payload: None,
+    });
+}
+
+fn of_ledger(story: &Story) -> History {
+    let mut history = story.history();
+    history.header.workload = Workload::Ledger;
+    history
+}
+
+/// After the heal `b` writes 100 to row 0 as its first transaction; everyone reads these rows and that
+/// ledger at the end, and all but those in `stuck` drain their queues.
+fn end(story: &mut Story, values: &[i64], ledger: &LedgerRead, stuck: &[&str]) {
+    story.phase(Phase::Heal);
+    story.phase(Phase::Probe);
+    let before: LedgerRead = ledger
+        .iter()
+        .filter(|of| of.client != "b")
+        .cloned()
+        .collect();
+    let mut old = values.to_vec();
+    old[0] = -1;
+    done(story, "b", (100, &[0], Some(1)), &old, before);
+    for client in ["a", "b"] {
+        done(story, client, (-1, &[], None), values, ledger.clone());
+        story.status(
+            client,
+            u64::from(stuck.contains(&client)),
+            !stuck.contains(&client),
+        );
+    }
+    story.phase(Phase::FinalRead);
+    for client in ["a", "b"] {
+        story.final_read(client, values);
+        story.integrity(client, &["ok"]);
+    }
+    story.postgres(values);
+    story.wait_ms(200);
+    story.phase(Phase::Complete);
+}
+
+/// The history with that ledger in all final reads.
+fn with_final_ledger(story: &Story, shown: &LedgerRead) -> History {
+    let mut history = of_ledger(story);
+    for record in &mut history.records {
+        match &mut record.event {
+            Event::FinalRead { ledger, .. } | Event::FinalReadPostgres { ledger, .. } => {
+                *ledger = Some(shown.clone());
+            }
+            _ => {}
+        }
+    }
+    history
+}
+
+fn two_clients() -> Story {
+    Story::with_clients(2, ["a", "b"].map(|name| (name, ClientKind::Native)))
+}
+
+#[test]
+fn what_was_on_a_lost_database_is_not_missed() {
+    let with_databases = |first: &str, second: &str| {
+        let mut story = two_clients();
+        story.start("a", 1, first);
+        done(&mut story, "a", (1, &[1], Some(1)), &[-1, -1], shows(&[]));
+        story.start("a", 2, second);
+        done(&mut story, "a", (-1, &[], None), &[-1, -1], shows(&[]));
+        let ledger = shows(&[("b", &[(100, "[0]")])]);
+        end(&mut story, &[100, -1], &ledger, &[]);
+        violated(&check(&with_final_ledger(&story, &ledger)))
+    };
+    assert_eq!(with_databases("one", "two"), [Property::StorageIntact]);
+    assert_eq!(
+        with_databases("one", "one"),
+        [
+            Property::ReadYourWrites,
+            Property::StrongConvergence,
+            Property::GaplessPrefix,
+            Property::Durability
+        ]
+    );
+}
+
+#[test]
+fn durability_says_nothing_of_clients_that_did_not_drain_their_queues() {
+    let with_stuck = |stuck: &[&str]| {
+        let mut story = two_clients();
+        done(&mut story, "a", (1, &[1], Some(1)), &[-1, -1], shows(&[]));
+        let all = shows(&[("a", &[(1, "[1]")]), ("b", &[(100, "[0]")])]);
+        end(&mut story, &[100, 1], &all, stuck);
+        let mut history = with_final_ledger(&story, &all);
+        *final_read_of(&mut history, "PostgreSQL") = shows(&[("b", &[(100, "[0]")])]);
+        *final_read_of(&mut history, "b") = shows(&[("b", &[(100, "[0]")])]);
+        of(&check(&history), Property::Durability).violations
+    };
+    assert_eq!(with_stuck(&[]), 2);
+    assert_eq!(with_stuck(&["a"]), 0);
+}
+
+#[test]
+fn final_reads_that_are_missing_are_named() {
+    for reader in ["a", "PostgreSQL"] {
+        let mut history = healthy();
+        history.records.retain(|record| match &record.event {
+            Event::FinalRead { client, .. } => client != reader,
+            Event::FinalReadPostgres { .. } => reader != "PostgreSQL",
+            _ => true,
+        });
+        let found = of(&check(&history), Property::Durability);
+        assert_eq!(found.judgement, Judgement::Unknown, "{reader}");
+        let note = found.note.unwrap();
+        assert!(
+            note.starts_with(&format!("{reader}'s final read")),
+            "{note}"
+        );
+    }
+}
+
+/// The lost operation of `c` in [`healthy`] ends so, before or after what it wrote was read.
+fn ending(failed: bool, late: bool) -> History {
+    let mut history = healthy();
+    let records = &mut history.records;
+    let place = records
+        .iter()
+        .position(|record| matches!(record.event, Event::Info { .. }))
+        .unwrap();
+    let mut record = records.remove(place);
+    if let (
+        true,
+        Event::Info {
+            client,
+            operation,
+            error,
+        },
+    ) = (failed, &record.event)
+    {
+        record.event = Event::Fail {
+            client: client.clone(),
+            operation: *operation,
+            error: error.clone(),
+        };
+    }
+    let place = if late { records.len() } else { place };
+    records.insert(place, record);
+    history
+}
+
+/// Takes the row of that operation away, as if `c` had never inserted it.
+fn without_the_lost(history: &mut History) {
+    let forget = |ledger: &mut LedgerRead| {
+        for of in ledger.iter_mut().filter(|of| of.client == "c") {
+            of.rows.retain(|row| row.id != "5");
+            of.rows.iter_mut().for_each(|row| row.seq -= 1);
+            (of.count, of.highest) = (of.count - 1, of.highest - 1);
+        }
+    };
+    for record in &mut history.records {
+        match &mut record.event {
+            Event::Ok {
+                client,
+                ledger: Some(ledger),
+                ..
+            } => {
+                forget(&mut ledger.reads);
+                if let ("c", Some(seq)) = (client.as_str(), &mut ledger.seq) {
+                    *seq -= 1;
+                }
+            }
+            Event::FinalRead {
+                ledger: Some(ledger),
+                ..
+            }
+            | Event::FinalReadPostgres {
+                ledger: Some(ledger),
+                ..
+            } => forget(ledger),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_row_waits_for_the_end_of_its_operation() {
+    for late in [false, true] {
+        assert_eq!(violated(&check(&ending(false, late))), []);
+        let aborted = [Property::NoThinAirRead, Property::NoThinAirTransaction];
+        assert_violates(&ending(true, late), &aborted);
+        for (failed, property) in [
+            (false, Property::AtomicTransactions),
+            (true, Property::NoThinAirRead),
+        ] {
+            let mut history = ending(failed, late);
+            without_the_lost(&mut history);
+            assert_violates(&history, &[property]);
+        }
+    }
+}
+
+#[test]
+fn examples_are_told_in_the_order_of_their_reads() {
+    let mut story = two_clients();
+    let pending = story.invoke("b", 1, &[0]);
+    let waits = shows(&[("b", &[(1, "[0]")])]);
+    done(&mut story, "a", (-1, &[], None), &[1, -1], waits);
+    let at_once = shows(&[("b", &[(1, "[0]"), (7, "[1]")])]);
+    done(&mut story, "a", (-1, &[], None), &[1, 7], at_once);
+    story.fail("b", pending);
+    let found = of(&check(&of_ledger(&story)), Property::NoThinAirTransaction);
+    let told: Vec<&[u64]> = found.examples.iter().map(|e| &e.operations[..]).collect();
+    // The reader, and who wrote it.
+    assert_eq!(told, [&[2, 1][..], &[3], &[3, 1]], "{found:#?}");
+}
+
+#[test]
+fn what_contradicts_the_history_changes_nothing() {
+    let contradictions: [fn(&mut Story); 5] = [
+        |story| story.fail("a", 1),
+        |story| story.info("a", 1),
+        |story| story.fail("b", 2),
+        |story| {
+            story.record(Event::Invoke {
+                client: "b".to_owned(),
+                operation: 1,
+                transaction: Transaction::new(77, vec![1]),
+            });
+        },
+        |story| ended(story, "a", 1, (1, &[0], Some(9)), (&[-1, -1], shows(&[]))),
+    ];
+    for (number, contradict) in contradictions.into_iter().enumerate() {
+        let mut story = two_clients();
+        done(&mut story, "a", (1, &[0], Some(1)), &[-1, -1], shows(&[]));
+        let second = story.invoke("a", 2, &[1]);
+        contradict(&mut story);
+        let first = shows(&[("a", &[(1, "[0]")])]);
+        ended(
+            &mut story,
+            "a",
+            second,
+            (2, &[1], Some(2)),
+            (&[1, -1], first),
+        );
+        let both = shows(&[("a", &[(1, "[0]"), (2, "[1]")])]);
+        done(&mut story, "b", (-1, &[], None), &[1, 2], both);
+        assert_eq!(violated(&check(&of_ledger(&story))), [], "{number}");
+    }
+}
+
+#[test]
+fn a_transaction_that_reads_nothing_shows_nothing() {
+    let mut story = two_clients();
+    done(&mut story, "a", (1, &[0], Some(1)), &[-1, -1], shows(&[]));
+    let operation = story.operation();
+    story.record(Event::Invoke {
+        client: "a".to_owned(),
+        operation,
+        transaction: Transaction {
+            reads: Reads::Nothing,
+            ..Transaction::new(2, vec![1])
+        },
+    });
+    ended(
+        &mut story,
+        "a",
+        operation,
+        (2, &[1], Some(2)),
+        (&[], shows(&[])),
+    );
+    assert_eq!(violated(&check(&of_ledger(&story))), []);
+}
+
+#[test]
+fn values_may_be_of_any_size() {
+    let (large, largest) = (1 << 24, i64::MAX);
+    let mut story = two_clients();
+    done(
+        &mut story,
+        "a",
+        (large - 1, &[0], Some(1)),
+        &[-1, -1],
+        shows(&[]),
+    );
+    let first = (large - 1, "[0]");
+    done(
+        &mut story,
+        "a",
+        (large, &[1], Some(2)),
+        &[large - 1, -1],
+        shows(&[("a", &[first])]),
+    );
+    let two = [first, (large, "[1]")];
+    done(
+        &mut story,
+        "a",
+        (largest, &[1], Some(3)),
+        &[large - 1, large],
+        shows(&[("a", &two)]),
+    );
+    let three = shows(&[("a", &[first, two[1], (largest, "[1]")])]);
+    done(
+        &mut story,
+        "b",
+        (-1, &[], None),
+        &[large - 1, largest],
+        three,
+    );
+    let verdict = check(&of_ledger(&story));
+    assert_eq!(violated(&verdict), [], "{verdict:#?}");
+}
+
+#[test]
+fn a_row_is_read_by_the_operation_that_inserted_it() {
+    let mut history = healthy();
+    let a = part(read_of(&mut history, "a", 1), "a");
+    a.rows.push(row(2, 2, "[2]"));
+    (a.count, a.highest) = (2, 2);
+    let found = of(&check(&history), Property::NoThinAirTransaction);
+    let summary = &found.examples[0].summary;
+    assert!(summary.contains("only after it had read"), "{summary}");
+}
+
+#[test]
+fn a_row_names_a_key_that_its_operation_was_not_told_to_write() {
+    let mut history = healthy();
+    for reader in ["a", "b", "c", "p", "PostgreSQL"] {
+        part(final_read_of(&mut history, reader), "c").rows[0].writes = "[1,2]".to_owned();
+    }
+    let found = of(&check(&history), Property::NoThinAirTransaction);
+    assert_eq!(found.violations, 5);
+    let summary = &found.examples[0].summary;
+    assert!(summary.contains("was told to write"), "{summary}");
+}
+
+#[test]
+fn explanations_name_the_gap_and_the_operations() {
+    let mut history = healthy();
+    let a = part(read_of(&mut history, "c", 0), "a");
+    a.rows.remove(0);
+    a.count = 1;
+    let found = of(&check(&history), Property::GaplessPrefix);
+    insta::assert_snapshot!(found.examples[0].summary, @"c's operation 4 shows 1 transactions of a, of which the highest number is 2; number 1 is missing.");
+    assert_eq!(found.examples[0].operations, [4]);
+
+    let mut history = healthy();
+    read_of(&mut history, "a", 1).clear();
+    let verdict = check(&history);
+    let found = of(&verdict, Property::GaplessPrefix);
+    insta::assert_snapshot!(found.examples[0].summary, @"a's operation 2 shows 0 transactions of its own client, whose operation 1 before was number 1.");
+    assert_eq!(found.examples[0].operations, [2, 1]);
+    let found = of(&verdict, Property::AtomicTransactions);
+    insta::assert_snapshot!(found.examples[0].summary, @"a's operation 2 has k0 = 1, which a wrote in operation 1, but the ledger has no row of that transaction.");
+    assert_eq!(found.examples[0].operations, [2, 1]);
+}
+
+/// Where the fleet tells that there is one copy of the data, and only there, a run is judged by strict
+/// serializability; a run that was not is never fine.
+#[test]
+fn one_copy_is_known_by_its_fleet() {
+    use ClientKind::*;
+    let fleets: [(&[ClientKind], Isolation, bool); 11] = [
+        (&[], Isolation::Serializable, false),
+        (&[Sqlite, Sqlite3, Sqlite], Isolation::ReadCommitted, true),
+        (&[Sqlite, Postgres], Isolation::Serializable, false),
+        (&[Local], Isolation::ReadCommitted, true),
+        (&[Local, Local], Isolation::ReadCommitted, false),
+        (&[Native], Isolation::ReadCommitted, true),
+        (&[Native, Native], Isolation::Serializable, false),
+        (&[Native, Postgres], Isolation::Serializable, false),
+        (&[Postgres, Postgres], Isolation::Serializable, true),
+        (&[Postgres, Postgres], Isolation::ReadCommitted, false),
+        (&[Postgres], Isolation::ReadCommitted, false),
+    ];
+    for (kinds, isolation, expected) in fleets {
+        for workload in [
+            Workload::Mww,
+            Workload::Ledger,
+            Workload::ListAppend,
+            Workload::Gset,
+        ] {
+            let names = ["a", "b", "c"].into_iter().zip(kinds.iter().copied());
+            let mut history = Story::with_clients(1, names).history();
+            history.header.workload = workload;
+            history.header.isolation = isolation;
+            let verdict = check(&history);
+            let mut properties = verdict.properties.iter().map(|found| found.property);
+            let found = properties.any(|property| property == Property::StrictSerializability);
+            assert_eq!(found, expected, "{workload:?} {kinds:?} {isolation:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stale_read_of_the_only_copy_is_a_violation() {
+    for (read, expected) in [(1, None), (-1, Some(Property::StrictSerializability))] {
+        let kinds = ["a", "b"].map(|name| (name, ClientKind::Sqlite));
+        let mut story = Story::with_clients(1, kinds);
+        done(&mut story, "a", (1, &[0], Some(1)), &[-1], shows(&[]));
+        let ledger = match read {
+            1 => shows(&[("a", &[(1, "[0]")])]),
+            _ => shows(&[]),
+        };
+        done(&mut story, "b", (-1, &[], None), &[read], ledger);
+        assert!(
+            violated(&check(&of_ledger(&story)))
+                .into_iter()
+                .eq(expected)
+        );
+    }
 }

@@ -77,14 +77,20 @@ impl Story {
         self.time += milliseconds * 1000;
     }
 
-    pub fn invoke(&mut self, client: &str, value: Value, keys: &[Key]) -> u64 {
+    /// The number of another operation.
+    pub fn operation(&mut self) -> u64 {
         self.operations += 1;
+        self.operations
+    }
+
+    pub fn invoke(&mut self, client: &str, value: Value, keys: &[Key]) -> u64 {
+        let operation = self.operation();
         self.record(Event::Invoke {
             client: client.to_owned(),
-            operation: self.operations,
+            operation,
             transaction: Transaction::new(value, keys.to_vec()),
         });
-        self.operations
+        operation
     }
 
     pub fn ok(&mut self, client: &str, operation: u64, reads: Rows, writes: Rows) {
