@@ -84,8 +84,13 @@ pub fn read_history(mut reader: impl BufRead) -> Result<History, HistoryError> {
         match serde_json::from_slice::<Record>(&line) {
             Ok(mut record) => {
                 // Most of the memory is for rows, and a vector that grew may be half empty.
-                if let Event::Ok { reads, .. } = &mut record.event {
+                if let Event::Ok { reads, ledger, .. } = &mut record.event {
                     reads.shrink_to_fit();
+                    if let Some(ledger) = ledger {
+                        ledger.reads.shrink_to_fit();
+                        let clients = ledger.reads.iter_mut();
+                        clients.for_each(|client| client.rows.shrink_to_fit());
+                    }
                 }
                 records.push(record);
             }

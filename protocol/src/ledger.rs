@@ -6,8 +6,10 @@
 //! as they were read: whether they make sense is for the checker to say.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What a session's history holds of the ledger, and so need not be read again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,8 +105,8 @@ fn is_zero(number: &i64) -> bool {
 
 /// A row of the ledger, without the client that it names; in a history `[seq, id, writes]`, followed
 /// by `copies` if there is not exactly one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "RowAsArray", into = "RowAsArray")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "RowAsArray")]
 pub struct LedgerRow {
     /// The position of the transaction among its client's, from 1.
     pub seq: i64,
@@ -116,26 +118,11 @@ pub struct LedgerRow {
     pub copies: i64,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize)]
 #[serde(untagged)]
 enum RowAsArray {
     Once(i64, String, String),
     Counted(i64, String, String, i64),
-}
-
-impl From<RowAsArray> for LedgerRow {
-    fn from(row: RowAsArray) -> Self {
-        let (seq, id, writes, copies) = match row {
-            RowAsArray::Once(seq, id, writes) => (seq, id, writes, 1),
-            RowAsArray::Counted(seq, id, writes, copies) => (seq, id, writes, copies),
-        };
-        LedgerRow {
-            seq,
-            id,
-            writes,
-            copies,
-        }
-    }
 }
 
 impl From<LedgerRow> for RowAsArray {
@@ -147,9 +134,54 @@ impl From<LedgerRow> for RowAsArray {
     }
 }
 
+/// By hand, since most of a long history is rows, and an untagged enum would keep every one aside until
+/// it knows which variant it is.
+impl<'de> Deserialize<'de> for LedgerRow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Row;
+
+        impl<'de> Visitor<'de> for Row {
+            type Value = LedgerRow;
+
+            fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
+                out.write_str(
+                    "a row of the ledger, as [seq, id, writes] or [seq, id, writes, copies]",
+                )
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut row: A) -> Result<LedgerRow, A::Error> {
+                let lacks = |length| Error::invalid_length(length, &self);
+                Ok(LedgerRow {
+                    seq: row.next_element()?.ok_or_else(|| lacks(0))?,
+                    id: row.next_element()?.ok_or_else(|| lacks(1))?,
+                    writes: row.next_element()?.ok_or_else(|| lacks(2))?,
+                    copies: row.next_element()?.unwrap_or(1),
+                })
+            }
+        }
+
+        deserializer.deserialize_seq(Row)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_row_is_an_error() {
+        for text in [
+            "[]",
+            r#"[3]"#,
+            r#"[3,"41"]"#,
+            r#"[3,41,"[2,7]"]"#,
+            r#"[3,"41","[2,7]",null]"#,
+            r#"[3,"41","[2,7]",2,1]"#,
+            "{}",
+        ] {
+            assert!(serde_json::from_str::<LedgerRow>(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn rows_are_short_arrays() {

@@ -12,7 +12,8 @@ use std::collections::{HashMap, HashSet};
 use squall_protocol::transaction::{INITIAL_VALUE, Key, Value};
 use squall_protocol::verdict::Property;
 
-use super::book::{Book, OperationIndex, Outcome, Read, Values, keys_of, value_of};
+use super::book::{Book, OperationIndex, Outcome, Read, keys_of, value_of};
+use super::by_value::Values;
 use super::violation;
 use crate::evidence::Findings;
 use crate::online::Finding;

@@ -1,11 +1,13 @@
 //! What is known so far: which operation wrote which value, which session a client is in, and what is
 //! read of the ledger.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use squall_protocol::history::{Event, Header};
 use squall_protocol::ledger::{ClientLedger, LedgerEffects, LedgerRead, LedgerRow};
 use squall_protocol::transaction::{INITIAL_VALUE, Key, Reads, Rows, Transaction, Value};
+
+use super::by_value::ByValue;
 
 /// An index into [`Book::operations`].
 pub(super) type OperationIndex = usize;
@@ -105,7 +107,7 @@ pub(super) struct Book {
     clients: Vec<Client>,
     by_name: HashMap<String, ClientIndex>,
     by_number: HashMap<u64, OperationIndex>,
-    by_value: HashMap<Value, OperationIndex>,
+    by_value: ByValue<OperationIndex>,
 }
 
 impl Book {
@@ -117,7 +119,7 @@ impl Book {
             clients: Vec::new(),
             by_name: HashMap::new(),
             by_number: HashMap::new(),
-            by_value: HashMap::new(),
+            by_value: ByValue::default(),
         };
         for spec in &header.clients {
             let client = book.client(&spec.name);
@@ -243,7 +245,7 @@ impl Book {
         self.by_number.insert(number, index);
         let writes = !transaction.is_read_only() && transaction.value > INITIAL_VALUE;
         if writes {
-            self.by_value.entry(transaction.value).or_insert(index);
+            self.by_value.get_or_insert(transaction.value, index);
         }
         let client = self.client(client);
         self.operations.push(Operation {
@@ -305,7 +307,7 @@ impl Book {
     }
 
     pub fn writer_index(&self, value: Value) -> Option<OperationIndex> {
-        self.by_value.get(&value).copied()
+        self.by_value.get(value).copied()
     }
 
     /// The operation that a row of that id names.
@@ -366,42 +368,20 @@ pub(super) fn value_of(id: &str) -> Option<Value> {
 
 /// The keys in a row's column `writes`.
 pub(super) fn keys_of(writes: &str) -> Option<Vec<Key>> {
-    serde_json::from_str(writes).ok()
+    // There is one for every row that was read, nearly always written like this: `[4,18]`.
+    let plain = |number: &str| {
+        let is_plain = number.bytes().all(|byte| byte.is_ascii_digit())
+            && (number == "0" || !number.starts_with('0'));
+        number.parse().ok().filter(|_| is_plain)
+    };
+    let numbers = writes
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let keys = numbers.and_then(|numbers| numbers.split(',').map(plain).collect());
+    keys.or_else(|| serde_json::from_str(writes).ok())
 }
 
 /// `native-1's transaction 12 (id 41)`
 pub(super) fn row_name(of: &ClientLedger, row: &LedgerRow) -> String {
     format!("{}'s transaction {} (id {})", of.client, row.seq, row.id)
-}
-
-/// A set of values. They count up from zero, so most are in an array.
-#[derive(Clone, Default)]
-pub(super) struct Values {
-    dense: Vec<bool>,
-    sparse: HashSet<Value>,
-}
-impl Values {
-    /// Values below this are in the array.
-    const DENSE: usize = 1 << 24;
-
-    pub fn insert(&mut self, value: Value) {
-        match usize::try_from(value) {
-            Ok(at) if at < Self::DENSE => {
-                if at >= self.dense.len() {
-                    self.dense.resize(at + 1, false);
-                }
-                self.dense[at] = true;
-            }
-            _ => {
-                self.sparse.insert(value);
-            }
-        }
-    }
-
-    pub fn contains(&self, value: Value) -> bool {
-        match usize::try_from(value) {
-            Ok(at) if at < Self::DENSE => self.dense.get(at).copied().unwrap_or(false),
-            _ => self.sparse.contains(&value),
-        }
-    }
 }

@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use squall_protocol::transaction::Value;
 use squall_protocol::verdict::Property;
 
-use super::book::{Book, Outcome, POSTGRESQL, Read, Values, value_of};
+use super::book::{Book, Outcome, POSTGRESQL, Read, value_of};
+use super::by_value::Values;
 use super::violation;
 use crate::evidence::Findings;
 use crate::mww::{End, Share};

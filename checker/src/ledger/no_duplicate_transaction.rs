@@ -3,12 +3,10 @@
 //! The backend counts how often it inserts a row; see the merge rule of the workload. Rows whose id is
 //! no value are a matter of no-thin-air-transaction.
 
-use std::collections::HashMap;
-
-use squall_protocol::transaction::Value;
 use squall_protocol::verdict::Property;
 
 use super::book::{Book, Read, row_name, value_of};
+use super::by_value::ByValue;
 use super::violation;
 use crate::evidence::Findings;
 use crate::online::Finding;
@@ -17,7 +15,7 @@ use crate::online::Finding;
 pub(super) struct NoDuplicateTransaction {
     pub findings: Findings,
     /// Of each session the client and the number under which each value was shown.
-    sessions: Vec<HashMap<Value, (usize, i64)>>,
+    sessions: Vec<ByValue<(u32, i64)>>,
     /// The clients that rows name.
     clients: Vec<String>,
 }
@@ -33,7 +31,7 @@ impl NoDuplicateTransaction {
 
     pub fn judge(&mut self, read: &Read, book: &Book, found: &mut Vec<Finding>) {
         if self.sessions.len() < book.sessions {
-            self.sessions.resize_with(book.sessions, HashMap::new);
+            self.sessions.resize_with(book.sessions, ByValue::default);
         }
         for of in read.ledger {
             let client = self.client(&of.client);
@@ -41,7 +39,7 @@ impl NoDuplicateTransaction {
                 self.findings.exercise(1);
                 let this = (client, row.seq);
                 let earlier = value_of(&row.id).map_or(this, |value| {
-                    *self.sessions[read.session].entry(value).or_insert(this)
+                    *self.sessions[read.session].get_or_insert(value, this)
                 });
                 let problem = if row.copies != 1 {
                     format!(
@@ -53,7 +51,7 @@ impl NoDuplicateTransaction {
                     format!(
                         "{}, which is also {}'s transaction {}",
                         row_name(of, row),
-                        self.clients[earlier.0],
+                        self.clients[earlier.0 as usize],
                         earlier.1
                     )
                 } else {
@@ -69,11 +67,12 @@ impl NoDuplicateTransaction {
         }
     }
 
-    fn client(&mut self, name: &str) -> usize {
+    fn client(&mut self, name: &str) -> u32 {
         let known = self.clients.iter().position(|client| client == name);
-        known.unwrap_or_else(|| {
+        let client = known.unwrap_or_else(|| {
             self.clients.push(name.to_owned());
             self.clients.len() - 1
-        })
+        });
+        client as u32
     }
 }
