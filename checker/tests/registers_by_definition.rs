@@ -166,7 +166,7 @@ fn errors_have_a_place() {
     insta::assert_snapshot!(error("w(1,1,0,0)\nw(1,1\n"), @"line 2, column 6: expected a comma, and then the session");
     insta::assert_snapshot!(error("w(1,99999999999999999999,0,0)"), @"line 1, column 24: expected a number from 0 to 18446744073709551615");
     insta::assert_snapshot!(error("w(1,1,0,0)\nw(1,1,0,1)\n"), @"the history can not be checked: key 1, value 1: written by two transactions; writes must be unique, so that a read tells which write it saw");
-    insta::assert_snapshot!(error("w(1,0,0,0)\n"), @"the history can not be checked: key 1: the initial value 0 is written by a transaction");
+    insta::assert_snapshot!(error("w(1,0,0,0)\nw(1,0,1,1)\n"), @"the history can not be checked: key 1, value 0: written by two transactions; writes must be unique, so that a read tells which write it saw");
 }
 
 fn explain(text: &str, model: Model) -> String {

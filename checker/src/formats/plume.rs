@@ -2,7 +2,8 @@
 //!
 //! One operation per line: `r(key,value,session,transaction)` for a read, `w(…)` for a write; all are
 //! numbers. The order of the lines is program order and session order. The transaction -1 was aborted.
-//! The value 0 is the initial one.
+//! The value 0 is the initial one, unless a transaction that was not aborted writes it to the key: the
+//! generators of PolySI and IsoVista begin with a transaction that writes 0 to all keys.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};

@@ -30,8 +30,6 @@ pub enum BuildError {
          read tells which write it saw"
     )]
     NotUnique { key: u64, value: u64 },
-    #[error("key {key}: the initial value {value} is written by a transaction")]
-    InitialWritten { key: u64, value: u64 },
     #[error("more than {MAX_OPERATIONS} operations are more than the checker takes")]
     TooLarge,
 }
@@ -77,6 +75,8 @@ struct Transaction {
 /// Takes the operations of a history, then makes it.
 pub struct Builder {
     initial: Option<u64>,
+    /// Whether somebody writes the initial value.
+    initial_written: bool,
     keep_versions: bool,
     operations: Vec<Operation>,
     transactions: Vec<Transaction>,
@@ -89,11 +89,14 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// A builder for a history in which every key holds `initial` at first. Without an initial value,
-    /// what nobody wrote is a thin-air read; see [`Builder::read_initial`].
+    /// A builder for a history in which every key holds `initial` at first. It may be written too: who
+    /// reads it, of a key to which a transaction that was not aborted has written it, has read that
+    /// write. Without an initial value, what nobody wrote is a thin-air read; see
+    /// [`Builder::read_initial`].
     pub fn new(initial: Option<u64>) -> Self {
         Builder {
             initial,
+            initial_written: false,
             keep_versions: false,
             operations: Vec::new(),
             transactions: Vec::new(),
@@ -164,10 +167,7 @@ impl Builder {
     }
 
     pub fn write(&mut self, transaction: u32, key: u64, value: u64) {
-        if self.initial == Some(value) {
-            self.error
-                .get_or_insert(BuildError::InitialWritten { key, value });
-        }
+        self.initial_written |= self.initial == Some(value);
         self.operation(transaction, key, WRITE, value);
     }
 
@@ -203,6 +203,9 @@ impl Builder {
     ) -> Result<Registers, BuildError> {
         if let Some(error) = self.error {
             return Err(error);
+        }
+        if self.initial_written {
+            self.read_written_initial_values();
         }
         self.sort();
         let starts = self.starts();
@@ -247,6 +250,24 @@ impl Builder {
             self.assemble(&starts, read_starts, reads, &nodes, anomalies, versions)?;
         registers.add_lists(lists, &nodes);
         Ok(registers)
+    }
+
+    /// Reads of an initial value that was written become reads of the write.
+    fn read_written_initial_values(&mut self) {
+        let initial = self.initial;
+        let is_initial = |operation: &Operation| Some(operation.value) == initial;
+        let mut written = vec![false; self.keys.len()];
+        for write in self.operations.iter().filter(|o| o.is_write()) {
+            let writer = &self.transactions[write.transaction as usize];
+            if is_initial(write) && writer.outcome != Outcome::Aborted {
+                written[write.key() as usize] = true;
+            }
+        }
+        for operation in self.operations.iter_mut().filter(|o| is_initial(o)) {
+            if written[operation.key() as usize] {
+                operation.key_and_kind &= !READS_INITIAL;
+            }
+        }
     }
 
     /// Brings the operations of each transaction together.
