@@ -177,10 +177,10 @@ fn anomalies_have_their_usual_names() {
             vec![],
         ),
         (
-            "an append in the causal past lost, for which nobody has to agree",
+            "an append in the causal past lost, without an order that all agree on",
             ok(0, "[:append 1 1]") + &ok(0, "[:append 1 2]") + &ok(1, "[:r 1 [2]]"),
             Model::WeakCausal,
-            vec![],
+            vec![CausalityViolation],
         ),
         (
             "half of a transaction lost, which the session guarantees allow",
