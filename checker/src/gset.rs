@@ -192,14 +192,16 @@ impl Sets {
         let mut ready = vec![session];
         while let Some(session) = ready.pop() {
             let mut judged = false;
-            while let Some(read) = self.sessions[session].open.pop_front() {
-                let waits = self.waits(&read);
+            loop {
+                let waits = self.waits(session);
                 self.sessions[session].waits = waits;
                 if waits.is_some() && !self.waits_for_itself(session) {
-                    self.sessions[session].open.push_front(read);
                     break;
                 }
                 self.sessions[session].waits = None;
+                let Some(read) = self.sessions[session].open.pop_front() else {
+                    break;
+                };
                 self.resolve(&read);
                 judged = true;
             }
@@ -213,7 +215,8 @@ impl Sets {
     }
 
     /// What keeps a session's first open read from being judged.
-    fn waits(&self, read: &Read) -> Option<Waits> {
+    fn waits(&self, session: usize) -> Option<Waits> {
+        let read = self.sessions[session].open.front()?;
         if !self.settled
             && let Some(operation) = read.pending(&self.book)
         {
@@ -221,28 +224,24 @@ impl Sets {
         }
         let mut writers = read.writers(&self.book);
         writers.find_map(|writer| {
-            let of = &self.book.operations[writer as usize];
-            let open = self.is_open(read, writer);
-            open.then_some(Waits::ForSession(of.session))
+            let session = self.book.operations[writer as usize].session;
+            let waits = session != read.session && self.is_open(writer);
+            waits.then_some(Waits::ForSession(session))
         })
     }
 
-    /// Whether what a shown transaction had seen is not known yet.
-    fn is_open(&self, read: &Read, writer: OperationIndex) -> bool {
+    /// Whether what a transaction of another session had seen is not known yet.
+    fn is_open(&self, writer: OperationIndex) -> bool {
         let of = &self.book.operations[writer as usize];
-        let session = &self.sessions[of.session];
-        match of.session == read.session {
-            // Everything before the read is judged.
-            true => of.order > read.completed,
-            false => !session.is_judged_up_to(of.order),
-        }
+        !self.sessions[of.session].is_judged_up_to(of.order)
     }
 
     /// Whether sessions wait for each other in a circle that the session is in.
     fn waits_for_itself(&self, session: usize) -> bool {
         let mut at = session;
         for _ in &self.sessions {
-            match self.sessions[at].waits {
+            // Not what it waited for when it was looked at last: that may be there by now.
+            match self.waits(at) {
                 Some(Waits::ForSession(next)) if next == session => return true,
                 Some(Waits::ForSession(next)) => at = next,
                 _ => return false,
@@ -285,7 +284,11 @@ impl Sets {
         let mut past = self.sessions[read.session].past.clone();
         for writer in latest.iter().copied().flatten() {
             let of = &self.book.operations[writer as usize];
-            if self.is_open(read, writer) {
+            if of.session == read.session {
+                // What comes before is there, and what overlaps is not judged: see `mww`.
+                continue;
+            }
+            if self.is_open(writer) {
                 self.told
                     .violate(Property::CausalConsistency, read.completed, || {
                         in_a_circle(&self.book, read, writer)

@@ -485,8 +485,9 @@ impl Lists {
         }
         for shown in &taken.shown {
             let by = &self.book.operations[shown.writer as usize];
-            let (place, committed) = (by.order, by.committed());
-            for list in &taken.lists {
+            let (place, committed, value) = (by.order, by.committed(), by.value);
+            let others = taken.lists.iter();
+            for list in others.filter(|list| list.last != Some(value)) {
                 let session = &self.sessions[shown.session];
                 let written = session.written_before(list.key, place);
                 let read = session.read_before(list.key, place + usize::from(committed));

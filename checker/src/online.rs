@@ -13,8 +13,8 @@
 //! Strict serializability, and the causal consistency of lists, search for an order of all transactions.
 //! They are judged anew whenever the history has grown by an eighth: in all this takes some nine times as
 //! long as once at the end, and a violation is told when at most an eighth has followed it. A history that
-//! has such an order has one after each of its events too, so this is not taken back either; only the first
-//! violation of each is told. (The causal consistency of lists is judged when no read waits: what has not
+//! has such an order has one after each of its events too, so this is not taken back either (unless the
+//! history then breaks the rules, and writes a value twice); only the first violation of each is told. (The causal consistency of lists is judged when no read waits: what has not
 //! ended was then not read by anyone.)
 //!
 //! # Memory
@@ -145,7 +145,7 @@ impl Online {
     /// Judges what takes an order of everything, if the history has grown enough.
     fn judge_anew(&mut self) -> Vec<Finding> {
         /// So much more at least.
-        const STEP: usize = 64;
+        const STEP: usize = 16;
         let length = self.kept.records.len();
         if length < self.anew.next || self.judges.wait() {
             return Vec::new();

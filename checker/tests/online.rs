@@ -1,5 +1,7 @@
 //! The checker that goes along with a run against the one that has the whole history.
 
+#[path = "support/random_collections.rs"]
+mod random_collections;
 #[path = "support/random_history.rs"]
 mod random_history;
 #[path = "support/random_ledger.rs"]
@@ -30,18 +32,26 @@ fn bare(mut verdict: Verdict) -> Verdict {
 /// After every event (or only the last one) the verdict is that of the history so far, and in the
 /// end nothing that was told has been taken back.
 fn agree(history: &History, always: bool) -> Result<BTreeMap<Property, u64>, TestCaseError> {
+    agree_when(history, |_| always)
+}
+
+/// As [`agree`], after the events of some places and the last one.
+fn agree_when(
+    history: &History,
+    compared: impl Fn(usize) -> bool,
+) -> Result<BTreeMap<Property, u64>, TestCaseError> {
     let mut online = Online::new(&history.header);
     let mut told: BTreeMap<Property, u64> = BTreeMap::new();
     let mut so_far = History {
         records: Vec::new(),
         ..history.clone()
     };
-    for record in &history.records {
+    for (place, record) in history.records.iter().enumerate() {
         for finding in online.push(record) {
             *told.entry(finding.property).or_default() += 1;
         }
-        if always {
-            so_far.records.push(record.clone());
+        so_far.records.push(record.clone());
+        if compared(place) {
             prop_assert_eq!(bare(online.verdict()), bare(check(&so_far)));
         }
     }
@@ -54,7 +64,13 @@ fn agree(history: &History, always: bool) -> Result<BTreeMap<Property, u64>, Tes
     prop_assert_eq!(online.violations(), told.values().sum::<u64>());
     for property in &verdict.properties {
         let told = told.get(&property.property).copied().unwrap_or(0);
-        prop_assert!(told <= property.violations, "{told} told: {property:?}");
+        // Models do not judge a history in which a value is written twice; before that they may.
+        let note = property.note.as_deref().unwrap_or_default();
+        let declined = note.contains("written by two transactions");
+        prop_assert!(
+            told <= property.violations || declined,
+            "{told} told: {property:?}"
+        );
     }
     Ok(told)
 }
@@ -83,6 +99,111 @@ proptest! {
     fn random_ledgers(bytes in proptest::collection::vec(any::<u8>(), 0..160)) {
         agree(&random_ledger::history(&bytes), true)?;
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 20_000,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn random_lists(bytes in proptest::collection::vec(any::<u8>(), 0..260), cut in 0..60_usize) {
+        let history = random_collections::history(Workload::ListAppend, &bytes);
+        agree_when(&history, |place| place == cut)?;
+    }
+
+    #[test]
+    fn random_sets(bytes in proptest::collection::vec(any::<u8>(), 0..260), cut in 0..60_usize) {
+        let history = random_collections::history(Workload::Gset, &bytes);
+        agree_when(&history, |place| place == cut)?;
+    }
+}
+
+/// Of many random histories of collections, how many break each property, and how many are fine.
+#[test]
+fn random_collections_break_every_property() {
+    for workload in [Workload::ListAppend, Workload::Gset] {
+        let mut random = squall_checker::generate::Random::new(1);
+        let mut broken: BTreeMap<Property, u32> = BTreeMap::new();
+        let mut told: BTreeMap<Property, u64> = BTreeMap::new();
+        let mut fine = 0;
+        for _ in 0..4_000 {
+            let bytes: Vec<u8> = (0..260).map(|_| random.below(256) as u8).collect();
+            let history = random_collections::history(workload, &bytes);
+            let verdict = check(&history);
+            for property in support::violated(&verdict) {
+                *broken.entry(property).or_default() += 1;
+            }
+            fine += u32::from(support::violated(&verdict).is_empty());
+            for (property, count) in agree(&history, false).unwrap() {
+                *told.entry(property).or_default() += count.min(1);
+            }
+        }
+        assert!(fine > 200, "{workload:?} {fine}");
+        let mut header = random_collections::history(workload, &[0, 9]).header;
+        header.workload = workload;
+        for property in squall_checker::properties(&header) {
+            let broken = broken.get(&property).copied().unwrap_or(0);
+            // Clients always report empty queues in time here.
+            assert!(
+                broken > 0 || property.class() == PropertyClass::Liveness,
+                "{property:?}"
+            );
+            let told = told.get(&property).copied().unwrap_or(0);
+            let of_an_end = [Property::StrongConvergence, Property::Durability].contains(&property);
+            let of_an_end = of_an_end || property.class() == PropertyClass::Liveness;
+            assert_eq!(told > 0, !of_an_end, "{property:?}");
+        }
+    }
+}
+
+/// Every header that a plan can make, as far as properties depend on it.
+#[test]
+fn every_header_has_its_properties() {
+    use squall_protocol::plan::{ClientKind, Isolation};
+    let fleets = ClientKind::ALL.into_iter().flat_map(|one| {
+        let with = move |other| vec![one, other];
+        let pairs = ClientKind::ALL.into_iter().map(with);
+        pairs.chain([vec![one], vec![one; 3]])
+    });
+    let isolations = [
+        Isolation::ReadCommitted,
+        Isolation::RepeatableRead,
+        Isolation::Serializable,
+    ];
+    let mut lists: Vec<Vec<Property>> = Vec::new();
+    for fleet in fleets.chain([Vec::new()]) {
+        for workload in Workload::ALL {
+            for (isolation, payload) in isolations.iter().flat_map(|i| [(*i, false), (*i, true)]) {
+                let names = ["x", "y", "z"].into_iter().zip(fleet.iter().copied());
+                let mut story = Story::with_clients(2, names);
+                story.invoke("x", 1, &[0]);
+                story.phase(squall_protocol::history::Phase::Heal);
+                let mut history = story.history();
+                history.header.workload = workload;
+                history.header.isolation = isolation;
+                // Elsewhere a plan has none.
+                history.header.payload = payload && workload == Workload::Ledger;
+                let mut online = Online::new(&history.header);
+                for record in &history.records {
+                    assert_eq!(online.push(record), []);
+                }
+                let verdict = online.verdict();
+                assert_eq!(verdict, check(&history), "{:?}", history.header);
+                let judged = verdict.properties.iter().map(|p| p.property);
+                let judged: Vec<Property> = judged.collect();
+                let listed: Vec<Property> = squall_checker::properties(&history.header).collect();
+                assert_eq!(judged, listed, "{:?}", history.header);
+                if !lists.contains(&judged) {
+                    lists.push(judged);
+                }
+            }
+        }
+    }
+    // Four workloads, the payload, and each of these with and without one copy; lists and sets alike.
+    assert_eq!(lists.len(), 8);
 }
 
 #[test]

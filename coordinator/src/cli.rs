@@ -142,8 +142,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub recovery_deadline: Duration,
     /// End the storm as soon as a violation of a safety property is certain. Everything is healed
-    /// and judged as always. Judging as it happens takes 1.5 KB of memory per
-    /// operation; lists and sets can only be judged at the end.
+    /// and judged as always. Judging as it happens takes some KB of memory per operation.
     #[arg(long)]
     pub stop_on_violation: bool,
     /// Repeat the plan of this file instead of making one; the options above are ignored.

@@ -38,7 +38,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use squall_protocol::plan::Workload;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{BenchCommand, Cli, ClientArgs, Command, ProcessKind, RunArgs, ServeArgs};
@@ -129,13 +128,6 @@ pub fn run_options(args: &RunArgs) -> Result<RunOptions, Failure> {
             (plan, again(args.seed.is_none().then_some(seed)))
         }
     };
-    let workload = plan.options.workload;
-    if args.stop_on_violation && !matches!(workload, Workload::Mww | Workload::Ledger) {
-        return Err(Failure::Usage(format!(
-            "--stop-on-violation: only mww and ledger can be judged as they happen; {} is judged at the end",
-            workload.name()
-        )));
-    }
     Ok(RunOptions {
         plan,
         output: args.output.clone(),

@@ -66,10 +66,6 @@ fn bad_shapes_are_refused_with_the_right_ones() {
             "--workload gset --payload",
             "--payload: only the workload ledger",
         ),
-        (
-            "--workload gset --stop-on-violation",
-            "only mww and ledger can be judged as they happen",
-        ),
         ("--writes 5..2", "2..5"),
         ("--writes 0", "at least 1"),
         ("--writes many", "1..8"),
