@@ -50,8 +50,8 @@
 //! transaction whose elements it holds has ended and the reads of its session before it are taken in. Then
 //! its elements, read your writes, monotonic reads and atomic visibility are decided; monotonic writes and
 //! writes follow reads once the sessions that it shows are taken in so far. Where the version that a read
-//! is compared with was never read, the comparison waits until it is, or until the end: then the latest
-//! one before it that is known takes its place. No finding is ever taken back. Causal consistency takes
+//! is compared with, or one on the way to it, was never read, the comparison waits until it is, or until
+//! the end: then the latest one before it that is known takes its place. No finding is ever taken back. Causal consistency takes
 //! all transactions at once; along with a run it is judged anew whenever the history has grown by an
 //! eighth (see [`online`](crate::online)). The properties of the end are decided at the end.
 //!
@@ -109,8 +109,9 @@ pub(crate) struct Lists {
     sessions: Vec<Session>,
     /// The sessions whose next read holds an element of that operation, which has not ended.
     blocked: HashMap<OperationIndex, Vec<usize>>,
-    /// Comparisons with a version that nobody has read.
-    undecided: BTreeMap<Version, Vec<Comparison>>,
+    /// By a version that nobody has read so far: comparisons with the version of that element, for which it
+    /// has to be known.
+    undecided: BTreeMap<Version, Vec<(Comparison, Value)>>,
     told: Told,
     /// Reads that recorded no lists.
     without: u64,
@@ -244,7 +245,13 @@ impl Lists {
             let doubt = format!("{} reads have recorded no lists", self.without);
             self.told.of(Property::NoThinAirRead).doubt(doubt);
         }
-        for mut comparison in std::mem::take(&mut self.undecided).into_values().flatten() {
+        let undecided = std::mem::take(&mut self.undecided).into_values().flatten();
+        for (mut comparison, value) in undecided {
+            if self.tree.knows((comparison.key, value)) {
+                // Nobody tells the way to it.
+                self.told.of(comparison.property).exercise(1);
+                continue;
+            }
             // The latest version before it that is known.
             while comparison.property != Property::AtomicVisibility {
                 let place = self.book.order(comparison.known);
@@ -406,8 +413,8 @@ impl Lists {
 
     /// Decides what waited for that version.
     fn now_known(&mut self, version: Version) {
-        for comparison in self.undecided.remove(&version).unwrap_or_default() {
-            self.decide(&comparison, Some(version.1));
+        for (comparison, value) in self.undecided.remove(&version).unwrap_or_default() {
+            self.decide(&comparison, Some(value));
         }
     }
 
@@ -520,18 +527,22 @@ impl Lists {
         if self.tree.knows(version) {
             self.decide(&comparison, Some(value));
         } else {
-            self.undecided.entry(version).or_default().push(comparison);
+            let undecided = self.undecided.entry(version).or_default();
+            undecided.push((comparison, value));
         }
     }
 
     /// Compares with the version that ends with that element, none for the empty list.
     fn decide(&mut self, comparison: &Comparison, version: Option<Value>) {
-        self.told.of(comparison.property).exercise(1);
-        let Some(version) = version else {
-            return;
-        };
         let Comparison { key, last, .. } = *comparison;
-        if self.tree.is_older(key, last, version) {
+        let is_older = version.map(|version| self.tree.is_older(key, last, version));
+        if let (Some(version), Some(Err(missing))) = (version, is_older) {
+            let undecided = self.undecided.entry(missing).or_default();
+            undecided.push((comparison.clone(), version));
+            return;
+        }
+        self.told.of(comparison.property).exercise(1);
+        if let (Some(version), Some(Ok(true))) = (version, is_older) {
             let place = comparison.read.completed;
             self.told.violate(comparison.property, place, || {
                 older(&self.book, &self.tree, comparison, version)

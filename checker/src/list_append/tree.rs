@@ -36,28 +36,33 @@ impl Tree {
 
     /// Whether a list that ends with `last`, none for the empty one, is older than the version: its end
     /// stands on the way to it.
-    pub fn is_older(&self, key: Key, last: Option<Value>, version: Value) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// The version on the way that has to be known first.
+    pub fn is_older(&self, key: Key, last: Option<Value>, version: Value) -> Result<bool, Version> {
         let Some(last) = last else {
-            return true;
+            return Ok(true);
         };
         let Some(end) = self.0.get(&(key, last)) else {
-            return false;
+            return Ok(false);
         };
         let mut at = version;
         // Where lists are garbled, the lengths keep this from going in circles.
         let mut length = u32::MAX;
-        while let Some(node) = self.0.get(&(key, at)) {
+        while length > end.length + 1 {
+            let node = self.0.get(&(key, at)).ok_or((key, at))?;
             if node.length <= end.length || node.length >= length {
-                return false;
+                return Ok(false);
             }
             length = node.length;
             match node.before {
-                Some(before) if before == last => return true,
+                Some(before) if before == last => return Ok(true),
                 Some(before) => at = before,
-                None => return false,
+                None => return Ok(false),
             }
         }
-        false
+        Ok(false)
     }
 
     /// Whether the merge may have overwritten a version, since the list at the end, that text, has gone
@@ -67,7 +72,7 @@ impl Tree {
             return false;
         };
         match last.parse() {
-            Ok(last) => !self.knows((key, value)) || !self.is_older(key, Some(last), value),
+            Ok(last) => self.is_older(key, Some(last), value) != Ok(true),
             Err(_) => true,
         }
     }

@@ -69,6 +69,11 @@ impl Story {
         });
     }
 
+    /// Changes the event that was recorded last.
+    pub fn change_last(&mut self, change: impl FnOnce(&mut Event)) {
+        change(&mut self.records.last_mut().expect("an event").event);
+    }
+
     pub fn phase(&mut self, phase: Phase) {
         self.record(Event::Phase(phase));
     }
