@@ -27,6 +27,8 @@ struct Fleet {
     stores: Vec<Store>,
     server: Store,
     pending: Vec<Vec<Pending>>,
+    /// Those of the clients' databases.
+    identities: Vec<&'static str>,
     /// Everything that any database has held.
     past: Vec<Store>,
     /// Of each client the transaction whose answer is still on its way.
@@ -37,15 +39,22 @@ struct Fleet {
 }
 
 /// A random history.
+#[allow(dead_code)]
 pub fn history(seed: u64, workload: Workload) -> History {
-    let mut random = Random::new(seed);
+    let wrong = [0, 0, 12, 25][Random::new(seed).below(4)];
+    simulate(seed, workload, wrong)
+}
+
+/// A random history in which, of `wrong` percent of what might, something goes wrong.
+pub fn simulate(seed: u64, workload: Workload, wrong: u32) -> History {
+    // Not the numbers that others choose by.
+    let mut random = Random::new(!seed);
     let count = 2 + random.below(2);
     let kinds = match random.below(10) {
         0 => vec![ClientKind::Sqlite; count],
         1 => [ClientKind::Native, ClientKind::Local, ClientKind::Native][..count].to_vec(),
         _ => [ClientKind::Native, ClientKind::Native, ClientKind::Postgres][3 - count..].to_vec(),
     };
-    let wrong = [0, 0, 12, 25][random.below(4)];
     let clients = NAMES.into_iter().zip(kinds.iter().copied());
     let empty: Store = vec![Vec::new(); count];
     let mut fleet = Fleet {
@@ -55,6 +64,7 @@ pub fn history(seed: u64, workload: Workload) -> History {
         stores: vec![empty.clone(); count],
         server: empty,
         pending: vec![Vec::new(); count],
+        identities: vec!["first"; count],
         past: Vec::new(),
         open: vec![None; count],
         value: 0,
@@ -136,7 +146,8 @@ impl Fleet {
             self.answer(client);
             let identity = ["first", "second", "third"][self.random.below(3)];
             self.story.start(NAMES[client], 2, identity);
-            if self.kinds[client] == ClientKind::Native {
+            let lost = std::mem::replace(&mut self.identities[client], identity) != identity;
+            if lost && self.kinds[client] == ClientKind::Native {
                 self.pending[client].clear();
                 self.stores[client].clone_from(&self.server);
             }
