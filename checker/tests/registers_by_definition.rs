@@ -462,6 +462,51 @@ fn thousands_of_transactions_are_decided() {
     assert_eq!(report.anomalies[0].kind, AnomalyKind::WriteSkew);
 }
 
+/// The clocks of short sessions are short numbers, so that there is a length from which they are not.
+#[test]
+fn a_session_may_be_of_any_length() {
+    let long = |length: u64, last: Option<u64>, merge: Merge| {
+        let mut builder = Builder::new(Some(0));
+        if merge == Merge::PerKey {
+            builder.values_are_versions();
+        }
+        let mut write = |session, key, version| {
+            let number = builder.transaction(session, None, Outcome::Committed);
+            builder.write(number, key, version);
+        };
+        write(0, 3, 1);
+        for version in 1..length {
+            write(1, 1, version);
+        }
+        let number = builder.transaction(1, None, Outcome::Committed);
+        builder.read(number, 3, 1);
+        builder.write(number, 2, length);
+        // Who has seen the end of the session has seen all of it.
+        let number = builder.transaction(2, None, Outcome::Committed);
+        builder.read(number, 2, length);
+        match last {
+            Some(last) => builder.read(number, 1, last),
+            None => builder.read_initial(number, 3),
+        }
+        builder.finish().unwrap()
+    };
+    for length in [32_765, 32_766, 32_767, 32_768, 32_769, 70_000] {
+        for (merge, causal) in [
+            (Merge::Transaction, Model::Causal),
+            (Merge::PerKey, Model::CausalPerKey),
+        ] {
+            let judge = |last, model| long(length, last, merge).check(model).judgement;
+            let (ok, violation) = (Judgement::Ok, Judgement::Violation);
+            assert_eq!(judge(Some(length - 1), causal), ok, "{length}");
+            assert_eq!(judge(Some(length - 2), causal), violation, "{length}");
+            assert_eq!(judge(None, causal), violation, "{length}");
+            let follow = Model::WritesFollowReads;
+            assert_eq!(judge(Some(length - 1), follow), ok, "{length}");
+            assert_eq!(judge(None, follow), violation, "{length}");
+        }
+    }
+}
+
 /// A puzzle that saturation does not decide: pairs of transactions with blind writes whose order is
 /// left open, and readers that exclude some combinations. Each pair (2i, 2i + 1) writes row i.
 fn puzzle(random: &mut squall_checker::generate::Random, rows: u64, clauses: u64) -> Registers {
