@@ -3,7 +3,6 @@
 
 #[path = "support/random_replicas.rs"]
 mod random_replicas;
-#[allow(dead_code)]
 mod support;
 
 use squall_checker::formats::Format;

@@ -22,9 +22,11 @@
 //! holds a commit order in its hands. It ends, because the edge derived from a read is a new one in
 //! every round: an old one would have been respected by the arrangement.
 //!
-//! Correcting ends at the first contradiction: at the first round with a stale read of an initial value,
-//! or whose edges have a cycle. So every violation told is one, but how many there are to tell depends on
-//! the order that was guessed first, which follows the numbers of the transactions: the judgement does not.
+//! Where a read of an initial value is stale, or the edges have a cycle, there is no commit order, and the
+//! rounds go on over what is left: transactions that are in a circle are kept together, and edges among
+//! them are not looked for any more, until no edge brings others into one. Then the stale reads, and the
+//! strongly connected components, are those of everything that the definition demands: how many violations
+//! are counted does not depend on the order that was guessed first.
 //!
 //! A vector clock lives as long as some transaction is still to read from its owner. Memory is linear
 //! in the history, plus the clocks alive at once; in a round that is mostly the current writers of

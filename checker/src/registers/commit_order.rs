@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::cycles::{Cycles, cycles};
+use super::cycles::{Cycles, circles, cycles};
 use super::order::{Constraint, Derived, StaleInitial, arrange};
 use super::{INITIAL, Node, Registers};
 
@@ -65,44 +65,95 @@ pub(super) struct Violations {
 /// An axiom that corrects is asked again with the corrected order until it has no objection.
 pub(super) fn commit_order<A: Axiom>(registers: &Registers) -> Result<Vec<Node>, Violations> {
     let mut edges = registers.known_edges();
-    let mut order: Vec<Node> = Vec::new();
-    if A::CORRECTS {
-        order = arrange_or_explain::<A>(registers, &edges, registers.nodes())?;
+    if !A::CORRECTS {
+        let stale = demands::<A>(registers, &[], |edge| edges.push(edge));
+        let arranged = arrange_or_explain::<A>(registers, &edges, registers.nodes());
+        return match arranged {
+            Ok(order) if stale.is_empty() => Ok(order),
+            arranged => Err(Violations {
+                stale,
+                cycles: arranged.err().unwrap_or_default().cycles,
+            }),
+        };
     }
+    let mut order: Vec<Node> = registers.nodes().collect();
     loop {
+        let Ok(arranged) = arrange(registers, &edges, order.iter().copied()) else {
+            return Err(contradictions::<A>(registers, edges));
+        };
+        order = arranged;
         let known = edges.len();
-        let mut stale: Vec<StaleInitial> = Vec::new();
-        A::demands(registers, &order, |demand| {
-            if registers.is_in_list(demand.key, demand.from, demand.to) {
-                // That is known: the read shows it.
-            } else if demand.to != INITIAL {
-                edges.push(Derived {
-                    from: demand.from,
-                    to: demand.to,
-                });
-            } else if stale
-                .last()
-                .is_none_or(|last| (last.reader, last.key) != (demand.reader, demand.key))
-            {
-                stale.push(StaleInitial {
-                    reader: demand.reader,
-                    missed: demand.from,
-                    key: demand.key,
-                });
-            }
-        });
+        let stale = demands::<A>(registers, &order, |edge| edges.push(edge));
         if !stale.is_empty() {
-            let arranged = arrange_or_explain::<A>(registers, &edges, registers.nodes());
-            let cycles = arranged.err().unwrap_or_default().cycles;
-            return Err(Violations { stale, cycles });
+            return Err(contradictions::<A>(registers, edges));
         }
-        if A::CORRECTS && edges.len() == known {
+        if edges.len() == known {
             return Ok(order);
         }
-        if !A::CORRECTS {
-            return arrange_or_explain::<A>(registers, &edges, registers.nodes());
+    }
+}
+
+/// Tells of the demands that are not known by themselves, and returns those that nothing can satisfy.
+fn demands<A: Axiom>(
+    registers: &Registers,
+    order: &[Node],
+    mut tell: impl FnMut(Derived),
+) -> Vec<StaleInitial> {
+    let mut stale: Vec<StaleInitial> = Vec::new();
+    A::demands(registers, order, |demand| {
+        if registers.is_in_list(demand.key, demand.from, demand.to) {
+            // The read shows it.
+        } else if demand.to != INITIAL {
+            tell(Derived {
+                from: demand.from,
+                to: demand.to,
+            });
+        } else if stale
+            .last()
+            .is_none_or(|last| (last.reader, last.key) != (demand.reader, demand.key))
+        {
+            stale.push(StaleInitial {
+                reader: demand.reader,
+                missed: demand.from,
+                key: demand.key,
+            });
         }
-        order = arrange_or_explain::<A>(registers, &edges, order.iter().copied())?;
+    });
+    // Several transactions may be missed by one read.
+    stale.sort_by_key(|stale| (stale.reader, stale.key));
+    stale.dedup_by_key(|stale| (stale.reader, stale.key));
+    stale
+}
+
+/// Everything that contradicts itself, where an axiom corrects and something does: it is asked until it
+/// demands nothing that would bring more transactions into a circle. What is found depends on the history
+/// alone, and not on the order that was guessed first.
+///
+/// The order now has those together that are in a circle, and only among these it may disrespect what is
+/// demanded. So in the end the strongly connected components are those of everything that is demanded.
+fn contradictions<A: Axiom>(registers: &Registers, mut edges: Vec<Derived>) -> Violations {
+    let mut stale = Vec::new();
+    // What has to be seen is told only where this has no circle itself.
+    if let Ok(causal) = arrange(registers, &registers.list_edges(), registers.nodes()) {
+        loop {
+            let circles = circles(registers, &edges);
+            let circle = |node: Node| circles[node as usize];
+            let mut order = causal.clone();
+            order.sort_by_key(|node| circle(*node));
+            let known = edges.len();
+            stale = demands::<A>(registers, &order, |edge| {
+                if circle(edge.from) != circle(edge.to) {
+                    edges.push(edge);
+                }
+            });
+            if edges.len() == known {
+                break;
+            }
+        }
+    }
+    Violations {
+        stale,
+        cycles: cycles(registers, &edges, |edges| A::reasons(registers, edges)),
     }
 }
 

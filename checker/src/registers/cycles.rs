@@ -55,6 +55,17 @@ pub(super) fn cycles(
     }
 }
 
+/// For each transaction a number: the same for those that are in a circle with one another, and lower for
+/// those that come before others.
+pub(super) fn circles(registers: &Registers, edges: &[Derived]) -> Vec<u32> {
+    let incoming = Incoming::new(registers.transactions(), edges);
+    let graph = Graph {
+        registers,
+        incoming: &incoming,
+    };
+    Components::find(&graph).of
+}
+
 fn describe(
     registers: &Registers,
     found: &[Found],
@@ -114,7 +125,8 @@ impl Graph<'_> {
 
 /// Which transactions are on cycles with one another.
 struct Components {
-    /// For each transaction its component. Those that are on no cycle have one of their own.
+    /// For each transaction its component. Those that are on no cycle have one of their own. What precedes
+    /// a component has a lower number.
     of: Vec<u32>,
     /// Components and transactions to which a predecessor in the same component leads back, ascending.
     heads: Vec<(u32, Node)>,

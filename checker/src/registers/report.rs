@@ -174,8 +174,7 @@ pub struct Report {
     pub transactions: u64,
     pub operations: u64,
     pub sessions: u64,
-    /// All anomalies that were found. Cycles may overlap: one is reported. Not all that there are: models
-    /// that guess an order and correct it, as causal consistency, stop where they contradict themselves.
+    /// How many anomalies there are. Transactions in circles that overlap count as one.
     pub violations: u64,
     /// The first few of each kind.
     pub anomalies: Vec<Anomaly>,
