@@ -42,8 +42,8 @@ pub struct OperationCounts {
 }
 
 impl Recorder {
-    /// Starts a history with its header. Judging it as it comes takes memory for every operation, some
-    /// 1.5 KB; without, a recorder stays as small as it is.
+    /// Starts a history with its header. Judging it as it comes takes memory for every operation
+    /// (see [`Online`]); without, a recorder stays as small as it is.
     ///
     /// # Errors
     ///
