@@ -4,6 +4,7 @@ mod support;
 
 use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::ClientKind;
+use squall_protocol::transaction::{Reads, Transaction};
 use squall_protocol::verdict::{Judgement, Property};
 use support::{Story, of};
 
@@ -560,4 +561,268 @@ fn an_enormous_claim_is_declined() {
     let verdict = story.verdict();
     assert_eq!(verdict.judgement, Judgement::Unknown);
     assert!(verdict.notes[0].contains("4294967295 rows"));
+}
+
+#[test]
+fn a_queue_is_drained_when_it_is_empty_and_all_is_acknowledged() {
+    for (queue, acknowledged, found) in [
+        (0, true, Judgement::Ok),
+        (0, false, Judgement::Violation),
+        (1, true, Judgement::Violation),
+    ] {
+        let story = end_with(|story, what| {
+            what == "status b" && {
+                story.status("b", queue, acknowledged);
+                true
+            }
+        });
+        let drained = story.property(Property::QueueDrained);
+        assert_eq!(drained.judgement, found, "{queue} {acknowledged}");
+        if found == Judgement::Violation {
+            let state = if acknowledged {
+                "and all"
+            } else {
+                "and not all"
+            };
+            let summary = &drained.examples[0].summary;
+            assert!(summary.contains(state), "{summary}");
+        }
+    }
+    // Of several the last one is told.
+    let story = end_with(|story, what| {
+        what == "status b" && {
+            story.status("b", 9, false);
+            story.status("b", 4, false);
+            true
+        }
+    });
+    let summary = &story.property(Property::QueueDrained).examples[0].summary;
+    assert!(summary.contains("4 rows"), "{summary}");
+}
+
+/// The heal is at the beginning and gives the clients 100 ms; `a` probes, `b` sees that after so long.
+fn seen_after(wait_ms: u64, change: impl Fn(&mut Story)) -> Story {
+    let clients = ["a", "b"].map(|name| (name, ClientKind::Native));
+    let mut story = Story::with_clients(2, clients);
+    story.phase(Phase::Heal);
+    story.phase(Phase::Probe);
+    story.write("a", &[-1, -1], 1, &[0]);
+    story.read("a", &[1, -1]);
+    change(&mut story);
+    // The invocation and the answer of a read take a millisecond each, as all before did.
+    let so_far = story.history().records.last().unwrap().time / 1000 - 1;
+    story.wait_ms(wait_ms - so_far - 2);
+    story.read("b", &[1, -1]);
+    story.read("b", &[1, -1]);
+    story.wait_ms(200);
+    story.read("b", &[1, -1]);
+    story.phase(Phase::Complete);
+    story
+}
+
+#[test]
+fn the_deadline_is_part_of_the_time() {
+    let judge = |wait_ms| {
+        let found = seen_after(wait_ms, |_| {}).property(Property::RecoveredInTime);
+        (found.judgement, found.exercised)
+    };
+    // The first read that shows the probe counts, and not a later one.
+    assert_eq!(judge(50), (Judgement::Ok, 2));
+    assert_eq!(judge(100), (Judgement::Ok, 2));
+    assert_eq!(judge(101), (Judgement::Violation, 2));
+    // In a troubled run that proves nothing.
+    let troubled = seen_after(101, |story| story.trouble("the machine slept"));
+    let found = troubled.property(Property::RecoveredInTime);
+    assert_eq!(found.judgement, Judgement::Unknown);
+    assert_eq!(found.exercised, 1);
+    let note = found.note.unwrap();
+    assert!(note.contains("b saw all probes"), "{note}");
+    assert!(note.contains("there was trouble"), "{note}");
+}
+
+#[test]
+fn a_probe_counts_if_it_committed() {
+    // b's probe may have happened or not, and is not waited for.
+    let story = seen_after(50, |story| {
+        let lost = story.invoke("b", 2, &[1]);
+        story.info("b", lost);
+    });
+    let found = story.property(Property::RecoveredInTime);
+    assert_eq!(found.judgement, Judgement::Unknown);
+    let note = found.note.unwrap();
+    assert_eq!(note, "b has no probe that committed");
+    // Who is there to read has no probe.
+    let reader = seen_after(50, |_| {}).property(Property::RecoveredInTime);
+    assert_eq!(reader.note, None);
+
+    let mut story = Story::with_clients(1, [("a", ClientKind::Native)]);
+    story.write("a", &[-1], 1, &[0]);
+    story.phase(Phase::Heal);
+    story.phase(Phase::Probe);
+    story.read("a", &[1]);
+    story.wait_ms(200);
+    story.phase(Phase::Complete);
+    let found = story.property(Property::RecoveredInTime);
+    assert_eq!(found.judgement, Judgement::Unknown);
+    assert_eq!(found.note.unwrap(), "no probe committed after the heal");
+}
+
+#[test]
+fn a_read_of_other_rows_shows_no_probe() {
+    let reads_of_b = |keys: &[u32]| {
+        let clients = ["a", "b"].map(|name| (name, ClientKind::Native));
+        let mut story = Story::with_clients(2, clients);
+        story.phase(Phase::Heal);
+        story.phase(Phase::Probe);
+        story.write("a", &[-1, -1], 1, &[0]);
+        story.read("a", &[1, -1]);
+        let operation = story.operation();
+        story.record(Event::Invoke {
+            client: "b".to_owned(),
+            operation,
+            transaction: Transaction {
+                reads: Reads::Keys(keys.to_vec()),
+                ..Transaction::new(-1, vec![])
+            },
+        });
+        let values = [1, -1];
+        let found = keys.iter().map(|key| (*key, values[*key as usize]));
+        story.ok("b", operation, found.collect(), vec![]);
+        story.wait_ms(200);
+        story.phase(Phase::Complete);
+        story.property(Property::RecoveredInTime).judgement
+    };
+    assert_eq!(reads_of_b(&[0]), Judgement::Ok);
+    assert_eq!(reads_of_b(&[0, 1]), Judgement::Ok);
+    assert_eq!(reads_of_b(&[1]), Judgement::Violation);
+}
+
+#[test]
+fn the_end_of_a_run_that_was_cut_is_unknown() {
+    let story = end_with(|_, what| what == "complete");
+    let verdict = story.assert_violates(&[]);
+    for property in [Property::QueueDrained, Property::RecoveredInTime] {
+        let found = of(&verdict, property);
+        assert_eq!(found.judgement, Judgement::Unknown, "{property:?}");
+        assert!(found.note.unwrap().contains("is not complete"));
+    }
+}
+
+#[test]
+fn a_final_read_lacks_a_row() {
+    let story = end_with(|story, what| {
+        what == "final c" && {
+            story.record(Event::FinalRead {
+                client: "c".to_owned(),
+                rows: Some(vec![(0, 1003), (1, 2)]),
+                ledger: None,
+                collections: None,
+                payload: None,
+                error: None,
+            });
+            true
+        }
+    });
+    let found = story.property(Property::StrongConvergence);
+    assert_eq!(found.violations, 1);
+}
+
+#[test]
+fn who_is_left_out_of_the_comparison_is_told_why() {
+    let left_out = |change: fn(&mut Story, &str) -> bool| {
+        let found = end_with(change).property(Property::StrongConvergence);
+        (found.judgement, found.note.unwrap())
+    };
+    let (judgement, note) = left_out(|story, what| {
+        what == "status b" && {
+            story.status("b", 4, false);
+            true
+        }
+    });
+    let why = "b is left out, since its queue was not seen to drain";
+    assert_eq!((judgement, note.as_str()), (Judgement::Ok, why));
+    let (judgement, note) = left_out(|story, what| {
+        ["read c", "final c"].contains(&what) && {
+            match what {
+                "read c" => drop(story.read("c", &[1002, 2, 3])),
+                _ => story.final_read("c", &[1002, 2, 3]),
+            }
+            true
+        }
+    });
+    let why = "c is left out, since it did not recover";
+    assert_eq!((judgement, note.as_str()), (Judgement::Ok, why));
+    // What would have come is not known if the run was cut.
+    let (judgement, note) = left_out(|_, what| what == "status b" || what == "complete");
+    let why = "b is left out, since its queue was not seen to drain";
+    assert_eq!((judgement, note.as_str()), (Judgement::Unknown, why));
+}
+
+#[test]
+fn one_final_read_is_nothing_to_compare_where_data_is_shared() {
+    let convergence = |clients: &[(&'static str, ClientKind)], finals: &[&str]| {
+        let mut story = Story::with_clients(1, clients.iter().copied());
+        story.phase(Phase::Heal);
+        story.phase(Phase::Probe);
+        let mut last = -1;
+        for ((client, _), value) in clients.iter().zip(1..) {
+            story.write(client, &[last], value, &[0]);
+            last = value;
+        }
+        for (client, kind) in clients {
+            story.read(client, &[last]);
+            if kind.syncs() {
+                story.status(client, 0, true);
+            }
+        }
+        story.phase(Phase::FinalRead);
+        for client in finals {
+            story.final_read(client, &[last]);
+        }
+        story.wait_ms(200);
+        story.phase(Phase::Complete);
+        let found = story.property(Property::StrongConvergence);
+        let note = found.note.unwrap_or_default();
+        (found.judgement, note.contains("not two final reads"))
+    };
+    use ClientKind::{Local, Native, Sqlite};
+    let (ok, unknown) = (Judgement::Ok, Judgement::Unknown);
+    assert_eq!(convergence(&[("a", Local)], &["a"]), (ok, false));
+    assert_eq!(convergence(&[("a", Sqlite)], &["a"]), (ok, false));
+    let two = [("a", Sqlite), ("b", Sqlite)];
+    assert_eq!(convergence(&two, &["a", "b"]), (ok, false));
+    assert_eq!(convergence(&two, &["a"]), (unknown, true));
+    // PostgreSQL's final read is missing.
+    assert_eq!(convergence(&[("a", Native)], &["a"]), (unknown, true));
+}
+
+#[test]
+fn databases_are_checked_where_clients_have_some() {
+    let story = end_with(|_, what| what == "integrity b");
+    let found = story.property(Property::StorageIntact);
+    assert_eq!(found.judgement, Judgement::Unknown);
+    assert_eq!(found.note.unwrap(), "the database of b was not checked");
+    assert_eq!(found.exercised, 3);
+
+    let postgres = |checked: Option<&str>| {
+        let clients = [("p", ClientKind::Postgres), ("q", ClientKind::Postgres)];
+        let mut story = Story::with_clients(1, clients);
+        if let Some(report) = checked {
+            story.integrity("p", &[report]);
+        }
+        let found = story.property(Property::StorageIntact);
+        (
+            found.judgement,
+            found.note.is_some_and(|note| note.contains("is checked")),
+        )
+    };
+    assert_eq!(postgres(None), (Judgement::Unknown, true));
+    assert_eq!(postgres(Some("ok")), (Judgement::Ok, false));
+    assert_eq!(postgres(Some("broken")), (Judgement::Violation, false));
+
+    let mut story = Story::new(1);
+    story.start("a", 1, "one");
+    story.start("a", 2, "two");
+    let found = story.property(Property::StorageIntact);
+    assert_eq!((found.exercised, found.violations), (1, 1));
 }
