@@ -30,7 +30,8 @@
 //! *Causal consistency* says all there is to say: there is one order in which whole transactions commit,
 //! and every read returns, of its causal past, the version that comes last. The order is not known and is
 //! searched for by [`Model::Causal`]. A list is a register here, whose value is its last element; a
-//! transaction that appends reads the version that it extends, as far as any list tells.
+//! transaction that committed reads the versions that it extends, as far as any list tells. (Of an
+//! operation whose answer was lost nothing follows from what it extended.)
 //!
 //! # The properties of the end
 //!

@@ -391,6 +391,17 @@ fn what_nobody_knows_whether_it_happened() {
             &[],
         ),
         (
+            "what was extended without being read",
+            |t| {
+                t.write("a", NO, 1, &[0, 2]);
+                t.part("b", &[], 2, &[0, 1]);
+                t.part("c", &[(0, "1 2")], -1, &[]);
+                t.part("d", &[(1, "2"), (2, "")], -1, &[]);
+            },
+            &[],
+            &[Causal],
+        ),
+        (
             "what failed",
             |t| {
                 let failed = t.begin("a", 1, &[0], Reads::All);
@@ -433,6 +444,40 @@ fn what_has_not_ended() {
     assert_eq!(of(&verdict, ThinAir).violations, 2);
     let verdict = failed.verdict(Workload::ListAppend);
     assert_eq!(of(&verdict, ThinAir).violations, 2);
+}
+
+/// What is certain is told at once, and to everybody who waited for it.
+#[test]
+fn what_is_told_when() {
+    for workload in [Workload::Gset, Workload::ListAppend] {
+        let mut tale = Tale::new();
+        let pending = tale.begin("a", 1, &[0], Reads::All);
+        for client in ["b", "c"] {
+            tale.part(client, &[(0, "1")], -1, &[]);
+            tale.part(client, &[(0, "")], -1, &[]);
+        }
+        tale.end("a", pending, (1, &[0]), Some(&all(NO)));
+        tale.part("d", &[(0, "1")], -1, &[]);
+        tale.final_read("d", NO);
+        let history = tale.history(workload);
+        let mut online = Online::new(&history.header);
+        let told: Vec<Vec<Property>> = history
+            .records
+            .iter()
+            .map(|record| {
+                let found = online.push(record).into_iter();
+                let found = found.map(|finding| finding.property);
+                found.filter(|property| *property != Causal).collect()
+            })
+            .collect();
+        let [before @ .., ended, invoked, read, at_the_end] = &told[..] else {
+            unreachable!("there are more records")
+        };
+        assert!(before.iter().all(Vec::is_empty), "{workload:?} {before:?}");
+        assert_eq!(*ended, [MonotonicReads, MonotonicReads], "{workload:?}");
+        assert!(invoked.is_empty() && read.is_empty());
+        assert_eq!(*at_the_end, [MonotonicReads], "{workload:?}");
+    }
 }
 
 #[test]
@@ -479,6 +524,9 @@ fn what_can_not_be_there() {
         for workload in [Workload::Gset, Workload::ListAppend] {
             let found = of(&read(text).verdict(workload), ThinAir);
             assert_eq!(found.violations > 0, violations > 0, "{workload:?} {text}");
+            let mut told = found.examples.iter();
+            let twice = told.any(|example| example.summary.contains("the element 1 twice"));
+            assert_eq!(twice, text.matches('1').count() > 1, "{workload:?} {text}");
             if workload == Workload::Gset {
                 assert_eq!(found.violations, violations, "{text}: {found:#?}");
             }
