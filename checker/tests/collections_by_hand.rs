@@ -660,3 +660,47 @@ fn how_often_each_property_is_put_to_the_test() {
     assert_eq!(exercised(Workload::Gset), [3, 5, 7, 5, 4, 15]);
     assert_eq!(exercised(Workload::ListAppend), [3, 7, 3, 8, 4, 31]);
 }
+
+/// What an event claims against what was known before it counts for nothing.
+#[test]
+fn what_contradicts_the_history_changes_nothing() {
+    // What happens between the invocation of a's transaction, of the element 2 in the key 0, and its end;
+    // what that says to have written; and whether a has to see it.
+    type Case<'c> = (&'c str, fn(&mut Tale, u64), (Value, &'c [Key]), bool);
+    let cases: [Case; 5] = [
+        ("nothing", |_, _| {}, (2, &[0]), true),
+        (
+            "another client's answer",
+            |tale, number| tale.end("b", number, (2, &[0]), Some(&all(NO))),
+            (2, &[0]),
+            true,
+        ),
+        (
+            "another operation of that number",
+            |tale, number| {
+                tale.0.record(Event::Invoke {
+                    client: "b".to_owned(),
+                    operation: number,
+                    transaction: Transaction::new(7, vec![1]),
+                });
+            },
+            (2, &[0]),
+            true,
+        ),
+        ("another value", |_, _| {}, (9, &[0]), false),
+        ("another key", |_, _| {}, (2, &[1]), false),
+    ];
+    for (name, contradict, wrote, is_seen) in cases {
+        let mut tale = Tale::new();
+        tale.write("a", NO, 1, &[2]);
+        let operation = tale.begin("a", 2, &[0], Reads::All);
+        contradict(&mut tale, operation);
+        tale.end("a", operation, wrote, Some(&all(["", "", "1"])));
+        tale.read("a", ["", "", "1"]);
+        for workload in [Workload::Gset, Workload::ListAppend] {
+            let found = violated(&tale.verdict(workload));
+            assert_eq!(found.contains(&ReadYourWrites), is_seen, "{name} {found:?}");
+            assert!(!found.contains(&MonotonicReads), "{name} {found:?}");
+        }
+    }
+}
