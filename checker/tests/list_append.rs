@@ -216,6 +216,42 @@ fn anomalies_have_their_usual_names() {
             vec![CircularInformationFlow],
         ),
         (
+            "a fractured read by way of an element that is not the last",
+            ok(0, "[:append 1 1] [:append 2 1]")
+                + &ok(1, "[:append 1 2]")
+                + &ok(2, "[:r 1 [1 2]] [:r 2 []]")
+                + &ok(3, "[:r 2 [1]]"),
+            Model::ReadAtomic,
+            vec![FracturedRead],
+        ),
+        (
+            "the same, within the transaction's order of reads",
+            ok(0, "[:append 1 1] [:append 2 1]")
+                + &ok(1, "[:append 1 2]")
+                + &ok(2, "[:r 1 [1 2]] [:r 2 []]")
+                + &ok(3, "[:r 2 [1]]"),
+            Model::ReadCommitted,
+            vec![FracturedRead],
+        ),
+        (
+            "an answer without its question, by way of an element that is not the last",
+            ok(0, "[:append 1 1]")
+                + &ok(1, "[:r 1 [1]] [:append 2 1]")
+                + &ok(2, "[:append 2 2]")
+                + &ok(3, "[:r 2 [1 2]] [:r 1 []]"),
+            Model::WritesFollowReads,
+            vec![WritesFollowReads],
+        ),
+        (
+            "the same is not causal",
+            ok(0, "[:append 1 1]")
+                + &ok(1, "[:r 1 [1]] [:append 2 1]")
+                + &ok(2, "[:append 2 2]")
+                + &ok(3, "[:r 2 [1 2]] [:r 1 []]"),
+            Model::Causal,
+            vec![WritesFollowReads],
+        ),
+        (
             "stale, but not lost",
             ok(0, "[:append 1 1]") + &ok(0, "[:r 1 []]") + &ok(1, "[:r 1 [1]]"),
             Model::Serializability,

@@ -7,7 +7,7 @@
 
 use super::order::way;
 use super::report::{Anomalies, AnomalyKind};
-use super::{INITIAL, NONE, Node, Registers};
+use super::{NONE, Node, Registers};
 
 pub(super) struct Stale {
     pub reader: Node,
@@ -41,10 +41,8 @@ impl Stale {
         let place = |node: Node| registers.places[node as usize];
         let (session, _) = place(self.reader);
         let reads_from = |reader: Node, missed: Node| {
-            registers
-                .reads(reader)
-                .iter()
-                .any(|read| read.writer == missed)
+            let mut reads = registers.reads(reader).iter();
+            reads.any(|read| registers.shows(read, missed))
         };
         // Whether a transaction, or one before it in its session, reads from the missed one.
         let had_read = |from: Node, missed: Node| {
@@ -54,12 +52,7 @@ impl Stale {
             };
             std::iter::successors(Some(from), before).any(|node| reads_from(node, missed))
         };
-        let writers: Vec<Node> = registers
-            .reads(self.reader)
-            .iter()
-            .map(|read| read.writer)
-            .filter(|writer| *writer != INITIAL)
-            .collect();
+        let writers: Vec<Node> = registers.sources(self.reader).collect();
         let kinds: [(AnomalyKind, &dyn Fn(Node) -> bool); 5] = [
             (AnomalyKind::ReadYourWrites, &|missed| {
                 place(missed).0 == session
