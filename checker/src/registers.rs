@@ -64,6 +64,7 @@ mod causal_convergence;
 mod causal_per_key;
 mod clocks;
 mod commit_order;
+mod components;
 mod cycles;
 mod dependencies;
 mod isolation;

@@ -1,13 +1,13 @@
 //! The shortest cycle of every strongly connected component: what is shown when transactions can not be
 //! arranged.
 //!
-//! Components by Tarjan's algorithm (Depth-First Search and Linear Graph Algorithms, SIAM J. Comput.
-//! 1972). Every cycle has an edge that its depth-first search found to lead back, so that searching
-//! breadth-first from the heads of these finds the shortest one. Going along a session costs nothing,
+//! Every cycle has an edge that the depth-first search for `components` found to lead back, so that searching
+//! breadth-first from where these begin finds the shortest one. Going along a session costs nothing,
 //! because that is one step of an explanation, however long it is.
 
 use std::collections::VecDeque;
 
+use super::components::{Components, Graph};
 use super::order::{
     Constraint, Cycle, Derived, Incoming, Step, degree, join_sessions, predecessor,
 };
@@ -35,13 +35,19 @@ pub(super) fn cycles(
     explain: impl FnOnce(&[Derived]) -> Vec<Constraint>,
 ) -> Cycles {
     let incoming = Incoming::new(registers.transactions(), edges);
-    let graph = Graph {
+    let graph = Predecessors {
         registers,
         incoming: &incoming,
     };
     let components = Components::find(&graph);
     let mut searcher = Searcher::new(&graph, &components);
-    let heads = &components.heads;
+    // Ascending, with their components.
+    let back = components.back.iter();
+    let mut heads: Vec<(u32, Node)> = back
+        .map(|node| (components.of[*node as usize], *node))
+        .collect();
+    heads.sort_unstable();
+    heads.dedup();
     let mut found: Vec<Found> = heads
         .chunk_by(|one, other| one.0 == other.0)
         .map(|heads| searcher.shortest(heads))
@@ -59,7 +65,7 @@ pub(super) fn cycles(
 /// those that come before others.
 pub(super) fn circles(registers: &Registers, edges: &[Derived]) -> Vec<u32> {
     let incoming = Incoming::new(registers.transactions(), edges);
-    let graph = Graph {
+    let graph = Predecessors {
         registers,
         incoming: &incoming,
     };
@@ -108,96 +114,23 @@ fn describe(
         .collect()
 }
 
-struct Graph<'r> {
+/// Edges lead to predecessors.
+struct Predecessors<'r> {
     registers: &'r Registers,
     incoming: &'r Incoming,
 }
 
-impl Graph<'_> {
+impl Graph for Predecessors<'_> {
+    fn vertices(&self) -> u32 {
+        self.registers.transactions() as u32
+    }
+
     fn degree(&self, node: Node) -> u32 {
         degree(self.registers, self.incoming, node)
     }
 
-    fn predecessor(&self, node: Node, number: u32) -> Option<Node> {
+    fn neighbour(&self, node: Node, number: u32) -> Option<Node> {
         predecessor(self.registers, self.incoming, node, number)
-    }
-}
-
-/// Which transactions are on cycles with one another.
-struct Components {
-    /// For each transaction its component. Those that are on no cycle have one of their own. What precedes
-    /// a component has a lower number.
-    of: Vec<u32>,
-    /// Components and transactions to which a predecessor in the same component leads back, ascending.
-    heads: Vec<(u32, Node)>,
-}
-
-impl Components {
-    fn find(graph: &Graph) -> Self {
-        let count = graph.registers.transactions();
-        let mut of = vec![NONE; count];
-        let mut components = 0;
-        // When a transaction was met, and the earliest one on the stack that can be reached from it.
-        let mut met = vec![NONE; count];
-        let mut reaches = vec![NONE; count];
-        let mut time = 0;
-        let mut open: Vec<Node> = Vec::new();
-        let mut stack: Vec<(Node, u32)> = Vec::new();
-        let mut is_on_path = vec![false; count];
-        let mut back = Vec::new();
-        for root in graph.registers.nodes() {
-            if met[root as usize] != NONE {
-                continue;
-            }
-            stack.push((root, 0));
-            while let Some((node, next)) = stack.last_mut() {
-                let (node, number) = (*node, *next);
-                let at = node as usize;
-                *next += 1;
-                if number == 0 {
-                    (met[at], reaches[at]) = (time, time);
-                    time += 1;
-                    open.push(node);
-                    is_on_path[at] = true;
-                }
-                if number < graph.degree(node) {
-                    let Some(before) = graph.predecessor(node, number) else {
-                        continue;
-                    };
-                    if met[before as usize] == NONE {
-                        stack.push((before, 0));
-                    } else if of[before as usize] == NONE {
-                        reaches[at] = reaches[at].min(met[before as usize]);
-                        if is_on_path[before as usize] {
-                            back.push(node);
-                        }
-                    }
-                    continue;
-                }
-                stack.pop();
-                is_on_path[at] = false;
-                if let Some((parent, _)) = stack.last() {
-                    let parent = *parent as usize;
-                    reaches[parent] = reaches[parent].min(reaches[at]);
-                }
-                if reaches[at] == met[at] {
-                    while let Some(member) = open.pop() {
-                        of[member as usize] = components;
-                        if member == node {
-                            break;
-                        }
-                    }
-                    components += 1;
-                }
-            }
-        }
-        let mut heads: Vec<(u32, Node)> = back
-            .into_iter()
-            .map(|node| (of[node as usize], node))
-            .collect();
-        heads.sort_unstable();
-        heads.dedup();
-        Components { of, heads }
     }
 }
 
@@ -209,7 +142,7 @@ struct Found {
 }
 
 struct Searcher<'r> {
-    graph: &'r Graph<'r>,
+    graph: &'r Predecessors<'r>,
     components: &'r Components,
     cost: Vec<u32>,
     came_from: Vec<Node>,
@@ -218,7 +151,7 @@ struct Searcher<'r> {
 }
 
 impl<'r> Searcher<'r> {
-    fn new(graph: &'r Graph<'r>, components: &'r Components) -> Self {
+    fn new(graph: &'r Predecessors<'r>, components: &'r Components) -> Self {
         let count = graph.registers.transactions();
         Searcher {
             graph,
@@ -264,7 +197,7 @@ impl<'r> Searcher<'r> {
             }
             self.budget = self.budget.saturating_sub(1);
             for number in 0..self.graph.degree(node) {
-                let Some(before) = self.graph.predecessor(node, number) else {
+                let Some(before) = self.graph.neighbour(node, number) else {
                     continue;
                 };
                 // The first predecessor is the one in the session.
