@@ -470,6 +470,24 @@ fn operations_of_several_transactions_may_be_mixed() {
     }
 }
 
+/// What is absent in the middle of a session counts, in whatever order its transactions are told.
+#[test]
+fn reads_of_a_session_may_be_told_backwards() {
+    let mut builder = SetBuilder::default();
+    let mut begin = |session| builder.transaction(session, Some(session), Outcome::Committed);
+    let [nine, seven, first, second, third, other] = [0, 1, 2, 2, 2, 3].map(&mut begin);
+    builder.read(other, 1, &[9]);
+    builder.read(third, 1, &[7, 9]);
+    builder.read(second, 1, &[7]);
+    builder.read(first, 1, &[]);
+    builder.add(seven, 1, 7);
+    builder.add(nine, 1, 9);
+    let registers = builder.finish().unwrap();
+    let judge = |model| registers.check(model).judgement;
+    assert_eq!(judge(Model::Causal), Judgement::Ok);
+    assert_eq!(judge(Model::PrefixConsistency), Judgement::Violation);
+}
+
 #[test]
 fn a_transaction_may_add_an_element_twice() {
     let registers = by_hand(&[
