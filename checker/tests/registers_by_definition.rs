@@ -510,6 +510,22 @@ fn a_session_may_be_of_any_length() {
 /// A puzzle that saturation does not decide: pairs of transactions with blind writes whose order is
 /// left open, and readers that exclude some combinations. Each pair (2i, 2i + 1) writes row i.
 fn puzzle(random: &mut squall_checker::generate::Random, rows: u64, clauses: u64) -> Registers {
+    let clauses: Vec<Clause> = (0..clauses).map(|_| clause(random, rows)).collect();
+    build_puzzle(rows, &clauses)
+}
+
+/// Rows that are read at once, and their versions.
+type Clause = Vec<(u64, u64)>;
+
+fn clause(random: &mut squall_checker::generate::Random, rows: u64) -> Clause {
+    let mut read: Vec<u64> = (0..3).map(|_| random.below(rows as usize) as u64).collect();
+    read.sort_unstable();
+    read.dedup();
+    let version = |row| (row, 1 + random.below(2) as u64);
+    read.into_iter().map(version).collect()
+}
+
+fn build_puzzle(rows: u64, clauses: &[Clause]) -> Registers {
     let mut builder = Builder::new(Some(0));
     let mut session = 0;
     let mut begin = |builder: &mut Builder| {
@@ -522,17 +538,65 @@ fn puzzle(random: &mut squall_checker::generate::Random, rows: u64, clauses: u64
             builder.write(writer, row, version);
         }
     }
-    for _ in 0..clauses {
-        // Whoever reads these versions at once fixes the order of parts of all of them.
+    for clause in clauses {
         let reader = begin(&mut builder);
-        let mut rows: Vec<u64> = (0..3).map(|_| random.below(rows as usize) as u64).collect();
-        rows.sort_unstable();
-        rows.dedup();
-        for row in rows {
-            builder.read(reader, row, 1 + random.below(2) as u64);
+        for (row, version) in clause {
+            builder.read(reader, *row, *version);
         }
     }
     builder.finish().unwrap()
+}
+
+/// Whether there is an order, by trying all: what each row holds, which versions it has had, and which
+/// clauses have held at some moment.
+fn solve(rows: usize, clauses: &[Clause]) -> bool {
+    let mut visited = std::collections::HashSet::new();
+    let mut open = vec![(vec![(0_u64, 0_u64); rows], 0_u64)];
+    while let Some((state, met)) = open.pop() {
+        let holds = |clause: &Clause| clause.iter().all(|(row, v)| state[*row as usize].0 == *v);
+        let now = clauses
+            .iter()
+            .enumerate()
+            .filter(|(_, clause)| holds(clause));
+        let met = now.fold(met, |met, (number, _)| met | 1 << number);
+        if met == (1 << clauses.len()) - 1 {
+            return true;
+        }
+        if !visited.insert((state.clone(), met)) {
+            continue;
+        }
+        for row in 0..rows {
+            for version in 1..=2 {
+                if state[row].1 & version == 0 {
+                    let mut next = state.clone();
+                    next[row] = (version, state[row].1 | version);
+                    open.push((next, met));
+                }
+            }
+        }
+    }
+    false
+}
+
+#[test]
+fn a_search_finds_an_order_if_there_is_one() {
+    let mut random = squall_checker::generate::Random::new(11);
+    let mut solved = [0, 0];
+    for number in 0..300 {
+        let (rows, count) = (4, 5 + number % 8);
+        let clauses: Vec<Clause> = (0..count).map(|_| clause(&mut random, rows)).collect();
+        let expected = solve(rows as usize, &clauses);
+        solved[usize::from(expected)] += 1;
+        for model in [Model::PrefixConsistency, Model::Serializability] {
+            let found = build_puzzle(rows, &clauses).check(model).judgement;
+            let judgement = match expected {
+                true => Judgement::Ok,
+                false => Judgement::Violation,
+            };
+            assert_eq!(found, judgement, "{model:?} {clauses:?}");
+        }
+    }
+    assert!(solved.iter().all(|count| *count > 30), "{solved:?}");
 }
 
 #[test]
