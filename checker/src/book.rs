@@ -12,6 +12,8 @@ use squall_protocol::transaction::{
 };
 use squall_protocol::verdict::{Step, Violation};
 
+use crate::by_value::ByValue;
+use crate::clients::Clients;
 use crate::mww::explain::{self, Impossible};
 use crate::mww::index::Source;
 
@@ -59,14 +61,6 @@ impl Operation {
     }
 }
 
-#[derive(Clone)]
-struct Client {
-    name: String,
-    has_database: bool,
-    session: usize,
-    database: Option<String>,
-}
-
 /// Everything that was found at once.
 pub(crate) struct Found<'e> {
     pub session: usize,
@@ -95,44 +89,35 @@ pub(crate) struct Book {
     pub keys: Key,
     /// In the order of their invocation.
     pub operations: Vec<Operation>,
-    /// The client of each session; none for PostgreSQL's final read.
-    sessions: Vec<Option<usize>>,
+    clients: Clients,
     /// Whether there are collections instead of rows.
     has_collections: bool,
     /// How many events have been pushed.
     place: usize,
-    clients: Vec<Client>,
-    names: HashMap<String, usize>,
     numbers: HashMap<u64, OperationIndex>,
-    writers: Writers,
+    /// The first operation that writes each value.
+    writers: ByValue<OperationIndex>,
     /// The values that several operations write, and where the second of these was invoked.
     ambiguous: HashMap<Value, usize>,
 }
 
 impl Book {
     pub fn new(header: &Header) -> Self {
-        let mut book = Book {
+        Book {
             keys: header.keys,
             operations: Vec::new(),
-            sessions: Vec::new(),
+            clients: Clients::new(header),
             has_collections: matches!(header.workload, Workload::ListAppend | Workload::Gset),
             place: 0,
-            clients: Vec::new(),
-            names: HashMap::new(),
             numbers: HashMap::new(),
-            writers: Writers::default(),
+            writers: ByValue::default(),
             ambiguous: HashMap::new(),
-        };
-        for spec in &header.clients {
-            let client = book.client(&spec.name);
-            book.clients[client].has_database = spec.kind.has_database();
         }
-        book
     }
 
     /// How many sessions there are.
     pub fn sessions(&self) -> usize {
-        self.sessions.len()
+        self.clients.sessions()
     }
 
     /// Takes the next event. Events that contradict the history so far add nothing: the contradictions
@@ -187,21 +172,18 @@ impl Book {
             },
             Event::IncarnationStart {
                 client, session, ..
-            } => {
-                let client = self.client(client);
-                News {
-                    broken: self.start_incarnation(client, session),
-                    ..News::default()
-                }
-            }
+            } => News {
+                broken: self.start_incarnation(client, session),
+                ..News::default()
+            },
             Event::FinalRead {
                 client,
                 rows,
                 collections,
                 ..
             } => {
-                let client = self.client(client);
-                let session = self.clients[client].session;
+                let client = self.clients.named(client);
+                let session = self.clients.session(client);
                 self.final_read(session, rows.as_ref(), collections.as_ref())
             }
             Event::FinalReadPostgres {
@@ -209,69 +191,48 @@ impl Book {
             } => {
                 let news = self.final_read(self.sessions(), rows.as_ref(), collections.as_ref());
                 if news.read.is_some() {
-                    self.sessions.push(None);
+                    self.clients.new_session(None);
                 }
                 news
             }
             Event::Integrity { client, report } => {
-                self.client(client);
+                self.clients.named(client);
                 News {
                     broken: explain::broken_database(client, report),
                     ..News::default()
                 }
             }
             Event::Status { client, .. } | Event::IncarnationEnd { client, .. } => {
-                self.client(client);
+                self.clients.named(client);
                 News::default()
             }
             _ => News::default(),
         }
     }
 
-    fn client(&mut self, name: &str) -> usize {
-        if let Some(client) = self.names.get(name) {
-            return *client;
-        }
-        let client = self.clients.len();
-        self.names.insert(name.to_owned(), client);
-        self.clients.push(Client {
-            name: name.to_owned(),
-            has_database: false,
-            session: self.sessions.len(),
-            database: None,
-        });
-        self.sessions.push(Some(client));
-        client
-    }
-
-    fn start_incarnation(&mut self, number: usize, database: &str) -> Option<Violation> {
-        let client = &mut self.clients[number];
-        let before = client.database.replace(database.to_owned())?;
-        if before == database || !client.has_database {
-            return None;
-        }
-        client.session = self.sessions.len();
-        self.sessions.push(Some(number));
-        let name = &self.clients[number].name;
+    fn start_incarnation(&mut self, client: &str, database: &str) -> Option<Violation> {
+        let client = self.clients.named(client);
+        let before = self.clients.start_incarnation(client, database)?;
+        let name = self.clients.name(client);
         Some(explain::lost_database(name, &before, database))
     }
 
     fn invoke(&mut self, client: &str, number: u64, transaction: &Transaction, place: usize) {
-        let client = self.client(client);
+        let client = self.clients.named(client);
         if self.numbers.contains_key(&number) {
             return;
         }
         let operation = self.operations.len() as OperationIndex;
         self.numbers.insert(number, operation);
         if !transaction.is_read_only() && transaction.value > INITIAL_VALUE {
-            let first = self.writers.first(transaction.value, operation);
+            let first = *self.writers.get_or_insert(transaction.value, operation);
             if first != operation {
                 self.ambiguous.entry(transaction.value).or_insert(place);
             }
         }
         self.operations.push(Operation {
             number,
-            session: self.clients[client].session,
+            session: self.clients.session(client),
             value: transaction.value,
             written: sorted(transaction.keys.iter().copied()),
             left_out: Box::default(),
@@ -283,10 +244,10 @@ impl Book {
     }
 
     fn complete(&mut self, client: &str, number: u64, ending: Ending) -> Option<OperationIndex> {
-        let client = self.client(client);
+        let client = self.clients.named(client);
         let index = *self.numbers.get(&number)?;
         let operation = &mut self.operations[index as usize];
-        let is_its = self.sessions[operation.session] == Some(client);
+        let is_its = self.clients.client_of(operation.session) == Some(client);
         if operation.ending != Ending::Pending || !is_its {
             return None;
         }
@@ -346,7 +307,7 @@ impl Book {
         if value == INITIAL_VALUE {
             return Ok(Source::Initial);
         }
-        let Some(writer) = self.writers.of(value) else {
+        let Some(writer) = self.writer(value) else {
             return Err(Impossible::NeverWritten);
         };
         let second = self.ambiguous.get(&value);
@@ -375,7 +336,7 @@ impl Book {
 
     /// The first operation that writes a value.
     pub fn writer(&self, value: Value) -> Option<OperationIndex> {
-        self.writers.of(value)
+        self.writers.get(value).copied()
     }
 
     /// The operation of that number.
@@ -401,51 +362,11 @@ impl Book {
     pub fn step(&self, session: usize, operation: OperationIndex) -> Step {
         let operation = self.operations.get(operation as usize);
         Step {
-            client: match self.sessions[session] {
-                Some(client) => self.clients[client].name.clone(),
+            client: match self.clients.client_of(session) {
+                Some(client) => self.clients.name(client).to_owned(),
                 None => "PostgreSQL".to_owned(),
             },
             operation: operation.map(|operation| operation.number),
-        }
-    }
-}
-
-/// The first operation that writes each value.
-#[derive(Clone, Default)]
-struct Writers {
-    /// By value, [`FINAL_READ`] where there is none. Values count up from zero, so this is short.
-    dense: Vec<OperationIndex>,
-    /// The values that were too high for that.
-    sparse: HashMap<Value, OperationIndex>,
-}
-
-impl Writers {
-    /// The first operation that writes the value: that one, if there is none yet.
-    fn first(&mut self, value: Value, operation: OperationIndex) -> OperationIndex {
-        if let Some(first) = self.of(value) {
-            return first;
-        }
-        match usize::try_from(value) {
-            Ok(at) if at < 4 * operation as usize + 1024 => {
-                if at >= self.dense.len() {
-                    self.dense.resize(at + 1, FINAL_READ);
-                }
-                self.dense[at] = operation;
-            }
-            _ => {
-                self.sparse.insert(value, operation);
-            }
-        }
-        operation
-    }
-
-    fn of(&self, value: Value) -> Option<OperationIndex> {
-        let at = usize::try_from(value).ok();
-        let dense = at.and_then(|at| self.dense.get(at).copied());
-        match dense.filter(|operation| *operation != FINAL_READ) {
-            None if self.sparse.is_empty() => None,
-            None => self.sparse.get(&value).copied(),
-            dense => dense,
         }
     }
 }

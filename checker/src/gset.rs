@@ -114,15 +114,11 @@ impl Sets {
             elements: Vec::new(),
             element_count: 0,
             sessions: Vec::new(),
-            told: Told::new([
-                Property::ReadYourWrites,
-                Property::MonotonicReads,
-                Property::MonotonicWrites,
-                Property::WritesFollowReads,
-                Property::AtomicVisibility,
-                Property::NoThinAirRead,
-                Property::CausalConsistency,
-            ]),
+            told: Told::new(
+                Property::OF_READS
+                    .into_iter()
+                    .chain([Property::CausalConsistency]),
+            ),
             without: 0,
             settled: false,
         }

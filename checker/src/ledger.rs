@@ -46,7 +46,6 @@
 
 mod atomic_transactions;
 mod book;
-mod by_value;
 mod durability;
 mod gapless_prefix;
 mod no_duplicate_transaction;

@@ -20,6 +20,8 @@
 
 mod book;
 mod by_model;
+mod by_value;
+mod clients;
 mod collections;
 mod evidence;
 pub mod formats;

@@ -143,14 +143,7 @@ impl Lists {
             sessions: Vec::new(),
             blocked: HashMap::new(),
             undecided: BTreeMap::new(),
-            told: Told::new([
-                Property::ReadYourWrites,
-                Property::MonotonicReads,
-                Property::MonotonicWrites,
-                Property::WritesFollowReads,
-                Property::AtomicVisibility,
-                Property::NoThinAirRead,
-            ]),
+            told: Told::new(Property::OF_READS),
             without: 0,
             settled: false,
         }

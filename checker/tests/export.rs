@@ -128,19 +128,11 @@ proptest! {
         write_history(&history, &mut lines).unwrap();
         prop_assert_eq!(Format::detect(&lines), Some(Format::Squall));
         let registers = Format::Squall.read(&lines[..], true).unwrap();
-        let causal = [
-            Property::ReadYourWrites,
-            Property::MonotonicReads,
-            Property::MonotonicWrites,
-            Property::WritesFollowReads,
-            Property::AtomicVisibility,
-            Property::NoThinAirRead,
-        ];
         let verdict = squall_checker::check(&history);
         // A missing row is a thin-air read there, and nothing at all here.
         if bug != Some(Bug::VanishedRow) {
             let violated = verdict.properties.iter().any(|property| {
-                property.judgement == Judgement::Violation && causal.contains(&property.property)
+                property.judgement == Judgement::Violation && Property::OF_READS.contains(&property.property)
             });
             let report = registers.check(Model::CausalPerKey);
             prop_assert_eq!(violated, report.judgement == Judgement::Violation, "{:#?}", report);

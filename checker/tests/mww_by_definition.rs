@@ -14,20 +14,11 @@ use squall_checker::generate::mww::{Bug, Config, generate};
 use squall_checker::{History, check};
 use squall_protocol::verdict::{Judgement, Property};
 
-const OF_READS: [Property; 6] = [
-    Property::ReadYourWrites,
-    Property::MonotonicReads,
-    Property::MonotonicWrites,
-    Property::WritesFollowReads,
-    Property::AtomicVisibility,
-    Property::NoThinAirRead,
-];
-
 fn found(history: &History) -> Violations {
     check(history)
         .properties
         .into_iter()
-        .filter(|verdict| OF_READS.contains(&verdict.property) && verdict.violations > 0)
+        .filter(|verdict| Property::OF_READS.contains(&verdict.property) && verdict.violations > 0)
         .map(|verdict| (verdict.property, verdict.violations))
         .collect()
 }

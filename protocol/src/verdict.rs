@@ -70,6 +70,16 @@ pub enum Property {
 }
 
 impl Property {
+    /// The properties of reads that every workload is judged by: the first of [`Property::ALL`].
+    pub const OF_READS: [Property; 6] = [
+        Property::ReadYourWrites,
+        Property::MonotonicReads,
+        Property::MonotonicWrites,
+        Property::WritesFollowReads,
+        Property::AtomicVisibility,
+        Property::NoThinAirRead,
+    ];
+
     /// The properties that every workload is judged by, in the order in which they are reported.
     pub const ALL: [Property; 10] = [
         Property::ReadYourWrites,

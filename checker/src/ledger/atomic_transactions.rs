@@ -13,8 +13,8 @@ use squall_protocol::transaction::{INITIAL_VALUE, Key, Value};
 use squall_protocol::verdict::Property;
 
 use super::book::{Book, OperationIndex, Outcome, Read, keys_of, value_of};
-use super::by_value::Values;
 use super::violation;
+use crate::by_value::Values;
 use crate::evidence::Findings;
 use crate::online::Finding;
 
@@ -51,8 +51,8 @@ impl AtomicTransactions {
     }
 
     pub fn judge(&mut self, read: &Read, book: &Book, found: &mut Vec<Finding>) {
-        if self.sessions.len() < book.sessions {
-            self.sessions.resize_with(book.sessions, Shown::default);
+        if self.sessions.len() < book.sessions() {
+            self.sessions.resize_with(book.sessions(), Shown::default);
         }
         self.show(read, book.keys);
         let shown = &self.sessions[read.session];

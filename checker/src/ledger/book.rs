@@ -7,7 +7,8 @@ use squall_protocol::history::{Event, Header};
 use squall_protocol::ledger::{ClientLedger, LedgerEffects, LedgerRead, LedgerRow};
 use squall_protocol::transaction::{INITIAL_VALUE, Key, Reads, Rows, Transaction, Value};
 
-use super::by_value::ByValue;
+use crate::by_value::ByValue;
+use crate::clients::Clients;
 
 /// An index into [`Book::operations`].
 pub(super) type OperationIndex = usize;
@@ -16,7 +17,7 @@ pub(super) type OperationIndex = usize;
 #[derive(Clone)]
 pub(super) struct Operation {
     pub number: u64,
-    pub client: ClientIndex,
+    pub client: usize,
     /// An index below [`Book::sessions`].
     pub session: usize,
     pub value: Value,
@@ -39,18 +40,6 @@ pub(super) enum Outcome {
     Failed,
     /// It may have happened, or it did and what it did with the ledger is not known.
     Unknown,
-}
-
-/// An index into the clients of a [`Book`].
-type ClientIndex = usize;
-
-#[derive(Clone)]
-struct Client {
-    name: String,
-    has_database: bool,
-    /// Its latest session.
-    session: usize,
-    database: Option<String>,
 }
 
 /// Everything that was read at once.
@@ -102,30 +91,25 @@ pub(super) struct Book {
     pub keys: Key,
     /// In the order of their invocation.
     pub operations: Vec<Operation>,
-    /// How many sessions there are.
-    pub sessions: usize,
-    clients: Vec<Client>,
-    by_name: HashMap<String, ClientIndex>,
+    clients: Clients,
     by_number: HashMap<u64, OperationIndex>,
     by_value: ByValue<OperationIndex>,
 }
 
 impl Book {
     pub fn new(header: &Header) -> Self {
-        let mut book = Book {
+        Book {
             keys: header.keys,
             operations: Vec::new(),
-            sessions: 0,
-            clients: Vec::new(),
-            by_name: HashMap::new(),
+            clients: Clients::new(header),
             by_number: HashMap::new(),
             by_value: ByValue::default(),
-        };
-        for spec in &header.clients {
-            let client = book.client(&spec.name);
-            book.clients[client].has_database = spec.kind.has_database();
         }
-        book
+    }
+
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.clients.sessions()
     }
 
     /// Takes the event at that place. Events that contradict the history so far add nothing; the
@@ -135,7 +119,8 @@ impl Book {
             Event::IncarnationStart {
                 client, session, ..
             } => {
-                self.start_incarnation(client, session);
+                let client = self.clients.named(client);
+                self.clients.start_incarnation(client, session);
                 News::default()
             }
             Event::Invoke {
@@ -183,8 +168,8 @@ impl Book {
                 ledger,
                 ..
             } => {
-                let index = self.client(client);
-                let session = self.clients[index].session;
+                let index = self.clients.named(client);
+                let session = self.clients.session(index);
                 final_read(client, session, place, rows, ledger.as_ref())
             }
             Event::FinalReadPostgres {
@@ -192,8 +177,7 @@ impl Book {
                 ledger,
                 ..
             } => {
-                self.sessions += 1;
-                let session = self.sessions - 1;
+                let session = self.clients.new_session(None);
                 final_read(POSTGRESQL, session, place, rows, ledger.as_ref())
             }
             _ => News::default(),
@@ -212,31 +196,6 @@ impl Book {
         settled
     }
 
-    fn client(&mut self, name: &str) -> ClientIndex {
-        if let Some(client) = self.by_name.get(name) {
-            return *client;
-        }
-        self.clients.push(Client {
-            name: name.to_owned(),
-            has_database: false,
-            session: self.sessions,
-            database: None,
-        });
-        self.sessions += 1;
-        self.by_name.insert(name.to_owned(), self.clients.len() - 1);
-        self.clients.len() - 1
-    }
-
-    fn start_incarnation(&mut self, name: &str, database: &str) {
-        let client = self.client(name);
-        let client = &mut self.clients[client];
-        let before = client.database.replace(database.to_owned());
-        if client.has_database && before.is_some_and(|before| before != database) {
-            client.session = self.sessions;
-            self.sessions += 1;
-        }
-    }
-
     fn invoke(&mut self, client: &str, number: u64, transaction: &Transaction) {
         if self.by_number.contains_key(&number) {
             return;
@@ -247,11 +206,11 @@ impl Book {
         if writes {
             self.by_value.get_or_insert(transaction.value, index);
         }
-        let client = self.client(client);
+        let client = self.clients.named(client);
         self.operations.push(Operation {
             number,
             client,
-            session: self.clients[client].session,
+            session: self.clients.session(client),
             value: transaction.value,
             keys: transaction.keys.iter().copied().collect(),
             outcome: Outcome::Pending,
@@ -260,7 +219,7 @@ impl Book {
     }
 
     fn complete(&mut self, client: &str, number: u64, outcome: Outcome) -> Option<OperationIndex> {
-        let client = self.client(client);
+        let client = self.clients.named(client);
         let index = *self.by_number.get(&number)?;
         let operation = &mut self.operations[index];
         if operation.client != client || operation.outcome != Outcome::Pending {
@@ -316,12 +275,12 @@ impl Book {
     }
 
     pub fn client_of(&self, operation: &Operation) -> &str {
-        &self.clients[operation.client].name
+        self.clients.name(operation.client)
     }
 
     /// Whether the operation was done on the database that its client had at last.
     pub fn is_kept(&self, operation: &Operation) -> bool {
-        self.clients[operation.client].session == operation.session
+        self.clients.session(operation.client) == operation.session
     }
 
     /// ` (a's operation 12)`, or nothing if nobody wrote the value.

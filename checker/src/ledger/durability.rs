@@ -12,8 +12,8 @@ use squall_protocol::transaction::Value;
 use squall_protocol::verdict::Property;
 
 use super::book::{Book, Outcome, POSTGRESQL, Read, value_of};
-use super::by_value::Values;
 use super::violation;
+use crate::by_value::Values;
 use crate::evidence::Findings;
 use crate::mww::{End, Share};
 

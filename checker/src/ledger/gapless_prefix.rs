@@ -41,8 +41,8 @@ impl GaplessPrefix {
     }
 
     pub fn judge(&mut self, read: &Read, book: &Book, found: &mut Vec<Finding>) {
-        if self.sessions.len() < book.sessions {
-            self.sessions.resize_with(book.sessions, Session::default);
+        if self.sessions.len() < book.sessions() {
+            self.sessions.resize_with(book.sessions(), Session::default);
         }
         let Session { held, own } = &mut self.sessions[read.session];
         let findings = &mut self.findings;

@@ -6,8 +6,8 @@
 use squall_protocol::verdict::Property;
 
 use super::book::{Book, Read, row_name, value_of};
-use super::by_value::ByValue;
 use super::violation;
+use crate::by_value::ByValue;
 use crate::evidence::Findings;
 use crate::online::Finding;
 
@@ -30,8 +30,8 @@ impl NoDuplicateTransaction {
     }
 
     pub fn judge(&mut self, read: &Read, book: &Book, found: &mut Vec<Finding>) {
-        if self.sessions.len() < book.sessions {
-            self.sessions.resize_with(book.sessions, ByValue::default);
+        if self.sessions.len() < book.sessions() {
+            self.sessions.resize_with(book.sessions(), ByValue::default);
         }
         for of in read.ledger {
             let client = self.client(&of.client);

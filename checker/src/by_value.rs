@@ -7,7 +7,7 @@ use squall_protocol::transaction::Value;
 
 /// A map from values.
 #[derive(Clone, Debug)]
-pub(super) struct ByValue<T> {
+pub(crate) struct ByValue<T> {
     dense: Vec<Option<T>>,
     /// The values that were too high for the array when they came.
     sparse: HashMap<Value, T>,
@@ -15,7 +15,7 @@ pub(super) struct ByValue<T> {
 }
 
 /// A set of values.
-pub(super) type Values = ByValue<()>;
+pub(crate) type Values = ByValue<()>;
 
 impl<T> Default for ByValue<T> {
     fn default() -> Self {
