@@ -32,10 +32,39 @@ pub(crate) fn judge(
         let labels = anomaly.transactions.iter().filter_map(|t| t.label);
         let operations = labels.collect();
         findings.violate(place, || Violation {
-            summary: anomaly.summary,
+            summary: in_words_of(recording, &anomaly),
             operations,
             evidence: Vec::new(),
         });
     }
     findings
+}
+
+/// What was found, with transactions called as everywhere in a verdict: by their operations and clients.
+fn in_words_of(recording: &Recording, anomaly: &Anomaly) -> String {
+    let mut summary = anomaly.summary.clone();
+    for transaction in &anomaly.transactions {
+        let Some(label) = transaction.label else {
+            continue;
+        };
+        let client = &recording.sessions[transaction.session as usize];
+        let mut all = recording.transactions.iter();
+        let is_final_read = all.any(|one| one.label == label && one.is_final_read);
+        let (small, capital) = match is_final_read {
+            true => (
+                format!("the final read of {client}"),
+                format!("The final read of {client}"),
+            ),
+            false => (
+                format!("operation {label} of {client}"),
+                format!("Operation {label} of {client}"),
+            ),
+        };
+        let called = transaction.to_string();
+        let at_the_beginning = called.replacen('t', "T", 1);
+        summary = summary
+            .replace(&called, &small)
+            .replace(&at_the_beginning, &capital);
+    }
+    summary
 }

@@ -8,7 +8,7 @@ use squall_protocol::plan::{ClientKind, Workload};
 use squall_protocol::transaction::Collections;
 use squall_protocol::verdict::{Judgement, Property};
 
-use support::{Story, violated};
+use support::{Story, of, violated};
 
 fn texts(texts: &[&str]) -> Collections {
     (0..)
@@ -158,6 +158,30 @@ fn fractured_reads_and_what_was_seen_before() {
             "{verdict:#?}"
         );
     }
+}
+
+/// What a model finds is told in the words of the other properties.
+#[test]
+fn transactions_are_called_by_their_operations_and_clients() {
+    let steps = [
+        ("a", 1, &[0][..], ["", ""]),
+        ("b", -1, &[], ["1", ""]),
+        ("b", -1, &[], ["", ""]),
+    ];
+    let mut history = history(Workload::ListAppend, &steps, ["1", ""], ["1 100", "101"]);
+    for record in &mut history.records {
+        if let Event::FinalRead { collections, .. } = &mut record.event {
+            *collections = Some(texts(&["1 100", ""]));
+        }
+    }
+    let verdict = check(&history);
+    let causal = of(&verdict, Property::CausalConsistency);
+    let told: Vec<String> = causal.examples.into_iter().map(|one| one.summary).collect();
+    insta::assert_snapshot!(told.join("\n"), @r"
+    Operation 3 of b read key 0 with its initial value, but its session had read a later version before: it misses the write of operation 1 of a. Operation 2 of b read key 0 from operation 1 of a. Operation 2 of b precedes operation 3 of b.
+    The final read of a read key 1 with its initial value, but its session had read a later version before: it misses the write of operation 5 of b. Operation 6 of a read key 1 from operation 5 of b. Operation 6 of a precedes the final read of a.
+    The final read of b read key 1 with its initial value, but its own session had overwritten that: it misses the write of operation 5 of b. Operation 5 of b precedes the final read of b.
+    ");
 }
 
 #[test]
