@@ -179,7 +179,7 @@ impl Sets {
         findings.extend(of_end);
         findings.extend(causal);
         findings.push(durability);
-        findings.extend(one_copy::judge(kept));
+        findings.extend(one_copy::judge_whole(kept));
         mww::conclude(index, findings, counts)
     }
 

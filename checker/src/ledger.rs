@@ -75,7 +75,7 @@ pub fn check(history: &History) -> Verdict {
             ledger.push(&record.event);
         }
         let mut findings = ledger.into_findings(end);
-        findings.extend(one_copy::judge(history));
+        findings.extend(one_copy::judge_whole(history));
         findings
     })
 }

@@ -196,32 +196,39 @@ impl Lists {
                         .tree
                         .may_be_overwritten((key, index.value(operation)), text)
             });
-        let causal = self.causal(kept);
+        let recording = Recording::new(kept);
+        let single_copy = one_copy::judge(&kept.header, &recording, kept.records.len());
+        let causal = self.causal(&self.as_registers(recording), kept.records.len());
         let mut findings = self.told.into_findings();
         findings.push(convergence);
         findings.extend(of_end);
         findings.push(causal);
         findings.push(durability);
-        findings.extend(one_copy::judge(kept));
+        findings.extend(single_copy);
         mww::conclude(index, findings, counts)
     }
 
-    /// Causal consistency of whole transactions.
-    pub fn causal(&self, kept: &History) -> Findings {
-        let mut recording = Recording::new(kept).into_registers();
+    /// Causal consistency of whole transactions; `records` is the length of the history.
+    pub fn causal(&self, recording: &Recording, records: usize) -> Findings {
+        by_model::judge(
+            Property::CausalConsistency,
+            Model::Causal,
+            recording,
+            records,
+            // Reads out of thin air have no cycle, and are a property of their own.
+            |anomaly| !anomaly.cycle.is_empty(),
+        )
+    }
+
+    /// The lists as registers, each of which whoever appends to it has read.
+    pub fn as_registers(&self, recording: Recording) -> Recording {
+        let mut recording = recording.into_registers();
         recording.read_what_is_extended(|number, key| {
             let operation = self.book.operation(number)?;
             let value = self.book.operations[operation as usize].value;
             self.tree.before((key, value))
         });
-        by_model::judge(
-            Property::CausalConsistency,
-            Model::Causal,
-            &recording,
-            kept.records.len(),
-            // Reads out of thin air have no cycle, and are a property of their own.
-            |anomaly| !anomaly.cycle.is_empty(),
-        )
+        recording
     }
 
     /// Whether a read waits for the end of who appended to it.

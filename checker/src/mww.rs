@@ -117,7 +117,9 @@ pub const MAX_KEYS: u32 = 1 << 20;
 
 /// Judges a history of the workload `mww`.
 pub fn check(history: &History) -> Verdict {
-    check_with(history, |_| one_copy::judge(history).into_iter().collect())
+    check_with(history, |_| {
+        one_copy::judge_whole(history).into_iter().collect()
+    })
 }
 
 /// What the properties of another workload's end are judged by.

@@ -26,15 +26,26 @@ pub(crate) fn applies(header: &Header) -> bool {
         || (all(&[ClientKind::Postgres]) && header.isolation == Isolation::Serializable)
 }
 
-/// Judges the history, if there is only one copy of the data.
-pub(crate) fn judge(history: &History) -> Option<Findings> {
-    applies(&history.header).then(|| {
+/// Judges the history of that header, if there is only one copy of the data; `records` is its length.
+pub(crate) fn judge(header: &Header, recording: &Recording, records: usize) -> Option<Findings> {
+    applies(header).then(|| {
         by_model::judge(
             Property::StrictSerializability,
             Model::StrictSerializability,
-            &Recording::new(history),
-            history.records.len(),
+            recording,
+            records,
             |_| true,
         )
     })
+}
+
+/// As [`judge`], for a history that is whole.
+pub(crate) fn judge_whole(history: &History) -> Option<Findings> {
+    // A recording is made only where it is needed.
+    applies(&history.header)
+        .then(|| {
+            let recording = Recording::new(history);
+            judge(&history.header, &recording, history.records.len())
+        })
+        .flatten()
 }

@@ -11,11 +11,13 @@
 //! # What takes an order of everything
 //!
 //! Strict serializability, and the causal consistency of lists, search for an order of all transactions.
-//! They are judged anew whenever the history has grown by an eighth: in all this takes some nine times as
+//! They are re-evaluated whenever the history has grown by an eighth: in all this takes some nine times as
 //! long as once at the end, and a violation is told when at most an eighth has followed it. A history that
-//! has such an order has one after each of its events too, so this is not taken back either (unless the
-//! history then breaks the rules, and writes a value twice); only the first violation of each is told. (The causal consistency of lists is judged when no read waits: what has not
-//! ended was then not read by anyone.)
+//! has such an order has one after each of its events too, as far as what has ended by then goes: how
+//! an operation that is under way ends is not known (it may fail, or leave out rows), so it is left out, and
+//! nothing is judged while something that was read may be its work. So this is not taken back either
+//! (unless the history then breaks the rules, and writes a value twice); only the first violation of each is
+//! told.
 //!
 //! # Memory
 //!
@@ -31,6 +33,7 @@ use squall_protocol::plan::Workload;
 use squall_protocol::transaction::Collections;
 use squall_protocol::verdict::{Counts, Property, Verdict, Violation};
 
+use crate::formats::recording::Recording;
 use crate::gset::Sets;
 use crate::history::History;
 use crate::ledger::Ledger;
@@ -134,7 +137,7 @@ impl Online {
             Judges::Rows(reads, ledger) => reads.verdict(index, counts, |end| {
                 let ledger = ledger.map(|ledger| ledger.into_findings(end));
                 let mut findings = ledger.unwrap_or_default();
-                findings.extend(one_copy::judge(&self.kept));
+                findings.extend(one_copy::judge_whole(&self.kept));
                 findings
             }),
             Judges::Lists(lists) => lists.verdict(index, &self.kept, counts),
@@ -147,19 +150,34 @@ impl Online {
         /// So much more at least.
         const STEP: usize = 16;
         let length = self.kept.records.len();
-        if length < self.anew.next || self.judges.wait() {
+        let header = &self.kept.header;
+        let told = |property| self.anew.told.contains(&property);
+        let single_copy = one_copy::applies(header) && !told(Property::StrictSerializability);
+        let lists = match &self.judges {
+            Judges::Lists(lists) if !told(Property::CausalConsistency) => Some(lists),
+            _ => None,
+        };
+        if length < self.anew.next || self.judges.wait() || !(single_copy || lists.is_some()) {
+            return Vec::new();
+        }
+        let rows = single_copy.then(|| Recording::new(&self.kept).of_what_ended());
+        let registers = lists.map(|lists| {
+            let recording = lists.as_registers(Recording::new(&self.kept));
+            (lists, recording.of_what_ended())
+        });
+        if matches!(rows, Some(None)) || matches!(registers, Some((_, None))) {
+            // How what is under way ends decides, which is soon; looking at every event would be dear.
+            self.anew.next = length + length / 64 + STEP;
             return Vec::new();
         }
         self.anew.next = length + length / 8 + STEP;
-        let told = |property| self.anew.told.contains(&property);
         let mut found: Vec<Finding> = Vec::new();
-        if !told(Property::StrictSerializability) {
-            found.extend(one_copy::judge(&self.kept).and_then(|findings| findings.first()));
+        if let Some(recording) = rows.flatten() {
+            let findings = one_copy::judge(header, &recording, length);
+            found.extend(findings.and_then(|findings| findings.first()));
         }
-        if let Judges::Lists(lists) = &self.judges
-            && !told(Property::CausalConsistency)
-        {
-            found.extend(lists.causal(&self.kept).first());
+        if let Some((lists, Some(recording))) = registers {
+            found.extend(lists.causal(&recording, length).first());
         }
         let properties = found.iter().map(|finding| finding.property);
         self.anew.told.extend(properties);

@@ -17,7 +17,8 @@ use squall_checker::online::Online;
 use squall_checker::{History, Verdict, check};
 use squall_protocol::history::Event;
 use squall_protocol::ledger::{ClientLedger, LedgerEffects, LedgerRow};
-use squall_protocol::plan::Workload;
+use squall_protocol::plan::{ClientKind, Workload};
+use squall_protocol::transaction::Collections;
 use squall_protocol::verdict::{Judgement, Property, PropertyClass};
 use support::Story;
 
@@ -162,7 +163,7 @@ fn random_collections_break_every_property() {
 /// Every header that a plan can make, as far as properties depend on it.
 #[test]
 fn every_header_has_its_properties() {
-    use squall_protocol::plan::{ClientKind, Isolation};
+    use squall_protocol::plan::Isolation;
     let fleets = ClientKind::ALL.into_iter().flat_map(|one| {
         let with = move |other| vec![one, other];
         let pairs = ClientKind::ALL.into_iter().map(with);
@@ -419,4 +420,68 @@ fn an_enormous_claim_is_declined() {
         .map(|verdict| verdict.property)
         .collect();
     assert_eq!(judged, [&Property::ALL[..], &Property::LEDGER[..]].concat());
+}
+
+/// Something is read before its writer is even invoked, who then fails: a search for an order along with
+/// the run must not count on the write. Whenever the search takes place.
+#[test]
+fn a_search_does_not_count_on_what_is_under_way() {
+    for pad in 0..40 {
+        let mut story = Story::new(2);
+        let lists = |lists: &[&str]| -> Collections {
+            let texts = lists.iter().map(|text| (*text).to_owned());
+            (0..).zip(texts).collect()
+        };
+        let read = |story: &mut Story, client: &str, found: &[&str]| {
+            let operation = story.invoke(client, -1, &[]);
+            story.record(Event::Ok {
+                client: client.to_owned(),
+                operation,
+                reads: Vec::new(),
+                writes: Vec::new(),
+                ledger: None,
+                collections: Some(lists(found)),
+                payload: None,
+            });
+        };
+        for _ in 0..pad {
+            read(&mut story, "a", &["", ""]);
+        }
+        read(&mut story, "b", &["6", ""]);
+        let write = story.invoke("c", 6, &[0, 1]);
+        for _ in 0..3 {
+            read(&mut story, "a", &["", ""]);
+        }
+        story.fail("c", write);
+        let mut history = story.history();
+        history.header.workload = Workload::ListAppend;
+        let told = agree(&history, false).unwrap_or_else(|e| panic!("{pad}: {e}"));
+        assert_eq!(
+            told.into_keys().collect::<Vec<_>>(),
+            [Property::NoThinAirRead]
+        );
+    }
+}
+
+/// In one copy of the data a write may be read before its answer comes, which says what it left out.
+#[test]
+fn a_search_waits_for_what_is_read_of_an_operation_under_way() {
+    for (pad, fails) in (0..40).flat_map(|pad| [(pad, false), (pad, true)]) {
+        let clients = ["a", "b"].map(|name| (name, ClientKind::Sqlite));
+        let mut story = Story::with_clients(2, clients);
+        for _ in 0..pad {
+            story.read("a", &[-1, -1]);
+        }
+        let write = story.invoke("b", 5, &[0, 1]);
+        for _ in 0..3 {
+            story.read("a", &[5, -1]);
+        }
+        match fails {
+            true => story.fail("b", write),
+            false => story.ok("b", write, support::rows(&[-1, -1]), vec![(0, 5)]),
+        }
+        story.read("a", &[5, -1]);
+        let told = agree(&story.history(), false).unwrap_or_else(|e| panic!("{pad}: {e}"));
+        assert_eq!(told.contains_key(&Property::NoThinAirRead), fails, "{pad}");
+    }
 }

@@ -7,7 +7,7 @@
 //! [`crate::mww`]. What these have no word for is left out: faults, states, rows that are missing, the
 //! ledger and the payload.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::{ClientKind, Workload};
@@ -303,6 +303,38 @@ impl Recording {
             transaction.operations.splice(..0, reads);
         }
         self
+    }
+
+    /// The recording without the transactions that have not ended. None if one that has ended read what one
+    /// of those is to write: then it depends on how they end.
+    pub(crate) fn of_what_ended(mut self) -> Option<Recording> {
+        let mut open: HashSet<(u64, u64)> = HashSet::new();
+        self.transactions.retain(|transaction| {
+            let ended = transaction.completed.is_some();
+            if !ended {
+                open.extend(transaction.operations.iter().filter_map(|o| match *o {
+                    Operation::Write { key, value } => Some((key, value)),
+                    Operation::Read { .. } => None,
+                }));
+            }
+            ended
+        });
+        let reads_open = |transaction: &Transaction| {
+            let mut rows = transaction.operations.iter();
+            let mut collections = transaction.collections.iter();
+            rows.any(|operation| match *operation {
+                Operation::Read {
+                    key,
+                    value: Some(value),
+                } => open.contains(&(key, value)),
+                _ => false,
+            }) || collections.any(|(key, elements)| {
+                let mut elements = elements.iter();
+                elements.any(|element| open.contains(&(*key, *element)))
+            })
+        };
+        let depends = !open.is_empty() && self.transactions.iter().any(reads_open);
+        (!depends).then_some(self)
     }
 
     /// In `list-append`, of lists as registers: whoever appends to a list without telling that it has read it reads what it
