@@ -346,7 +346,7 @@ fn convergence_and_recovery() {
       note: the database of a was not checked; the database of b was not checked; the database of c was not checked
 
     queue-drained: VIOLATION
-    - b's upload queue was never drained: its last status shows 7 rows in it and not all acknowledged.
+    - b's upload queue was never drained: its last status shows 7 rows in it and not all acknowledged, and it made no progress in the last 0.2 s.
     - c's upload queue was never drained: there is no status of it after the heal.
 
     recovered-in-time: VIOLATION

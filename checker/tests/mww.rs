@@ -5,7 +5,7 @@ mod support;
 use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::ClientKind;
 use squall_protocol::transaction::{Reads, Transaction};
-use squall_protocol::verdict::{Judgement, Property};
+use squall_protocol::verdict::{Judgement, Property, Verdict};
 use support::{Story, of};
 
 /// A healthy history in which every property is put to the test.
@@ -628,16 +628,124 @@ fn the_deadline_is_part_of_the_time() {
     };
     // The first read that shows the probe counts, and not a later one.
     assert_eq!(judge(50), (Judgement::Ok, 2));
-    assert_eq!(judge(100), (Judgement::Ok, 2));
-    assert_eq!(judge(101), (Judgement::Violation, 2));
+    // The time counts from the probe, 3 ms after the heal.
+    assert_eq!(judge(103), (Judgement::Ok, 2));
+    assert_eq!(judge(104), (Judgement::Violation, 2));
     // In a troubled run that proves nothing.
-    let troubled = seen_after(101, |story| story.trouble("the machine slept"));
+    let troubled = seen_after(104, |story| story.trouble("the machine slept"));
     let found = troubled.property(Property::RecoveredInTime);
     assert_eq!(found.judgement, Judgement::Unknown);
     assert_eq!(found.exercised, 1);
     let note = found.note.unwrap();
     assert!(note.contains("b saw all probes"), "{note}");
     assert!(note.contains("there was trouble"), "{note}");
+}
+
+/// The heal gives `a` and `b` 100 ms; `a` has a long queue and reports its length so often, every 40 ms.
+fn drains(queue: &[u64]) -> Story {
+    let clients = ["a", "b"].map(|name| (name, ClientKind::Native));
+    let mut story = Story::with_clients(2, clients);
+    story.phase(Phase::Heal);
+    story.status("b", 0, true);
+    for rows in queue {
+        story.wait_ms(39);
+        story.status("a", *rows, *rows == 0);
+    }
+    story.phase(Phase::Probe);
+    let is_empty = queue.last() == Some(&0);
+    story.write("a", &[-1, -1], 1, &[0]);
+    story.write("b", &[-1, -1], 2, &[1]);
+    let seen = if is_empty { 1 } else { -1 };
+    if is_empty {
+        story.status("a", 0, true);
+    }
+    story.status("b", 0, true);
+    story.read("a", &[1, 2]);
+    story.read("b", &[seen, 2]);
+    story
+}
+
+fn end(mut story: Story, wait_ms: u64) -> Verdict {
+    story.wait_ms(wait_ms);
+    story.phase(Phase::Complete);
+    story.verdict()
+}
+
+#[test]
+fn a_long_queue_that_becomes_shorter_is_not_late() {
+    // Four times the deadline in all, and nobody had to wait for anybody else.
+    let verdict = end(drains(&[90, 80, 60, 50, 40, 30, 20, 10, 5, 0]), 200);
+    assert_eq!(support::violated(&verdict), []);
+    let drained = of(&verdict, Property::QueueDrained);
+    assert_eq!(drained.judgement, Judgement::Ok);
+    let note = drained.note.unwrap();
+    assert!(note.contains("a's upload queue took 0.4 s"), "{note}");
+    assert!(note.contains("0 of 90 rows are left"), "{note}");
+    let recovered = of(&verdict, Property::RecoveredInTime);
+    assert_eq!(recovered.judgement, Judgement::Ok, "{recovered:?}");
+}
+
+#[test]
+fn a_queue_that_stands_still_is_late_and_only_its_client() {
+    // It goes on after three reports of the same length, or never.
+    for queue in [&[90, 80, 80, 80, 80, 40, 0][..], &[90, 80, 80, 80, 80]] {
+        let verdict = end(drains(queue), 200);
+        let found = of(&verdict, Property::QueueDrained);
+        assert_eq!(
+            (found.judgement, found.violations),
+            (Judgement::Violation, 1)
+        );
+        assert!(found.examples[0].summary.starts_with("a's"), "{found:?}");
+        // b is not blamed for what a has not uploaded.
+        let recovered = of(&verdict, Property::RecoveredInTime);
+        assert_eq!(recovered.violations, 0, "{recovered:?}");
+    }
+}
+
+#[test]
+fn a_queue_that_is_still_becoming_shorter_at_the_end_is_unknown() {
+    let verdict = end(drains(&[90, 80, 60, 50, 40, 30]), 20);
+    assert_eq!(support::violated(&verdict), []);
+    assert_eq!(verdict.exit_code(), 2);
+    let found = of(&verdict, Property::QueueDrained);
+    assert_eq!(found.judgement, Judgement::Unknown);
+    let note = found.note.unwrap();
+    assert!(note.contains("30 of 90 rows are left"), "{note}");
+    assert!(note.contains("a second were uploaded"), "{note}");
+}
+
+#[test]
+fn a_client_that_is_not_connected_again_is_late() {
+    for (again, wait_ms) in [(true, 120), (true, 60), (false, 200)] {
+        let clients = ["a", "b"].map(|name| (name, ClientKind::Native));
+        let mut story = Story::with_clients(2, clients);
+        story.phase(Phase::Heal);
+        let lonely = |story: &mut Story| {
+            story.status("a", 0, true);
+            story.change_last(|event| {
+                if let Event::Status { status, .. } = event {
+                    status.connected = false;
+                }
+            });
+        };
+        lonely(&mut story);
+        story.status("b", 0, true);
+        story.wait_ms(wait_ms);
+        story.phase(Phase::Probe);
+        story.write("b", &[-1, -1], 2, &[1]);
+        story.status("b", 0, true);
+        if again {
+            story.status("a", 0, true);
+        }
+        story.read("b", &[-1, 2]);
+        story.read("a", &[-1, 2]);
+        let found = of(&end(story, 200), Property::RecoveredInTime);
+        let late = wait_ms > 100;
+        assert_eq!(found.violations, u64::from(late), "{found:?}");
+        if late {
+            assert!(found.examples[0].summary.starts_with("a was "), "{found:?}");
+        }
+    }
 }
 
 #[test]

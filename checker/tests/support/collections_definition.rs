@@ -600,7 +600,12 @@ impl<'h> Definition<'h> {
 
     /// The record in which a client had read everything that it has to come to see.
     fn recovered(&self, client: &str) -> Option<usize> {
-        let (healed, probes) = (self.healed?, self.probes());
+        self.sees(client, &self.probes())
+    }
+
+    /// The record in which a client had read those of these probes that it has to come to see.
+    fn sees(&self, client: &str, probes: &[usize]) -> Option<usize> {
+        let healed = self.healed?;
         if probes.is_empty() {
             return None;
         }
@@ -645,6 +650,126 @@ impl<'h> Definition<'h> {
             || (kinds.len() == 1 && kinds[0] != ClientKind::Postgres)
     }
 
+    /// The times of a client's reports after the heal, with what they tell; and of its writes.
+    fn reports(&self, client: &str) -> Vec<(u64, Option<(u64, bool)>)> {
+        let writes = |place: usize| {
+            let mut own = self.operations.iter().filter(|o| o.client == client);
+            own.any(|o| {
+                matches!(&o.end, End::Ok { completed, writes } if *completed == place && !writes.is_empty())
+            })
+        };
+        let Some(healed) = self.healed else {
+            return Vec::new();
+        };
+        let records = self.history.records.iter().enumerate().skip(healed);
+        let told = records.filter_map(|(place, record)| match &record.event {
+            Event::Status { client: of, status } if of == client => {
+                Some((record.time, Some((status.queue, status.acknowledged))))
+            }
+            _ => writes(place).then_some((record.time, None)),
+        });
+        told.collect()
+    }
+
+    fn deadline(&self) -> u64 {
+        1000 * self.history.header.recovery_deadline_ms
+    }
+
+    fn end(&self) -> u64 {
+        self.history.records.last().map_or(0, |record| record.time)
+    }
+
+    /// Whether for longer than the deadline the queue had to become shorter and did not.
+    fn queue_stands_still(&self, client: &str) -> bool {
+        let Some(healed) = self.healed else {
+            return false;
+        };
+        let mut since = Some(self.history.records[healed].time);
+        let mut lowest = u64::MAX;
+        for (time, report) in self.reports(client) {
+            match report {
+                None => {
+                    since = since.or(Some(time));
+                    lowest = u64::MAX;
+                }
+                Some((queue, acknowledged)) => {
+                    let done = queue == 0 && acknowledged;
+                    let shorter = lowest != u64::MAX && queue < lowest;
+                    if let Some(from) = since
+                        && (done || shorter)
+                    {
+                        if time > from + self.deadline() && !self.troubled {
+                            return true;
+                        }
+                        since = (!done).then_some(time);
+                    }
+                    lowest = lowest.min(queue);
+                }
+            }
+        }
+        since.is_some_and(|from| self.sound && self.end() >= from + self.deadline())
+    }
+
+    /// Whether a client saw a probe, or was connected, too late for what was possible. (In these histories
+    /// reports always tell of a connection.)
+    fn recovers_late(&self, client: &str) -> bool {
+        let Some(healed) = self.healed else {
+            return false;
+        };
+        let syncs = self.syncs(client);
+        let heal = self.history.records[healed].time;
+        let mut from = heal;
+        let reports = self.reports(client);
+        if syncs && let Some((first, _)) = reports.iter().find(|(_, report)| report.is_some()) {
+            if *first > heal + self.deadline() && !self.troubled {
+                return true;
+            }
+            from = from.max(*first);
+            if let Some(place) = self.drained(client) {
+                from = from.max(self.history.records[place].time);
+            }
+        }
+        let mut required = Vec::new();
+        for probe in self.probes() {
+            let operation = &self.operations[probe];
+            let End::Ok { completed, .. } = &operation.end else {
+                continue;
+            };
+            if self.share(&operation.client) != self.share(client) {
+                continue;
+            }
+            let written = self.history.records[*completed].time;
+            let told: Vec<(u64, u64)> = match self.syncs(&operation.client) {
+                true => {
+                    let reports = self.reports(&operation.client).into_iter();
+                    let reports = reports.filter_map(|(time, report)| Some((time, report?.0)));
+                    reports.filter(|(time, _)| *time > written).collect()
+                }
+                false => Vec::new(),
+            };
+            match told.iter().find(|(_, queue)| *queue == 0) {
+                Some((time, _)) => from = from.max(*time),
+                None if told.is_empty() => from = from.max(written),
+                // It has never left the queue.
+                None => continue,
+            }
+            required.push(probe);
+        }
+        if required.is_empty() {
+            return false;
+        }
+        match self.sees(client, &required) {
+            Some(place) => {
+                self.history.records[place].time > from + self.deadline() && !self.troubled
+            }
+            None => {
+                let busy =
+                    syncs && self.drained(client).is_none() && !self.queue_stands_still(client);
+                self.sound && !busy && self.end() >= from + self.deadline()
+            }
+        }
+    }
+
     /// Whether each property of the end is violated.
     pub fn of_the_end(&self) -> BTreeMap<Property, bool> {
         let clients: Vec<&str> = self.sessions.keys().map(String::as_str).collect();
@@ -652,21 +777,10 @@ impl<'h> Definition<'h> {
         let broken = records.iter().any(
             |record| matches!(&record.event, Event::Integrity { report, .. } if report != &["ok"]),
         );
-        let deadline = self
-            .healed
-            .map(|healed| records[healed].time + 1000 * self.history.header.recovery_deadline_ms);
-        let late = |came: Option<usize>| match (came, deadline) {
-            (_, None) => false,
-            (Some(place), Some(deadline)) => records[place].time > deadline && !self.troubled,
-            (None, Some(deadline)) => {
-                let end = records.last().map_or(0, |record| record.time);
-                self.sound && end >= deadline
-            }
-        };
         let queues = clients
             .iter()
-            .any(|c| self.syncs(c) && late(self.drained(c)));
-        let recovery = !self.probes().is_empty() && clients.iter().any(|c| late(self.recovered(c)));
+            .any(|c| self.syncs(c) && self.queue_stands_still(c));
+        let recovery = !self.probes().is_empty() && clients.iter().any(|c| self.recovers_late(c));
         let mut diverged = false;
         let mut lost = false;
         let shares: BTreeSet<String> = clients.iter().map(|client| self.share(client)).collect();
