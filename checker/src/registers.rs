@@ -67,6 +67,7 @@ mod commit_order;
 mod components;
 mod cycles;
 mod dependencies;
+mod exercised;
 mod isolation;
 mod lists;
 mod lost_append;
@@ -281,6 +282,9 @@ pub struct Registers {
     times: Option<Vec<(u64, u64)>>,
     /// Reads and writes that were given.
     operations: u64,
+    /// Whether a transaction that committed has read a key that any transaction writes, whatever became of
+    /// that one.
+    tested: bool,
 }
 
 /// The order of what was read and written: higher versions win, and 0 is the initial one.
@@ -370,6 +374,14 @@ impl Registers {
             && anomalies.is_empty()
         {
             return Report::unknown(model, self, why);
+        }
+        if anomalies.is_empty()
+            && let Some(why) = exercised::not_exercised(self, model)
+        {
+            return Report {
+                exercised: false,
+                ..Report::unknown(model, self, why)
+            };
         }
         Report::new(model, self, anomalies)
     }
