@@ -56,7 +56,7 @@
 //! turn lists and sets into registers. One file per model says what the model demands of a commit order,
 //! `commit_order` looks for one that respects it, with `order`, which arranges transactions, and
 //! `cycles` shows why there is none. `lost_append` and
-//! `dependencies` say more about lists.
+//! `dependencies` say more about lists. `exercised` tells whether a model was put to the test at all.
 
 mod build;
 mod causal;
@@ -322,7 +322,8 @@ impl Registers {
     }
 
     /// Checks the history against a model. [`Model::CausalPerKey`] needs a history whose values are
-    /// versions, and is unknown for others.
+    /// versions, and is unknown for others. A model that nothing could have violated is unknown too: see
+    /// [`Report::exercised`].
     ///
     /// Gives up with `unknown` after [`SEARCH_STEPS`].
     pub fn check(&self, model: Model) -> Report {
