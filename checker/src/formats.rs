@@ -239,7 +239,7 @@ impl Reading {
             report.note = Some(format!("{what}{thin_air}"));
         }
         for anomaly in &mut report.anomalies {
-            self.name_sessions(&mut anomaly.summary);
+            self.name_sessions(&anomaly.transactions, &mut anomaly.summary);
         }
         report
     }
@@ -248,17 +248,16 @@ impl Reading {
     pub fn dependencies(&self) -> Option<Dependencies> {
         let mut dependencies = self.registers.dependencies()?;
         for cycle in &mut dependencies.cycles {
-            self.name_sessions(&mut cycle.summary);
+            self.name_sessions(&cycle.transactions, &mut cycle.summary);
         }
         Some(dependencies)
     }
 
     /// Puts the names of sessions in the place of their numbers, which are like no others.
-    fn name_sessions(&self, text: &mut String) {
-        for (session, name) in &self.session_names {
-            let number = format!("session {session}");
-            if text.contains(&number) {
-                *text = text.replace(&number, name);
+    fn name_sessions(&self, transactions: &[TransactionName], text: &mut String) {
+        for transaction in transactions {
+            if let Some(name) = self.session_names.get(&transaction.session) {
+                *text = text.replace(&format!("session {}", transaction.session), name);
             }
         }
     }

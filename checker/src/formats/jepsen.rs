@@ -46,6 +46,7 @@ pub(super) fn read(
     let mut history = Transactions::default();
     // How what we are in ends: a list, perhaps in a map.
     let mut ends: Vec<u8> = Vec::new();
+    let mut is_first = true;
     let cut = loop {
         edn::space(&mut cursor)?;
         let begin = cursor.clone();
@@ -69,8 +70,11 @@ pub(super) fn read(
                 cursor.next();
                 ends.push(if bracket == b'[' { b']' } else { b')' });
             }
-            Some(_) => match operation_or_history(&mut cursor, !in_list) {
-                Ok(Found::Operation(operation)) => history.operation(&operation, &begin)?,
+            Some(_) => match operation_or_history(&mut cursor, !in_list, is_first) {
+                Ok(Found::Operation(operation)) => {
+                    is_first = false;
+                    history.operation(&operation, &begin)?;
+                }
                 Ok(Found::History) => {
                     ends.push(b'}');
                     let bracket = cursor.next();
@@ -105,7 +109,11 @@ enum Found {
     Tag,
 }
 
-fn operation_or_history(cursor: &mut Cursor, outermost: bool) -> Result<Found, FormatError> {
+fn operation_or_history(
+    cursor: &mut Cursor,
+    outermost: bool,
+    is_first: bool,
+) -> Result<Found, FormatError> {
     let begin = cursor.clone();
     edn::skip_tag(cursor)?;
     if cursor.peek() != Some(b'{') {
@@ -117,10 +125,12 @@ fn operation_or_history(cursor: &mut Cursor, outermost: bool) -> Result<Found, F
             }
         };
     }
-    let mut entries = Vec::new();
+    let is = |key: &Value, name| key.as_name() == Some(name);
+    let mut entries: Vec<(Value, Value)> = Vec::new();
     edn::enter_map(cursor);
     while let Entry::Key(key) = edn::entry(cursor)? {
-        if outermost && key.as_name() == Some("history") {
+        let is_operation = entries.iter().any(|(key, _)| is(key, "type"));
+        if outermost && is_first && !is_operation && is(&key, "history") {
             edn::skip_tag(cursor)?;
             if let Some(b'[' | b'(') = cursor.peek() {
                 return Ok(Found::History);
