@@ -88,7 +88,8 @@ fn structure(beginning: &[u8]) -> Option<Seen> {
                 });
             }
             b'[' => return list(&mut cursor, lines_of_dashes),
-            b'{' => return finished(map(&mut cursor)),
+            // What cannot be read may only be cut.
+            b'{' => return map(&mut cursor).ok().flatten(),
             b'(' | b'#' | b';' | b'^' => return Some(Seen::Format(Format::Jepsen)),
             // Binary formats are seen by their first fifty bytes.
             b'S' if beginning.len() < 10 => return None,
@@ -96,11 +97,6 @@ fn structure(beginning: &[u8]) -> Option<Seen> {
             _ => return Some(Seen::Nothing),
         }
     }
-}
-
-/// What cannot be read is seen to be a history of Jepsen, which says why, unless it is only cut.
-fn finished(seen: Result<Option<Seen>, FormatError>) -> Option<Seen> {
-    seen.unwrap_or(None)
 }
 
 /// A bracket begins transactions of dbcop's text, a vector of Jepsen's operations, or dbcop's sessions in
