@@ -5,6 +5,9 @@
 //! values, a last one that lacks its end is left out and remembered as a [`Cut`], because whoever
 //! writes a history may be killed while doing so.
 //!
+//! A history is read once, and may come from a pipe: see [`Input`]. What a reader does not understand it
+//! counts, and tells where it was first: see [`Skipped`].
+//!
 //! What comes out are [`Registers`]: transactions over registers, to be checked by a model. `docs/formats.md`
 //! describes every format. The way back, for squall's own histories, is [`export`].
 
@@ -13,22 +16,31 @@ mod binary;
 pub mod cobra;
 pub mod dbcop;
 pub mod dbcop_bincode;
+mod detect;
 pub mod edn;
 pub mod export;
+mod input;
 pub mod jepsen;
 mod lines;
+mod names;
 pub mod plume;
 pub mod recording;
+mod skipped;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 
 use squall_protocol::verdict::Judgement;
 
 use crate::history::{Cut, HistoryError, read_history};
-use crate::registers::{AnomalyKind, BuildError, Builder, Model, Registers, Report};
-use edn::Value;
+use crate::registers::{
+    AnomalyKind, BuildError, Builder, Dependencies, Model, Registers, Report, TransactionName,
+};
+use detect::Seen;
 use recording::Recording;
+
+pub use input::{Input, is_malformed};
+pub use skipped::Skipped;
 
 /// Why something could not be read as a history.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +67,8 @@ pub enum FormatError {
         log: String,
         error: Box<FormatError>,
     },
+    #[error("the text is in UTF-16; save it in UTF-8, for instance with iconv -f UTF-16 -t UTF-8")]
+    Utf16,
     #[error("expected a history of dbcop: {0}")]
     Json(serde_json::Error),
     #[error(transparent)]
@@ -114,32 +128,17 @@ impl Format {
         }
     }
 
-    /// The format, by its beginning (a few hundred bytes are enough). None if it looks like no format.
-    pub fn detect(beginning: &[u8]) -> Option<Format> {
-        if cobra::looks_like(beginning) {
-            return Some(Format::Cobra);
+    /// The format that a whole history looks like. None if it looks like no format. See [`Input::detect`].
+    pub fn detect(history: &[u8]) -> Option<Format> {
+        match detect::detect(history, "", true) {
+            Seen::Format(format) => Some(format),
+            Seen::More | Seen::Nothing => None,
         }
-        if dbcop_bincode::looks_like(beginning) {
-            return Some(Format::DbcopBincode);
-        }
-        let text = String::from_utf8_lossy(beginning);
-        let text = text.trim_start();
-        let contains = |word: &str| text.contains(word);
-        if text.starts_with("r(") || text.starts_with("w(") {
-            Some(Format::Plume)
-        } else if text.starts_with("r ") || text.starts_with("w ") {
-            Some(Format::Awdit)
-        } else if contains("\"squall_history\"") {
-            Some(Format::Squall)
-        } else if contains(":=") || contains("==") {
-            Some(Format::DbcopText)
-        } else if contains("\"events\"") || contains("\"data\"") || contains("\"params\"") {
-            Some(Format::DbcopJson)
-        } else if contains(":type") || contains("\"type\"") || contains("#jepsen") {
-            Some(Format::Jepsen)
-        } else {
-            None
-        }
+    }
+
+    /// Whether it is text.
+    fn is_text(self) -> bool {
+        !matches!(self, Format::DbcopBincode | Format::Cobra)
     }
 
     /// Whether it is known of registers in this format that the higher value of a key wins.
@@ -147,14 +146,18 @@ impl Format {
         self == Format::Squall
     }
 
-    /// Reads a history in this format. With `values_are_versions`, of two values of a key the higher
-    /// one is taken to win, and the history is fit for
+    /// Reads a history in this format, also if it is compressed by gzip. With `values_are_versions`, of two
+    /// values of a key the higher one is taken to win, and the history is fit for
     /// [`CausalPerKey`](crate::registers::Model::CausalPerKey).
     pub fn read(
         self,
         reader: impl Read,
         values_are_versions: bool,
     ) -> Result<Reading, FormatError> {
+        let mut reader = Input::new(reader)?;
+        if self.is_text() {
+            reader.text()?;
+        }
         let mut builder = Builder::new(match self {
             Format::Plume => Some(plume::INITIAL_VALUE),
             Format::DbcopBincode => Some(dbcop_bincode::INITIAL_VALUE),
@@ -166,9 +169,10 @@ impl Format {
         let cut = match self {
             Format::Squall => {
                 let history = read_history(BufReader::with_capacity(1 << 18, reader))?;
+                let recording = Recording::new(&history);
                 return Ok(Reading {
-                    registers: Recording::new(&history).build(values_are_versions)?,
-                    cut: history.cut,
+                    skipped: recording.skipped.clone(),
+                    ..Reading::new(recording.build(values_are_versions)?, history.cut)
                 });
             }
             Format::Plume => return plume::read_cut(builder, reader),
@@ -188,10 +192,7 @@ impl Format {
             }
             Format::Jepsen => return jepsen::read(reader, values_are_versions),
         };
-        Ok(Reading {
-            registers: builder.finish()?,
-            cut,
-        })
+        Ok(Reading::new(builder.finish()?, cut))
     }
 }
 
@@ -201,47 +202,63 @@ pub struct Reading {
     pub registers: Registers,
     /// Where it ends too early, if it does.
     pub cut: Option<Cut>,
+    /// What was not understood.
+    pub skipped: Vec<Skipped>,
+    /// How sessions are called in the history that have no number there; explanations call them so too.
+    pub session_names: BTreeMap<u64, String>,
 }
 
 impl Reading {
-    /// Checks the history against a model, as [`Registers::check`] does. Of a history that is cut,
-    /// nothing is ok, since what is missing may be wrong; and a value that nobody wrote proves
-    /// nothing, since its writer may be missing.
+    fn new(registers: Registers, cut: Option<Cut>) -> Reading {
+        Reading {
+            registers,
+            cut,
+            skipped: Vec::new(),
+            session_names: BTreeMap::new(),
+        }
+    }
+
+    /// Checks the history against a model, as [`Registers::check`] does. If it is cut, or something was not
+    /// understood that may have had an effect, nothing is ok, since what is missing may be wrong; and a
+    /// value that nobody wrote proves nothing, since its writer may be missing.
     pub fn check(&self, model: Model) -> Report {
         let mut report = self.registers.check(model);
+        let what = match self.skipped.iter().any(|skipped| !skipped.harmless) {
+            _ if self.cut.is_some() => "the history is cut",
+            true => "not everything in the history was understood",
+            false => "",
+        };
         let proves = |kind| kind != AnomalyKind::ThinAirRead;
         let proven = report.anomalies.iter().any(|anomaly| proves(anomaly.kind));
-        if self.cut.is_some() && !proven {
+        if !what.is_empty() && !proven {
             report.judgement = Judgement::Unknown;
+            let thin_air = match report.anomalies.is_empty() {
+                true => "",
+                false => ", and who wrote these values may be in what is missing",
+            };
+            report.note = Some(format!("{what}{thin_air}"));
+        }
+        for anomaly in &mut report.anomalies {
+            self.name_sessions(&anomaly.transactions, &mut anomaly.summary);
         }
         report
     }
-}
 
-/// Numbers for keys that are not numbers.
-#[derive(Default)]
-struct Names {
-    known: HashMap<String, u64>,
-}
+    /// As [`Registers::dependencies`].
+    pub fn dependencies(&self) -> Option<Dependencies> {
+        let mut dependencies = self.registers.dependencies()?;
+        for cycle in &mut dependencies.cycles {
+            self.name_sessions(&cycle.transactions, &mut cycle.summary);
+        }
+        Some(dependencies)
+    }
 
-/// Numbers that are given to names start here, far above the keys that histories use.
-const FIRST_NAME: u64 = 1 << 62;
-
-impl Names {
-    /// The number of a key; the name of a new one is told to `name_key`.
-    fn key(&mut self, key: &Value, name_key: impl FnOnce(u64, String)) -> u64 {
-        let name = match key {
-            Value::Integer(number) if (0..FIRST_NAME as i64).contains(number) => {
-                return *number as u64;
+    /// Puts the names of sessions in the place of their numbers, which are like no others.
+    fn name_sessions(&self, transactions: &[TransactionName], text: &mut String) {
+        for transaction in transactions {
+            if let Some(name) = self.session_names.get(&transaction.session) {
+                *text = text.replace(&format!("session {}", transaction.session), name);
             }
-            Value::Integer(number) => number.to_string(),
-            Value::Text(text) => text.clone(),
-            other => format!("{other:?}"),
-        };
-        let next = FIRST_NAME + self.known.len() as u64;
-        *self.known.entry(name).or_insert_with_key(|name| {
-            name_key(next, name.clone());
-            next
-        })
+        }
     }
 }

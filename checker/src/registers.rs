@@ -56,7 +56,7 @@
 //! turn lists and sets into registers. One file per model says what the model demands of a commit order,
 //! `commit_order` looks for one that respects it, with `order`, which arranges transactions, and
 //! `cycles` shows why there is none. `lost_append` and
-//! `dependencies` say more about lists.
+//! `dependencies` say more about lists. `exercised` tells whether a model was put to the test at all.
 
 mod build;
 mod causal;
@@ -67,6 +67,7 @@ mod commit_order;
 mod components;
 mod cycles;
 mod dependencies;
+mod exercised;
 mod isolation;
 mod lists;
 mod lost_append;
@@ -281,6 +282,9 @@ pub struct Registers {
     times: Option<Vec<(u64, u64)>>,
     /// Reads and writes that were given.
     operations: u64,
+    /// Whether a transaction that committed has read a key that any transaction writes, whatever became of
+    /// that one.
+    tested: bool,
 }
 
 /// The order of what was read and written: higher versions win, and 0 is the initial one.
@@ -318,7 +322,8 @@ impl Registers {
     }
 
     /// Checks the history against a model. [`Model::CausalPerKey`] needs a history whose values are
-    /// versions, and is unknown for others.
+    /// versions, and is unknown for others. A model that nothing could have violated is unknown too: see
+    /// [`Report::exercised`].
     ///
     /// Gives up with `unknown` after [`SEARCH_STEPS`].
     pub fn check(&self, model: Model) -> Report {
@@ -370,6 +375,14 @@ impl Registers {
             && anomalies.is_empty()
         {
             return Report::unknown(model, self, why);
+        }
+        if anomalies.is_empty()
+            && let Some(why) = exercised::not_exercised(self, model)
+        {
+            return Report {
+                exercised: false,
+                ..Report::unknown(model, self, why)
+            };
         }
         Report::new(model, self, anomalies)
     }

@@ -374,11 +374,17 @@ fn lists_and_sets_that_are_fine_are_fine_for_every_model() {
         let history = seen_by_c(workload, "1 2");
         assert_same_verdicts(&history);
         for model in Model::ALL {
+            let found = judged(&history, model);
+            // The history is too small to put every guarantee to the test.
             let expected = match model {
                 Model::CausalPerKey => Judgement::Unknown,
+                model if Model::SESSION_GUARANTEES.contains(&model) => {
+                    assert_ne!(found, Judgement::Violation, "{workload:?} {model:?}");
+                    continue;
+                }
                 _ => Judgement::Ok,
             };
-            assert_eq!(judged(&history, model), expected, "{workload:?} {model:?}");
+            assert_eq!(found, expected, "{workload:?} {model:?}");
         }
     }
 }
@@ -418,7 +424,7 @@ fn a_final_read_tells_of_missing_lists_and_sets() {
         done(&mut story, "a", &["", ""], 1, &[0, 1]);
         story.record(final_read("a", None));
         let judgement = judged(&of(workload, &story), Model::ReadYourWrites);
-        assert_eq!(judgement, Judgement::Ok, "{workload:?}");
+        assert_eq!(judgement, Judgement::Unknown, "{workload:?}");
     }
 }
 

@@ -57,7 +57,10 @@ fn a_lost_write_is_found_in_every_format() {
 #[test]
 fn names_of_keys_are_kept() {
     let report = check(Format::Jepsen, LOST[3].1, Model::Causal);
-    assert!(report.anomalies[0].summary.contains("key x"), "{report:#?}");
+    assert!(
+        report.anomalies[0].summary.contains("key :x"),
+        "{report:#?}"
+    );
 }
 
 #[test]

@@ -349,19 +349,19 @@ fn explanations() {
     let dirty_write = ok(0, "[:append :x 1] [:append :y 1]")
         + &ok(1, "[:append :x 2] [:append :y 2]")
         + &ok(2, "[:r :x [1 2]] [:r :y [2 1]]");
-    insta::assert_snapshot!(explain(&dirty_write, Model::ReadCommitted), @"No order of commits is possible, since they would have to come one before the other in a circle. Transaction 1 of session 1 wrote key y before transaction 0 of session 0 did. Transaction 0 of session 0 wrote key x before transaction 1 of session 1 did.");
+    insta::assert_snapshot!(explain(&dirty_write, Model::ReadCommitted), @"No order of commits is possible, since they would have to come one before the other in a circle. Transaction 1 of session 1 wrote key :y before transaction 0 of session 0 did. Transaction 0 of session 0 wrote key :x before transaction 1 of session 1 did.");
     let lost_append = ok(0, "[:append :x 1]")
         + &ok(0, "[:append :y 2]")
         + &ok(1, "[:r :y [2]] [:append :x 3]")
         + &ok(2, "[:r :x [3]]");
-    insta::assert_snapshot!(explain(&lost_append, Model::ReadCommitted), @"Transaction 0 of session 0 appended 1 to key x, which is in no list that another transaction read (a lost append): transaction 2 of session 1, which comes after it, has its own element in the list that was read, without this one before it. Transaction 0 of session 0 precedes transaction 1 of session 0. Transaction 2 of session 1 read key y from transaction 1 of session 0.");
+    insta::assert_snapshot!(explain(&lost_append, Model::ReadCommitted), @"Transaction 0 of session 0 appended 1 to key :x, which is in no list that another transaction read (a lost append): transaction 2 of session 1, which comes after it, has its own element in the list that was read, without this one before it. Transaction 0 of session 0 precedes transaction 1 of session 0. Transaction 2 of session 1 read key :y from transaction 1 of session 0.");
     let lost_update = ok(0, "[:r :x []] [:append :x 1]")
         + &ok(1, "[:r :x []] [:append :x 2]")
         + &ok(2, "[:r :x [1 2]]");
-    insta::assert_snapshot!(explain(&lost_update, Model::Serializability), @"No order of commits is possible, since they would have to come one before the other in a circle. Transaction 0 of session 0 wrote key x before transaction 1 of session 1 did. Transaction 1 of session 1 read key x and did not see that transaction 0 of session 0 wrote it.");
+    insta::assert_snapshot!(explain(&lost_update, Model::Serializability), @"No order of commits is possible, since they would have to come one before the other in a circle. Transaction 0 of session 0 wrote key :x before transaction 1 of session 1 did. Transaction 1 of session 1 read key :x and did not see that transaction 0 of session 0 wrote it.");
     let incompatible = ok(0, "[:append :x 1]")
         + &ok(1, "[:append :x 2]")
         + &ok(2, "[:r :x [1 2]]")
         + &ok(3, "[:r :x [2]]");
-    insta::assert_snapshot!(explain(&incompatible, Model::Causal), @"Transaction 3 of session 3 read key x: the value 2, in an order that another read contradicts.");
+    insta::assert_snapshot!(explain(&incompatible, Model::Causal), @"Transaction 3 of session 3 read key :x: the value 2, in an order that another read contradicts.");
 }

@@ -1,11 +1,10 @@
 //! Judges a history: reads it, checks it, and writes the verdict next to it.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use squall_checker::History;
-use squall_checker::formats::Format;
+use squall_checker::formats::{Format, FormatError, Input, is_malformed};
+use squall_checker::{History, HistoryError};
 use squall_protocol::verdict::Verdict;
 
 use crate::cli::CheckArgs;
@@ -23,17 +22,36 @@ const VERDICT: &str = "verdict.json";
 ///
 /// When there is no history there, or it is malformed before its last line.
 pub fn judge(path: &Path) -> Result<(History, Verdict), Failure> {
-    let file = history_file(path);
-    let reader = File::open(&file).map_err(|error| cannot_open(&file, &error))?;
-    let history = squall_checker::read_history(BufReader::new(reader))
-        .map_err(|error| Failure::MalformedInput(format!("{}: {error}", file.display())))?;
+    let (name, input) = models::open(&history_file(path))?;
+    let history = read(&name, input)?;
     let verdict = squall_checker::check(&history);
     Ok((history, verdict))
+}
+
+/// Reads one of squall's own histories.
+///
+/// # Errors
+///
+/// As for [`judge`].
+pub fn read(name: &str, mut input: Input) -> Result<History, Failure> {
+    input.text().map_err(|error| match error {
+        FormatError::Io(error) => cannot_read(name, &error),
+        error => Failure::MalformedInput(format!("{name}: {error}")),
+    })?;
+    let reader = BufReader::with_capacity(1 << 18, input);
+    squall_checker::read_history(reader).map_err(|error| match error {
+        HistoryError::Io(error) => cannot_read(name, &error),
+        error => Failure::MalformedInput(format!("{name}: {error}")),
+    })
 }
 
 /// The history that a path names: a history, or that of a run folder.
 pub fn history_file(path: &Path) -> PathBuf {
     if path.is_dir() {
+        let compressed = path.join(format!("{HISTORY}.gz"));
+        if compressed.exists() && !path.join(HISTORY).exists() {
+            return compressed;
+        }
         path.join(HISTORY)
     } else {
         path.to_owned()
@@ -48,6 +66,15 @@ pub fn cannot_open(path: &Path, error: &std::io::Error) -> Failure {
     ))
 }
 
+/// A history can be opened, and not be read to its end: the file is damaged, or the disk is.
+pub fn cannot_read(name: &str, error: &std::io::Error) -> Failure {
+    if is_malformed(error) {
+        let why = "compressed data that are damaged or end too early";
+        return Failure::MalformedInput(format!("{name}: {error}: {why}"));
+    }
+    Failure::Usage(format!("cannot read {name}: {error}"))
+}
+
 /// The command `check`: our own histories by the properties of their workload, others, and those for
 /// which a model is named, by models.
 ///
@@ -58,7 +85,8 @@ pub fn run(args: &CheckArgs) -> Result<Exit, Failure> {
     let format = args.format;
     let source = Source::find(&args.path, format)?;
     if source.format == Format::Squall && args.model.is_empty() {
-        let (_, verdict) = judge(&source.files[0])?;
+        let (name, input) = source.stream()?;
+        let verdict = squall_checker::check(&read(&name, input)?);
         if args.json {
             print!("{}", to_json(&verdict));
         } else {
@@ -66,7 +94,7 @@ pub fn run(args: &CheckArgs) -> Result<Exit, Failure> {
         }
         return Ok(exit(&verdict));
     }
-    let judged = models::check(&source, &args.model)?;
+    let judged = models::check(source, &args.model)?;
     if args.json {
         let text = serde_json::to_string_pretty(&judged).expect("reports are plain data");
         println!("{text}");

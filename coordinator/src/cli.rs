@@ -192,11 +192,12 @@ pub struct SystemArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// A run folder, a history file, or a folder of Cobra's logs.
+    /// A run folder, a history file or a pipe, - for the standard input, or a folder of Cobra's logs; also
+    /// compressed by gzip.
     #[arg(default_value = "runs/latest")]
     pub path: PathBuf,
     /// The history's format: squall, plume, awdit, dbcop-text, dbcop-json, dbcop-bincode, cobra, or
-    /// jepsen (also called edn or json). Without it, what the file looks like.
+    /// jepsen (also called edn or json). Without it, what the file's name and content look like.
     #[arg(long, value_parser = words::format)]
     pub format: Option<Format>,
     /// Check against these consistency models: read-committed, read-atomic, read-your-writes,
@@ -214,7 +215,7 @@ pub struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// A run folder or a history file.
+    /// A run folder, a history file or a pipe, or - for the standard input; also compressed by gzip.
     #[arg(default_value = "runs/latest")]
     pub path: PathBuf,
     /// The format: plume, dbcop-json, elle-edn or jepsen-json.

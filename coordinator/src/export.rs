@@ -1,13 +1,14 @@
 //! Writes the history of a run in the format of another checker, for a second opinion.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufWriter, Write};
 
 use squall_checker::formats::recording::Recording;
 
 use crate::check;
 use crate::cli::ExportArgs;
 use crate::exit::{Exit, Failure};
+use crate::models;
 
 /// Exports, and says on the standard error what the format could not hold.
 ///
@@ -16,9 +17,8 @@ use crate::exit::{Exit, Failure};
 /// When the history cannot be read, the format cannot hold it, or the file cannot be written.
 pub fn run(args: &ExportArgs) -> Result<Exit, Failure> {
     let file = check::history_file(&args.path);
-    let reader = File::open(&file).map_err(|error| check::cannot_open(&file, &error))?;
-    let history = squall_checker::read_history(BufReader::new(reader))
-        .map_err(|error| Failure::MalformedInput(format!("{}: {error}", file.display())))?;
+    let (name, input) = models::open(&file)?;
+    let history = check::read(&name, input)?;
     let recording = Recording::new(&history);
     let target = args.format;
     target
@@ -49,6 +49,9 @@ pub fn run(args: &ExportArgs) -> Result<Exit, Failure> {
             "the history is cut in line {}; what is exported ends before it",
             cut.line
         ));
+    }
+    for skipped in &recording.skipped {
+        losses.push(format!("{} {} are left out", skipped.count, skipped.what));
     }
     losses.push("faults, states and missing rows are left out, and so is the ledger".to_owned());
     for loss in losses {

@@ -1,8 +1,9 @@
 //! The program from outside: its exit codes and messages when something is wrong.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn squall(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_squall"))
@@ -253,6 +254,114 @@ fn histories_of_other_checkers_are_checked_by_models() {
     assert_eq!(judged["reports"][1]["model"], "read-atomic");
 }
 
+/// Runs `check` with a history on the standard input.
+fn check_input(path: &str, history: &[u8]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
+    command.args(["check", path]).stdin(Stdio::piped());
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // The history may be refused before it is read to its end.
+    let _ = stdin.write_all(history);
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn a_history_is_read_once_from_wherever_it_comes() {
+    // What is wrong is in the first 4 KiB, and far behind them.
+    let lost = "w(1,1,0,0)\nr(1,0,0,1)\n";
+    let fine: String = (2..20_000).map(|n| format!("w(1,{n},0,{n})\n")).collect();
+    for history in [
+        format!("{lost}{fine}"),
+        format!("w(2,1,0,0)\n{fine}r(1,5,0,30000)\n"),
+    ] {
+        for path in ["-", "/dev/stdin"] {
+            let (code, said) = check_input(path, history.as_bytes());
+            assert_eq!(code, Some(1), "{path}: {said}");
+            let (code, said) = check_input(path, &gzip(history.as_bytes()));
+            assert_eq!(code, Some(1), "{path}: {said}");
+        }
+    }
+    let (code, said) = check_input("-", &gzip(fine.as_bytes())[..1_000]);
+    assert_eq!(code, Some(65), "{said}");
+    assert!(said.contains("compressed"), "{said}");
+    for nothing in ["", " \n", "\u{feff}"] {
+        let (code, said) = check_input("-", nothing.as_bytes());
+        assert_eq!(code, Some(65), "{said}");
+    }
+    // Squall's own histories, judged by the properties of their workload.
+    let config = squall_checker::generate::mww::Config::new(1, 200);
+    let mut own = Vec::new();
+    squall_checker::write_history(&squall_checker::generate::mww::generate(&config), &mut own)
+        .unwrap();
+    let (code, expected) = check_input("-", &own);
+    for history in [
+        own.clone(),
+        gzip(&own),
+        ["\u{feff}".as_bytes(), &own].concat(),
+    ] {
+        assert_eq!(
+            check_input("/dev/stdin", &history),
+            (code, expected.clone())
+        );
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("history.jsonl.gz"), gzip(&own)).unwrap();
+    let path = folder.path().to_str().unwrap();
+    assert_eq!(squall(&["check", path]).status.code(), code);
+    let exported = squall(&["export", path, "--format", "plume"]);
+    assert_eq!(exported.status.code(), Some(0), "{exported:?}");
+    assert!(exported.stdout.starts_with(b"r(") || exported.stdout.starts_with(b"w("));
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn what_was_not_understood_or_not_tested_is_said() {
+    let mutex = "{:process 0, :type :invoke, :f :acquire, :value nil}\n{:process 0, :type :ok, :f :acquire, :value nil}\n";
+    let (code, said) = check_foreign("mutex.edn", mutex, &[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("left out: 1 operations") && said.contains("line 2, column 1"),
+        "{said}"
+    );
+    let (code, said) = check_foreign("mutex.edn", mutex, &["--json"]);
+    assert_eq!(code, Some(2), "{said}");
+    let judged: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(judged["skipped"][0]["count"], 1);
+    assert_eq!(judged["skipped"][0]["first"], "line 2, column 1");
+    // A guarantee that was not put to the test is none of those that count, unless it is named.
+    let fine = "{:type :ok, :process :a, :value [[:w :x 1]]}\n{:type :ok, :process :b, :value [[:r :x 1]]}\n";
+    let (code, said) = check_foreign("fine.edn", fine, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("unknown: read-your-writes: not put to the test"),
+        "{said}"
+    );
+    let (code, said) = check_foreign("fine.edn", fine, &["--model", "read-your-writes"]);
+    assert_eq!(code, Some(2), "{said}");
+    let (code, said) = check_foreign("writes.txt", "w(1,1,0,0)\n", &[]);
+    assert_eq!(code, Some(2), "{said}");
+    let (code, said) = check_foreign("utf16.txt", "\u{0}", &[]);
+    assert_eq!(code, Some(65), "{said}");
+    let folder = tempfile::tempdir().unwrap();
+    refuses(
+        &["check", folder.path().to_str().unwrap()],
+        64,
+        &["no history in the folder"],
+    );
+}
+
 #[test]
 fn a_folder_of_cobras_logs_is_a_history() {
     let folder = tempfile::tempdir().unwrap();
@@ -280,6 +389,12 @@ fn a_folder_of_cobras_logs_is_a_history() {
     assert_eq!(squall(&["check", path]).status.code(), Some(1));
     fs::write(folder.path().join("T2.log"), [b'S', 0]).unwrap();
     refuses(&["check", path], 65, &["T2.log", "byte 1"]);
+    // By any name, and beside other files.
+    fs::rename(folder.path().join("T1.log"), folder.path().join("client-1")).unwrap();
+    let thin_air = session(2, record(b'R', &[1, 11, 7, 99]));
+    fs::write(folder.path().join("T2.log"), thin_air).unwrap();
+    fs::write(folder.path().join("README"), "Some logs").unwrap();
+    assert_eq!(squall(&["check", path]).status.code(), Some(1));
 }
 
 #[test]

@@ -4,15 +4,17 @@
 //! it. `W` is followed by the write's identity and the hashes of key and value, `R` by the identities
 //! of the transaction and the write that were read and the same hashes; 8 bytes each. A transaction
 //! that is not committed may have been. The write identities 0xbebeebee and 0xdeadbeef stand for
-//! initial values.
+//! initial values. Cobra's own transactions read the flag of its garbage collector, which nobody in the
+//! logs writes: the transaction read from is 0xbebeebee, the write 0x23332333 or 0x66666666. That is no data.
 
 use std::io::Read;
 
 use super::binary::Bytes;
-use super::{FormatError, Reading};
+use super::{FormatError, Input, Reading};
 use crate::registers::{Builder, Outcome};
 
 const INITIAL: [u64; 2] = [0xbebe_ebee, 0xdead_beef];
+const COLLECTOR: [u64; 2] = [0x2333_2333, 0x6666_6666];
 
 /// Reads a history from the logs of its sessions, with their names.
 pub fn read<R: Read>(
@@ -24,19 +26,18 @@ pub fn read<R: Read>(
         builder.values_are_versions();
     }
     for (session, (log, reader)) in (0..).zip(logs) {
-        read_into(&mut builder, session, reader).map_err(|error| FormatError::InLog {
+        let read = Input::new(reader).map_err(FormatError::from);
+        let read = read.and_then(|input| read_into(&mut builder, session, input));
+        read.map_err(|error| FormatError::InLog {
             log,
             error: Box::new(error),
         })?;
     }
-    Ok(Reading {
-        registers: builder.finish()?,
-        cut: None,
-    })
+    Ok(Reading::new(builder.finish()?, None))
 }
 
 /// Whether it begins like a log: a transaction begins, and then there is a record.
-pub(super) fn looks_like(beginning: &[u8]) -> bool {
+pub fn looks_like(beginning: &[u8]) -> bool {
     beginning.first() == Some(&b'S')
         && matches!(beginning.get(9), Some(b'R' | b'W' | b'C' | b'A'))
         && beginning[1..9].contains(&0)
@@ -75,10 +76,13 @@ pub(super) fn read_into(
                 builder.write(transaction, key, write);
             }
             (b'R', Some((transaction, _))) => {
-                log.number()?;
+                let writer = log.number()?;
                 let write = log.number()?;
                 let key = log.number()?;
                 log.number()?;
+                if INITIAL.contains(&writer) && COLLECTOR.contains(&write) {
+                    continue;
+                }
                 if INITIAL.contains(&write) {
                     builder.read_initial(transaction, key);
                 } else {

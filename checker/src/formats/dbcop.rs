@@ -16,9 +16,10 @@ use std::io::Read;
 
 use serde::Deserialize;
 
+use super::FormatError;
 use super::edn::Value;
 use super::lines::Cursor;
-use super::{FormatError, Names};
+use super::names::Names;
 use crate::history::Cut;
 use crate::registers::{Builder, Outcome};
 
@@ -28,15 +29,25 @@ struct Document {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Transaction {
     events: Vec<Event>,
     committed: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
 enum Event {
-    Read { variable: u64, version: Option<u64> },
-    Write { variable: u64, version: u64 },
+    Read {
+        variable: u64,
+        /// A read without one is not one of the initial version.
+        #[serde(deserialize_with = "Option::deserialize")]
+        version: Option<u64>,
+    },
+    Write {
+        variable: u64,
+        version: u64,
+    },
 }
 
 /// Reads JSON.
@@ -175,9 +186,9 @@ fn event(
     }
     let key = match name.parse() {
         Ok(number) => Value::Integer(number),
-        Err(_) => Value::Text(name),
+        Err(_) => Value::Symbol(name),
     };
-    let variable = names.key(&key, |key, name| builder.name_key(key, name));
+    let variable = names.number(&key, |key, name| builder.name_key(key, name));
     if cursor.take(b':') {
         cursor.expect(b'=', "=, as in x:=1")?;
         let version = cursor.number()?;

@@ -185,17 +185,23 @@ impl<'t> Cursor<'t> {
 
     /// An error at this place.
     pub fn malformed(&self, expected: &'static str) -> FormatError {
+        let (line, column) = self.place();
+        FormatError::Malformed {
+            line,
+            column,
+            expected,
+        }
+    }
+
+    /// The line and the column, in bytes, both from 1.
+    pub fn place(&self) -> (u64, u64) {
         let before = &self.text[..self.at];
         let line_start = before
             .iter()
             .rposition(|byte| *byte == b'\n')
             .map_or(0, |newline| newline + 1);
         let lines = before.iter().filter(|byte| **byte == b'\n').count() as u64;
-        FormatError::Malformed {
-            line: self.first_line + lines,
-            column: (self.at - line_start) as u64 + 1,
-            expected,
-        }
+        (self.first_line + lines, (self.at - line_start) as u64 + 1)
     }
 }
 

@@ -45,10 +45,7 @@ fn read_into(
     };
     let cut = for_each_piece(reader, is_whole, |text, line| parser.piece(text, line))?;
     let Parser { builder, .. } = parser;
-    Ok(Reading {
-        registers: builder.finish()?,
-        cut,
-    })
+    Ok(Reading::new(builder.finish()?, cut))
 }
 
 struct Parser {

@@ -13,6 +13,7 @@ use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::{ClientKind, Workload};
 use squall_protocol::transaction::{Collections, INITIAL_VALUE, Key, Reads, Rows, Through, Value};
 
+use super::skipped::{Skipped, skip};
 use crate::history::History;
 use crate::registers::{BuildError, ListBuilder, Outcome, Registers, SetBuilder};
 
@@ -38,6 +39,9 @@ impl Datatype {
 /// What stands in a list or set for a text that is no element: the initial value, which nobody writes, so
 /// that it is read out of thin air.
 pub const NO_ELEMENT: u64 = INITIAL_VALUE as u64;
+
+/// Records that contradict others.
+const CONTRADICTIONS: &str = "records that contradict earlier ones: operations that begin or end twice, or end without a beginning";
 
 /// A read of a register; or a write, which appends to a list and adds to a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +96,8 @@ pub struct Recording {
     pub transactions: Vec<Transaction>,
     /// When the run began, in milliseconds since 1970.
     pub started_at_ms: u64,
+    /// Records that contradict what was recorded before.
+    pub skipped: Vec<Skipped>,
 }
 
 /// What a client's latest session is.
@@ -121,12 +127,17 @@ impl Recording {
         // For each operation its place and what it was to read.
         let mut operations: HashMap<u64, (usize, &Reads)> = HashMap::new();
         let mut label = 0;
+        let mut skipped = Vec::new();
         // When the phase of final reads began.
         let mut final_reads = Moment::default();
         for (record, event) in history.records.iter().enumerate() {
             let now = Moment {
                 record,
                 time: event.time,
+            };
+            let mut contradiction = || {
+                let place = || format!("record {}", record + 1);
+                skip(&mut skipped, CONTRADICTIONS, false, place);
             };
             match &event.event {
                 Event::Invoke {
@@ -136,6 +147,7 @@ impl Recording {
                 } => {
                     // A number that comes again contradicts the rules; the first one counts.
                     if operations.contains_key(operation) {
+                        contradiction();
                         continue;
                     }
                     label = label.max(operation.saturating_add(1));
@@ -162,10 +174,12 @@ impl Recording {
                 | Event::Fail { operation, .. }
                 | Event::Info { operation, .. } => {
                     let Some((transaction, asked)) = operations.get(operation) else {
+                        contradiction();
                         continue;
                     };
                     let transaction = &mut recording.transactions[*transaction];
                     if transaction.completed.is_some() {
+                        contradiction();
                         continue;
                     }
                     transaction.completed = Some(now);
@@ -225,6 +239,7 @@ impl Recording {
                 _ => {}
             }
         }
+        recording.skipped = skipped;
         recording.order_emissions();
         let final_reads = recording.transactions.iter_mut();
         for transaction in final_reads.filter(|transaction| transaction.is_final_read) {

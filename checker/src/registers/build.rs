@@ -23,13 +23,17 @@ pub enum Outcome {
 }
 
 /// Why operations do not make a history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
     #[error(
         "key {key}, value {value}: written by two transactions; writes must be unique, so that a \
          read tells which write it saw"
     )]
-    NotUnique { key: u64, value: u64 },
+    NotUnique {
+        /// As they are called in the history.
+        key: String,
+        value: String,
+    },
     #[error("more than {MAX_OPERATIONS} operations are more than the checker takes")]
     TooLarge,
 }
@@ -119,9 +123,14 @@ impl Builder {
         self.key_labels.names.insert(key, name);
     }
 
-    /// Keys are elements of sets: for each key, from 0, its set and the element.
-    pub(super) fn keys_are_elements(&mut self, elements: Vec<(u64, u64)>) {
-        self.key_labels.elements = elements;
+    /// How a value is called in explanations, if not by its number.
+    pub fn name_value(&mut self, value: u64, name: String) {
+        self.key_labels.values.insert(value, name);
+    }
+
+    /// Keys are elements of sets: for each key, from 0, the labels have its set and the element.
+    pub(super) fn keys_are_elements(&mut self, labels: KeyLabels) {
+        self.key_labels = labels;
     }
 
     /// When a transaction began and ended, on one clock for all transactions, in any unit. Needed of
@@ -201,7 +210,7 @@ impl Builder {
         orders: Vec<Order>,
         wrong: Vec<Wrong>,
     ) -> Result<Registers, BuildError> {
-        if let Some(error) = self.error {
+        if let Some(error) = self.error.take() {
             return Err(error);
         }
         if self.initial_written {
@@ -211,8 +220,8 @@ impl Builder {
         let starts = self.starts();
         let written = Written::new(self.keys.len(), &self.operations);
         let written = written.map_err(|(key, value)| BuildError::NotUnique {
-            key: self.keys.names[key as usize],
-            value,
+            key: self.key_labels.of(self.keys.names[key as usize]),
+            value: self.key_labels.value(value),
         })?;
         let mut own = OwnWrites::new(self.keys.len());
         let mut resolver = Resolver {
@@ -234,6 +243,11 @@ impl Builder {
         }
         read_starts.push(reads.len() as u32);
         let lists = resolver.lists(orders, &wrong);
+        let mut committed_reads = self.operations.iter().filter(|operation| {
+            let reader = &self.transactions[operation.transaction as usize];
+            !operation.is_write() && reader.outcome == Outcome::Committed
+        });
+        let tested = committed_reads.any(|read| !written.places[read.key() as usize].is_empty());
         let Resolver {
             observed,
             anomalies,
@@ -248,6 +262,7 @@ impl Builder {
         let nodes = self.nodes(&observed);
         let mut registers =
             self.assemble(&starts, read_starts, reads, &nodes, anomalies, versions)?;
+        registers.tested = tested;
         registers.add_lists(lists, &nodes);
         Ok(registers)
     }
@@ -345,6 +360,7 @@ impl Builder {
             },
             times: None,
             operations: self.operations.len() as u64,
+            tested: false,
         };
         // The last transaction of each session, and how many there are.
         let mut last: Vec<(Node, u32)> = vec![(NONE, 0); self.sessions.len()];
@@ -570,6 +586,7 @@ impl Resolver<'_> {
         let builder = self.builder;
         let reader = builder.transactions[reader as usize].name;
         let key = || builder.key_labels.of(key);
+        let element = || element.map(|element| builder.key_labels.value(element));
         self.anomalies.add_read(kind, reader, key, element, None);
     }
 
@@ -581,7 +598,8 @@ impl Resolver<'_> {
         writer: Option<Node>,
     ) {
         let names = &self.builder.transactions;
-        let value = (!operation.reads_initial()).then_some(operation.value);
+        let labels = &self.builder.key_labels;
+        let value = || (!operation.reads_initial()).then(|| labels.value(operation.value));
         self.anomalies.add_read(
             kind,
             names[transaction as usize].name,

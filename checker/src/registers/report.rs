@@ -178,6 +178,8 @@ pub struct Report {
     pub violations: u64,
     /// The first few of each kind.
     pub anomalies: Vec<Anomaly>,
+    /// Whether the history could have violated the model; otherwise the judgement is `unknown`.
+    pub exercised: bool,
     /// Why nothing can be concluded, if the judgement is `unknown`.
     pub note: Option<String>,
 }
@@ -198,8 +200,6 @@ impl Report {
             model,
             judgement: if violations > 0 {
                 Judgement::Violation
-            } else if registers.transactions() == 0 {
-                Judgement::Unknown
             } else {
                 Judgement::Ok
             },
@@ -208,8 +208,8 @@ impl Report {
             sessions: registers.sessions() as u64,
             violations,
             anomalies: anomalies.examples,
-            note: (violations == 0 && registers.transactions() == 0)
-                .then(|| "no transaction committed".to_owned()),
+            exercised: true,
+            note: None,
         }
     }
 }
@@ -218,6 +218,8 @@ impl Report {
 #[derive(Clone, Debug, Default)]
 pub(super) struct KeyLabels {
     pub names: std::collections::HashMap<u64, String>,
+    /// Names of values.
+    pub values: std::collections::HashMap<u64, String>,
     /// If keys are elements of sets: for each its set and the element.
     pub elements: Vec<(u64, u64)>,
 }
@@ -225,15 +227,25 @@ pub(super) struct KeyLabels {
 impl KeyLabels {
     pub fn of(&self, key: u64) -> String {
         if let Some((set, element)) = self.elements.get(key as usize) {
+            let element = self.value(*element);
             return format!("{} (element {element})", self.of_set(*set));
         }
         self.of_set(key)
     }
 
-    fn of_set(&self, key: u64) -> String {
+    /// How a key is called that is no element.
+    pub fn of_set(&self, key: u64) -> String {
         match self.names.get(&key) {
             Some(name) => name.clone(),
             None => key.to_string(),
+        }
+    }
+
+    /// How a value is called.
+    pub fn value(&self, value: u64) -> String {
+        match self.values.get(&value) {
+            Some(name) => name.clone(),
+            None => value.to_string(),
         }
     }
 }
@@ -265,12 +277,13 @@ impl Anomalies {
         kind: AnomalyKind,
         reader: TransactionName,
         key: impl FnOnce() -> String,
-        value: Option<u64>,
+        value: impl FnOnce() -> Option<String>,
         writer: Option<TransactionName>,
     ) {
         self.add(kind, || {
             let key = key();
-            let value = value.map_or("its initial value".to_owned(), |v| format!("the value {v}"));
+            let value =
+                value().map_or("its initial value".to_owned(), |v| format!("the value {v}"));
             let by = match writer {
                 Some(writer) if writer != reader => format!(" It was written by {writer}."),
                 _ => String::new(),
@@ -351,9 +364,10 @@ impl Anomalies {
             Anomaly {
                 kind: AnomalyKind::LostAppend,
                 summary: format!(
-                    "{} appended {element} to key {}, which is in no list that another transaction \
+                    "{} appended {} to key {}, which is in no list that another transaction \
                      read (a lost append): {}, which comes after it, {shown}. {}",
                     capital(name(writer)),
+                    registers.key_labels.value(element),
                     registers.key_text(key),
                     name(witness),
                     way.summary,

@@ -32,7 +32,7 @@ use super::build::{BuildError, Builder, Outcome};
 use super::clocks::{Clocks, Tick};
 use super::commit_order::causal_order;
 use super::lists::Wrong;
-use super::report::AnomalyKind;
+use super::report::{AnomalyKind, KeyLabels};
 use super::{NONE, Node, Registers};
 
 /// Takes the operations of a history over grow-only sets, then makes it.
@@ -42,7 +42,7 @@ pub struct SetBuilder {
     operations: Vec<Operation>,
     /// What reads have shown.
     shown: Vec<u64>,
-    names: Vec<(u64, String)>,
+    labels: KeyLabels,
 }
 
 struct Transaction {
@@ -67,7 +67,12 @@ enum Kind {
 impl SetBuilder {
     /// As [`Builder::name_key`].
     pub fn name_key(&mut self, set: u64, name: String) {
-        self.names.push((set, name));
+        self.labels.names.insert(set, name);
+    }
+
+    /// As [`Builder::name_value`].
+    pub fn name_value(&mut self, element: u64, name: String) {
+        self.labels.values.insert(element, name);
     }
 
     /// As [`Builder::transaction`].
@@ -194,8 +199,8 @@ impl Elements {
                         elements.group_sizes[group as usize] += 1;
                     } else if *adder != operation.transaction {
                         return Err(BuildError::NotUnique {
-                            key: operation.set,
-                            value: *element,
+                            key: builder.labels.of_set(operation.set),
+                            value: builder.labels.value(*element),
                         });
                     }
                     registers.push(register);
@@ -457,10 +462,10 @@ impl Elements {
         absent.sort_unstable();
         absent.dedup();
         let mut builder = Builder::new(None);
-        for (set, name) in &sets.names {
-            builder.name_key(*set, name.clone());
-        }
-        builder.keys_are_elements(self.names.clone());
+        builder.keys_are_elements(KeyLabels {
+            elements: self.names.clone(),
+            ..sets.labels.clone()
+        });
         for (at, transaction) in (0..).zip(&sets.transactions) {
             builder.transaction(transaction.session, transaction.label, transaction.outcome);
             if let Some((begin, end)) = transaction.times {

@@ -294,6 +294,64 @@ pub fn holds(history: &[Transaction], model: Model, merge: Merge, by: By) -> boo
     }
 }
 
+/// Whether the history could have violated the model, if it does not: a transaction that committed has read
+/// a key that somebody tried to write, and for a session guarantee one that somebody writes whom it must see.
+pub fn exercises(history: &[Transaction], model: Model) -> bool {
+    let committed = |t: usize| history[t].outcome == Outcome::Committed;
+    let writes = |t: usize, key: u64| {
+        let mut operations = history[t].operations.iter();
+        operations.any(|operation| matches!(operation, Operation::Write(k, _) if *k == key))
+    };
+    let all = 0..history.len();
+    // Reader and key, of every read, and of those from others their writer.
+    let (mut any, mut reads) = (Vec::new(), Vec::new());
+    for reader in all.clone().filter(|t| committed(*t)) {
+        for (place, operation) in history[reader].operations.iter().enumerate() {
+            if let Operation::Read(key, _) = operation {
+                any.push((reader, *key));
+                if let Ok(Some(writer)) = source(history, reader, place) {
+                    reads.push((reader, *key, writer));
+                }
+            }
+        }
+    }
+    let precedes =
+        |a: usize, b: usize| a < b && committed(a) && history[a].session == history[b].session;
+    let reads_from = |a: usize, b: usize| reads.iter().any(|read| (read.0, read.2) == (b, a));
+    let exists = |t: usize| {
+        committed(t) || history[t].outcome == Outcome::Unknown && reads.iter().any(|r| r.2 == t)
+    };
+    // What somebody had read, or somebody before in its session, or had been read by whom they read from.
+    let had_read = |t3: usize| {
+        let mut held: Vec<usize> = all.clone().filter(|t4| reads_from(*t4, t3)).collect();
+        let mut found: Vec<usize> = Vec::new();
+        while let Some(t4) = held.pop() {
+            for t5 in all.clone().filter(|t5| *t5 == t4 || precedes(*t5, t4)) {
+                let new = all.clone().filter(|t2| reads_from(*t2, t5));
+                let new: Vec<usize> = new.filter(|t2| !found.contains(t2)).collect();
+                found.extend(&new);
+                held.extend(&new);
+            }
+        }
+        found
+    };
+    let must_see = |t2: usize, t3: usize| match model {
+        Model::ReadYourWrites => precedes(t2, t3),
+        Model::MonotonicReads => all.clone().any(|t4| reads_from(t2, t4) && precedes(t4, t3)),
+        Model::MonotonicWrites => all.clone().any(|t4| precedes(t2, t4) && reads_from(t4, t3)),
+        Model::WritesFollowReads => had_read(t3).contains(&t2),
+        _ => unreachable!("no session guarantee"),
+    };
+    if Model::SESSION_GUARANTEES.contains(&model) {
+        return reads.iter().any(|(t3, key, _)| {
+            let mut writers = all.clone().filter(|t2| exists(*t2) && writes(*t2, *key));
+            writers.any(|t2| must_see(t2, *t3))
+        });
+    }
+    let written = |key: u64| all.clone().any(|t| writes(t, key));
+    any.iter().any(|(_, key)| written(*key))
+}
+
 /// Whether the model's condition depends on the commit order itself.
 pub fn depends_on_order(model: Model) -> bool {
     matches!(
