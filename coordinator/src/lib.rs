@@ -246,17 +246,35 @@ mod tests {
         let url = "postgres://me:s3cret@localhost/db";
         for words in [
             ["run", "--database-url", url, "--service-key", "s3cret"].as_slice(),
-            &["run", &format!("--database-url={url}"), "--service-key=s3cret"],
+            &[
+                "run",
+                &format!("--database-url={url}"),
+                "--service-key=s3cret",
+            ],
             &["run", "--database-url", "host=localhost password=s3cret"],
-            &["run", "--database-url", "postgres://localhost/db?password=s3cret"],
-            &["run", "--database-url", "postgres://me:s3cret@host:nonsense/db"],
+            &[
+                "run",
+                "--database-url",
+                "postgres://localhost/db?password=s3cret",
+            ],
+            &[
+                "run",
+                "--database-url",
+                "postgres://me:s3cret@host:nonsense/db",
+            ],
         ] {
             let line = line(words);
             assert!(!line.contains("s3cret"), "{line}");
             assert!(line.contains("\"$SQUALL_DATABASE_URL\""), "{line}");
         }
         assert_eq!(
-            line(&["run", "--seed", "1", "--database-url", "postgres://me@localhost/db"]),
+            line(&[
+                "run",
+                "--seed",
+                "1",
+                "--database-url",
+                "postgres://me@localhost/db"
+            ]),
             "./squall run --seed 1 --database-url 'postgres://me@localhost/db'"
         );
     }

@@ -54,16 +54,46 @@ async fn wait_for_ids(client: &mut Client, table: &str, wanted: &[&str]) {
 async fn identities_are_those_of_postgresql() {
     let fixture = Fixture::new(1).await;
     let tables = [
-        ("k_include", "id int, v text, PRIMARY KEY (id) INCLUDE (v)", ""),
-        ("k_deferrable", "id int PRIMARY KEY DEFERRABLE, v text", "ALTER TABLE k_deferrable REPLICA IDENTITY FULL"),
-        ("i_include", "id int NOT NULL, v text, w json",
-         "CREATE UNIQUE INDEX i1 ON i_include (id) INCLUDE (v); ALTER TABLE i_include REPLICA IDENTITY USING INDEX i1"),
-        ("f_json", "id int, v text, j json, p point, x xml", "ALTER TABLE f_json REPLICA IDENTITY FULL"),
-        ("f_key", "id int PRIMARY KEY, v text, j json", "ALTER TABLE f_key REPLICA IDENTITY FULL"),
-        ("f_generated", "v text, g int GENERATED ALWAYS AS (length(v)) STORED, gone int, id int",
-         "ALTER TABLE f_generated REPLICA IDENTITY FULL; ALTER TABLE f_generated DROP gone"),
-        ("k_dropped", "gone int, id int PRIMARY KEY, v text", "ALTER TABLE k_dropped DROP gone"),
-        (r#"K "Q""#, r#"id int PRIMARY KEY, v text, "Odd ""x" text"#, ""),
+        (
+            "k_include",
+            "id int, v text, PRIMARY KEY (id) INCLUDE (v)",
+            "",
+        ),
+        (
+            "k_deferrable",
+            "id int PRIMARY KEY DEFERRABLE, v text",
+            "ALTER TABLE k_deferrable REPLICA IDENTITY FULL",
+        ),
+        (
+            "i_include",
+            "id int NOT NULL, v text, w json",
+            "CREATE UNIQUE INDEX i1 ON i_include (id) INCLUDE (v); ALTER TABLE i_include REPLICA IDENTITY USING INDEX i1",
+        ),
+        (
+            "f_json",
+            "id int, v text, j json, p point, x xml",
+            "ALTER TABLE f_json REPLICA IDENTITY FULL",
+        ),
+        (
+            "f_key",
+            "id int PRIMARY KEY, v text, j json",
+            "ALTER TABLE f_key REPLICA IDENTITY FULL",
+        ),
+        (
+            "f_generated",
+            "v text, g int GENERATED ALWAYS AS (length(v)) STORED, gone int, id int",
+            "ALTER TABLE f_generated REPLICA IDENTITY FULL; ALTER TABLE f_generated DROP gone",
+        ),
+        (
+            "k_dropped",
+            "gone int, id int PRIMARY KEY, v text",
+            "ALTER TABLE k_dropped DROP gone",
+        ),
+        (
+            r#"K "Q""#,
+            r#"id int PRIMARY KEY, v text, "Odd ""x" text"#,
+            "",
+        ),
     ];
     for (name, columns, more) in tables {
         let quoted = format!("\"{}\"", name.replace('"', "\"\""));
@@ -71,7 +101,9 @@ async fn identities_are_those_of_postgresql() {
             .execute(&format!("CREATE TABLE {quoted} ({columns}); {more}"))
             .await;
         fixture
-            .execute(&format!("INSERT INTO {quoted} (id, v) VALUES (1, 'a'), (2, 'b')"))
+            .execute(&format!(
+                "INSERT INTO {quoted} (id, v) VALUES (1, 'a'), (2, 'b')"
+            ))
             .await;
     }
     let names: Vec<String> = tables
@@ -91,7 +123,11 @@ async fn identities_are_those_of_postgresql() {
     let buckets = client.books.bucket_names();
     for value in ["c", "d"] {
         for name in &names {
-            let name = if name.contains('"') { name.clone() } else { format!("\"{name}\"") };
+            let name = if name.contains('"') {
+                name.clone()
+            } else {
+                format!("\"{name}\"")
+            };
             fixture
                 .execute(&format!("UPDATE {name} SET v = '{value}' WHERE id = 1"))
                 .await;
@@ -103,7 +139,11 @@ async fn identities_are_those_of_postgresql() {
         }
     }
     for name in &names {
-        let name = if name.contains('"') { name.clone() } else { format!("\"{name}\"") };
+        let name = if name.contains('"') {
+            name.clone()
+        } else {
+            format!("\"{name}\"")
+        };
         fixture
             .execute(&format!(
                 "UPDATE {name} SET id = 3 WHERE id = 1; DELETE FROM {name} WHERE id = 2"
@@ -122,16 +162,16 @@ async fn tables_without_identity_can_grow() {
     let fixture = Fixture::new(1).await;
     fixture
         .execute(
-            "CREATE TABLE none (id int, j json); CREATE TABLE deferrable (id int PRIMARY KEY DEFERRABLE);
-             CREATE TABLE nothing (id int PRIMARY KEY); ALTER TABLE nothing REPLICA IDENTITY NOTHING;
-             INSERT INTO none VALUES (1, '{}')",
+            "CREATE TABLE heap (id int, j json); CREATE TABLE deferring (id int PRIMARY KEY DEFERRABLE);
+             CREATE TABLE silent (id int PRIMARY KEY); ALTER TABLE silent REPLICA IDENTITY NOTHING;
+             INSERT INTO heap VALUES (1, '{}')",
         )
         .await;
-    let tables = ["none", "deferrable", "nothing"];
+    let tables = ["heap", "deferring", "silent"];
     let service = Service::start(config(&fixture, &tables)).await;
     let mut client = Client::new("user", "a");
     client.connect(&fixture.http, &service.url).await;
-    wait_for_ids(&mut client, "none", &["1"]).await;
+    wait_for_ids(&mut client, "heap", &["1"]).await;
     let buckets = client.books.bucket_names();
     for table in tables {
         for id in 2..4 {
@@ -142,12 +182,143 @@ async fn tables_without_identity_can_grow() {
         let update = format!("UPDATE {table} SET id = 5");
         assert!(fixture.sql.batch_execute(&update).await.is_err(), "{table}");
     }
-    wait_for_ids(&mut client, "nothing", &["2", "3"]).await;
-    wait_for_ids(&mut client, "deferrable", &["2", "3"]).await;
-    wait_for_ids(&mut client, "none", &["1", "2", "3"]).await;
-    fixture.execute("TRUNCATE none").await;
-    wait_for_ids(&mut client, "none", &[]).await;
+    wait_for_ids(&mut client, "silent", &["2", "3"]).await;
+    wait_for_ids(&mut client, "deferring", &["2", "3"]).await;
+    wait_for_ids(&mut client, "heap", &["1", "2", "3"]).await;
+    fixture.execute("TRUNCATE heap").await;
+    wait_for_ids(&mut client, "heap", &[]).await;
     assert_eq!(client.books.bucket_names(), buckets);
+}
+
+/// Values that are kept out of line and did not change are not sent again, but those of the identity
+/// are in the row before.
+#[tokio::test]
+async fn large_values_with_every_identity() {
+    let fixture = Fixture::new(1).await;
+    let tables = ["by_key", "by_index", "by_row", "by_row_with_key"];
+    fixture
+        .execute(
+            "CREATE TABLE by_key (id int, big text, v int, PRIMARY KEY (id));
+             CREATE TABLE by_index (id int NOT NULL, big text, v int); CREATE UNIQUE INDEX x ON by_index (id);
+             ALTER TABLE by_index REPLICA IDENTITY USING INDEX x;
+             CREATE TABLE by_row (id int, big text, v int); ALTER TABLE by_row REPLICA IDENTITY FULL;
+             CREATE TABLE by_row_with_key (id int PRIMARY KEY, big text, v int);
+             ALTER TABLE by_row_with_key REPLICA IDENTITY FULL",
+        )
+        .await;
+    for table in tables {
+        fixture
+            .execute(&format!(
+                "ALTER TABLE {table} ALTER big SET STORAGE EXTERNAL;
+                 INSERT INTO {table} VALUES (1, repeat('0123456789', 2000), 1)"
+            ))
+            .await;
+    }
+    let service = Service::start(config(&fixture, &tables)).await;
+    let mut client = Client::new("user", "a");
+    client.connect(&fixture.http, &service.url).await;
+    for table in tables {
+        wait_for_ids(&mut client, table, &["1"]).await;
+    }
+    let buckets = client.books.bucket_names();
+    let big = "0123456789".repeat(2000);
+    for (change, wanted) in [
+        ("v = 2", json!({ "id": 1, "big": big, "v": 2 })),
+        ("id = 2, v = 3", json!({ "id": 2, "big": big, "v": 3 })),
+        ("v = 4", json!({ "id": 2, "big": big, "v": 4 })),
+    ] {
+        for table in tables {
+            fixture
+                .execute(&format!("UPDATE {table} SET {change}"))
+                .await;
+            client
+                .sync_until_now(change, |books| books.rows(table).values().eq([&wanted]))
+                .await;
+        }
+    }
+    for table in tables {
+        fixture.execute(&format!("DELETE FROM {table}")).await;
+        wait_for_ids(&mut client, table, &[]).await;
+    }
+    assert_eq!(client.books.bucket_names(), buckets);
+}
+
+/// The text of the id's value, and the same from the snapshot and from the stream.
+#[tokio::test]
+async fn ids_of_other_types() {
+    let fixture = Fixture::new(1).await;
+    let tables = [
+        ("boolean", "true", "1"),
+        (
+            "timestamptz",
+            "'2026-01-02 03:04:05.5+02'",
+            "2026-01-02 01:04:05.5Z",
+        ),
+        (
+            "uuid",
+            "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'",
+            "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+        ),
+        ("numeric", "1.50", "1.50"),
+        ("bigint", "-9223372036854775808", "-9223372036854775808"),
+        ("date", "'infinity'", "9999-12-31"),
+        ("text[]", "'{a,NULL}'", "[\"a\",null]"),
+        ("money", "'1.5'", "$1.50"),
+    ];
+    let mut names = Vec::new();
+    for (index, (kind, value, _)) in tables.iter().enumerate() {
+        names.push(format!("t{index}"));
+        fixture
+            .execute(&format!(
+                "CREATE TABLE t{index} (id {kind} PRIMARY KEY, v int); INSERT INTO t{index} VALUES ({value}, 1)"
+            ))
+            .await;
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let service = Service::start(config(&fixture, &names)).await;
+    let mut client = Client::new("user", "a");
+    client.connect(&fixture.http, &service.url).await;
+    for (name, (_, value, id)) in names.iter().zip(tables) {
+        wait_for_ids(&mut client, name, &[id]).await;
+        let row = client.books.rows(name)[id].clone();
+        fixture.execute(&format!("DELETE FROM {name}")).await;
+        wait_for_ids(&mut client, name, &[]).await;
+        fixture
+            .execute(&format!("INSERT INTO {name} VALUES ({value}, 1)"))
+            .await;
+        wait_for_ids(&mut client, name, &[id]).await;
+        assert_eq!(client.books.rows(name)[id], row);
+    }
+}
+
+#[tokio::test]
+async fn another_key_leads_to_a_new_snapshot() {
+    let fixture = Fixture::new(3).await;
+    let service = fixture.serve().await;
+    let mut client = Client::new("user", "a");
+    client.connect(&fixture.http, &service.url).await;
+    client.sync_with(&fixture).await;
+    for change in [
+        "ALTER TABLE mww DROP CONSTRAINT mww_pkey; ALTER TABLE mww ADD PRIMARY KEY (k)",
+        "ALTER TABLE mww REPLICA IDENTITY FULL",
+        "ALTER TABLE mww DROP CONSTRAINT mww_pkey",
+        "ALTER TABLE mww ADD PRIMARY KEY (id) DEFERRABLE",
+    ] {
+        let names = client.books.bucket_names();
+        fixture.execute(change).await;
+        client
+            .sync_until_now("other buckets", |books| books.bucket_names() != names)
+            .await;
+        let names = client.books.bucket_names();
+        fixture
+            .execute("UPDATE mww SET v = v + 1, k = k + 10 WHERE id = '1'")
+            .await;
+        fixture
+            .execute("DELETE FROM mww WHERE id = '2'; INSERT INTO mww VALUES ('2', 2, 2)")
+            .await;
+        client.sync_with(&fixture).await;
+        assert_eq!(client.books.bucket_names(), names, "{change}");
+    }
 }
 
 /// Clients get what the publication has, and nothing else: from the snapshot, from the stream, after
@@ -191,7 +362,10 @@ async fn column_lists_and_row_filters_are_kept() {
     let service = Service::start(config).await;
     client.connect(&fixture.http, &service.url).await;
     wait_for_ids(&mut client, "t", &["0", "1"]).await;
-    assert_eq!(client.books.rows("t")["1"], json!({ "id": 1, "secret": "s" }));
+    assert_eq!(
+        client.books.rows("t")["1"],
+        json!({ "id": 1, "secret": "s" })
+    );
 }
 
 /// Changes that were missed because the table was not published for a while.
@@ -207,16 +381,25 @@ async fn a_change_that_was_taken_back_leads_to_a_new_snapshot() {
     client.connect(&fixture.http, &service.url).await;
     for (id, away, back) in [
         ("1", "DROP TABLE t", "ADD TABLE t"),
-        ("2", "SET (publish = 'update')", "SET (publish = 'insert, update, delete, truncate')"),
+        (
+            "2",
+            "SET (publish = 'update')",
+            "SET (publish = 'insert, update, delete, truncate')",
+        ),
     ] {
         fixture
             .execute(&format!("ALTER PUBLICATION powersync {away}"))
             .await;
-        fixture.execute(&format!("INSERT INTO t VALUES ({id})")).await;
+        fixture
+            .execute(&format!("INSERT INTO t VALUES ({id})"))
+            .await;
         fixture
             .execute(&format!("ALTER PUBLICATION powersync {back}"))
             .await;
-        let wanted: Vec<&str> = ["1", "2"].into_iter().take_while(|other| *other <= id).collect();
+        let wanted: Vec<&str> = ["1", "2"]
+            .into_iter()
+            .take_while(|other| *other <= id)
+            .collect();
         wait_for_ids(&mut client, "t", &wanted).await;
     }
     service.stop().await;
@@ -235,8 +418,14 @@ async fn a_change_that_was_taken_back_leads_to_a_new_snapshot() {
 #[tokio::test]
 async fn a_publication_that_no_longer_fits_ends_the_service() {
     for (change, expected) in [
-        ("ALTER PUBLICATION powersync SET (publish = 'insert')", "publish = 'insert, update"),
-        ("ALTER PUBLICATION powersync DROP TABLE t", "ADD TABLE \"public\".\"t\""),
+        (
+            "ALTER PUBLICATION powersync SET (publish = 'insert')",
+            "publish = 'insert, update",
+        ),
+        (
+            "ALTER PUBLICATION powersync DROP TABLE t",
+            "ADD TABLE \"public\".\"t\"",
+        ),
         ("ALTER TABLE t DROP id CASCADE", "no column id"),
         ("DROP TABLE t", "no table \"public\".\"t\""),
         ("ALTER TABLE t RENAME TO other", "no table \"public\".\"t\""),
@@ -283,9 +472,7 @@ async fn altered_values_arrive_without_another_change() {
     fixture
         .execute("CREATE TABLE mww (id text PRIMARY KEY, k int, v int)")
         .await;
-    fixture
-        .execute("INSERT INTO mww VALUES ('9', 9, 9)")
-        .await;
+    fixture.execute("INSERT INTO mww VALUES ('9', 9, 9)").await;
     client.sync_with(&fixture).await;
 }
 
@@ -321,13 +508,21 @@ async fn inheritance_and_partitions() {
     by_root.slot.push_str("_2");
     by_root.storage.set_file_name("second.sqlite");
     fixture
-        .execute("CREATE PUBLICATION by_root FOR TABLE root WITH (publish_via_partition_root = true)")
+        .execute(
+            "CREATE PUBLICATION by_root FOR TABLE root WITH (publish_via_partition_root = true)",
+        )
         .await;
     let error = refusal(by_root.clone()).await;
-    assert!(error.contains("publish_via_partition_root = false"), "{error}");
+    assert!(
+        error.contains("publish_via_partition_root = false"),
+        "{error}"
+    );
     by_root.tables = vec!["root".into()];
     let error = refusal(by_root.clone()).await;
-    assert!(error.contains("low, public.high") || error.contains("public.low"), "{error}");
+    assert!(
+        error.contains("low, public.high") || error.contains("public.low"),
+        "{error}"
+    );
     fixture
         .execute("ALTER PUBLICATION by_root SET (publish_via_partition_root = false)")
         .await;
@@ -366,7 +561,9 @@ async fn what_cannot_be_replicated_is_refused_by_name() {
     let service = Service::start(config(&fixture, &["mww", "app.Users", "public.mww"])).await;
     let mut client = Client::new("user", "a");
     client.connect(&fixture.http, &service.url).await;
-    fixture.execute("INSERT INTO app.\"Users\" VALUES (7)").await;
+    fixture
+        .execute("INSERT INTO app.\"Users\" VALUES (7)")
+        .await;
     wait_for_ids(&mut client, "Users", &["7"]).await;
     assert_eq!(client.books.bucket_names().len(), 2);
 }
@@ -390,9 +587,14 @@ async fn roles_with_limits() {
         ))
         .await;
     let mut config = config(&fixture, &["mww"]);
-    config.database_url = config.database_url.replace("//postgres@", &format!("//{role}@"));
+    config.database_url = config
+        .database_url
+        .replace("//postgres@", &format!("//{role}@"));
     for (expected, remedy) in [
-        ("GRANT USAGE ON SCHEMA", format!("GRANT USAGE ON SCHEMA public TO {role}")),
+        (
+            "GRANT USAGE ON SCHEMA",
+            format!("GRANT USAGE ON SCHEMA public TO {role}"),
+        ),
         ("BYPASSRLS", format!("ALTER ROLE {role} BYPASSRLS")),
         ("GRANT SELECT ON", format!("GRANT SELECT ON mww TO {role}")),
     ] {
@@ -420,7 +622,9 @@ async fn roles_with_limits() {
     client.sync_with(&fixture).await;
     let id = client.write_checkpoint(&fixture.http, &service.url).await;
     client
-        .sync_until("the write checkpoint", |books| books.write_checkpoint >= Some(id))
+        .sync_until("the write checkpoint", |books| {
+            books.write_checkpoint >= Some(id)
+        })
         .await;
     assert_eq!(client.books.bucket_names(), buckets);
 }
@@ -430,10 +634,22 @@ async fn slots_of_others_are_refused_and_left_alone() {
     let fixture = Fixture::new(1).await;
     let slot = &fixture.config.slot;
     for (kind, make) in [
-        ("of the output plugin test_decoding", format!("SELECT pg_create_logical_replication_slot('{slot}', 'test_decoding')")),
-        ("a physical one", format!("SELECT pg_create_physical_replication_slot('{slot}')")),
-        ("a temporary one", format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput', true)")),
-        ("two_phase", format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput', false, true)")),
+        (
+            "of the output plugin test_decoding",
+            format!("SELECT pg_create_logical_replication_slot('{slot}', 'test_decoding')"),
+        ),
+        (
+            "a physical one",
+            format!("SELECT pg_create_physical_replication_slot('{slot}')"),
+        ),
+        (
+            "a temporary one",
+            format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput', true)"),
+        ),
+        (
+            "two_phase",
+            format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput', false, true)"),
+        ),
     ] {
         fixture.execute(&make).await;
         let error = refusal(config(&fixture, &["mww"])).await;
@@ -452,7 +668,10 @@ async fn slots_of_others_are_refused_and_left_alone() {
     assert!(error.contains("of the database"), "{error}");
     let left = fixture
         .sql
-        .query("SELECT FROM pg_replication_slots WHERE slot_name = $1", &[slot])
+        .query(
+            "SELECT FROM pg_replication_slots WHERE slot_name = $1",
+            &[slot],
+        )
         .await
         .expect("rows");
     assert_eq!(left.len(), 1);
@@ -463,7 +682,10 @@ async fn slots_of_others_are_refused_and_left_alone() {
 async fn publications_of_others_are_left_alone() {
     let fixture = Fixture::new(1).await;
     fixture.execute("CREATE TABLE t (id int PRIMARY KEY)").await;
-    Service::start(config(&fixture, &["mww"])).await.stop().await;
+    Service::start(config(&fixture, &["mww"]))
+        .await
+        .stop()
+        .await;
     let service = Service::start(config(&fixture, &["mww", "t"])).await;
     let mut client = Client::new("user", "a");
     client.connect(&fixture.http, &service.url).await;
@@ -479,7 +701,10 @@ async fn publications_of_others_are_left_alone() {
     assert!(error.contains("ADD TABLE"), "{error}");
     let tables = fixture
         .sql
-        .query("SELECT FROM pg_publication_tables WHERE pubname = 'theirs'", &[])
+        .query(
+            "SELECT FROM pg_publication_tables WHERE pubname = 'theirs'",
+            &[],
+        )
         .await
         .expect("rows");
     assert_eq!(tables.len(), 1);
@@ -507,11 +732,16 @@ async fn a_slot_that_lost_its_log_leads_to_a_new_snapshot() {
     service.stop().await;
     let lost = within("the slot to be lost", async {
         loop {
-            fixture.execute("SELECT pg_switch_wal(); CREATE TABLE IF NOT EXISTS filler (); CHECKPOINT").await;
+            fixture
+                .execute("SELECT pg_switch_wal(); CREATE TABLE IF NOT EXISTS filler (); CHECKPOINT")
+                .await;
             fixture.execute("DROP TABLE filler").await;
             let row = fixture
                 .sql
-                .query_one("SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1", &[&fixture.config.slot])
+                .query_one(
+                    "SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1",
+                    &[&fixture.config.slot],
+                )
                 .await
                 .expect("a slot");
             if row.get::<_, Option<&str>>(0) == Some("lost") {
@@ -541,7 +771,9 @@ async fn several_hosts_in_the_url() {
     client.sync_with(&fixture).await;
     let id = client.write_checkpoint(&fixture.http, &service.url).await;
     client
-        .sync_until("the write checkpoint", |books| books.write_checkpoint >= Some(id))
+        .sync_until("the write checkpoint", |books| {
+            books.write_checkpoint >= Some(id)
+        })
         .await;
 }
 
@@ -559,11 +791,16 @@ async fn encodings() {
             ))
             .await
             .expect("made");
-        let url = format!("{}/{name}", cluster.url().rsplit_once('/').expect("a path").0);
+        let url = format!(
+            "{}/{name}",
+            cluster.url().rsplit_once('/').expect("a path").0
+        );
         let sql = connect(&url).await;
-        sql.batch_execute("CREATE TABLE mww (id text PRIMARY KEY, v text); INSERT INTO mww VALUES ('1', 'é')")
-            .await
-            .expect("made");
+        sql.batch_execute(
+            "CREATE TABLE mww (id text PRIMARY KEY, v text); INSERT INTO mww VALUES ('1', 'é')",
+        )
+        .await
+        .expect("made");
         let mut config = Config::new(
             url,
             folder.path().join(encoding),
@@ -578,7 +815,9 @@ async fn encodings() {
         let mut client = Client::new("user", "a");
         client.connect(&http, &service.url).await;
         wait_for_ids(&mut client, "mww", &["1"]).await;
-        sql.batch_execute("INSERT INTO mww VALUES ('2', 'ü')").await.expect("inserted");
+        sql.batch_execute("INSERT INTO mww VALUES ('2', 'ü')")
+            .await
+            .expect("inserted");
         wait_for_ids(&mut client, "mww", &["1", "2"]).await;
         assert_eq!(client.books.rows("mww")["1"]["v"], "é");
         assert_eq!(client.books.rows("mww")["2"]["v"], "ü");
@@ -587,10 +826,18 @@ async fn encodings() {
                 .await
                 .expect("inserted");
             let error = end_of(service).await;
-            assert!(error.contains("mww.v") && error.contains("UTF-8"), "{error}");
+            assert!(
+                error.contains("mww.v") && error.contains("UTF-8"),
+                "{error}"
+            );
             let error = refusal(config.clone()).await;
-            assert!(error.contains("mww.v") && error.contains("UTF-8"), "{error}");
-            sql.batch_execute("UPDATE mww SET v = 'ß' WHERE id = '3'").await.expect("corrected");
+            assert!(
+                error.contains("mww.v") && error.contains("UTF-8"),
+                "{error}"
+            );
+            sql.batch_execute("UPDATE mww SET v = 'ß' WHERE id = '3'")
+                .await
+                .expect("corrected");
             let service = Service::start(config).await;
             client.connect(&http, &service.url).await;
             wait_for_ids(&mut client, "mww", &["1", "2", "3"]).await;
