@@ -1,7 +1,7 @@
 //! The embedded sync service: PostgreSQL's logical replication in, PowerSync's protocol out.
 //!
-//! One global bucket per table, with all its rows and columns (`SELECT * FROM table`). [`serve`] is
-//! the whole service; `squall serve` is a thin wrapper around it.
+//! One global bucket per table, with all rows and columns that the publication has of it (`SELECT *
+//! FROM table`). [`serve`] is the whole service; `squall serve` is a thin wrapper around it.
 //!
 //! A bird's eye view: [`postgres`] reads the write-ahead log and sends events to the one thread of
 //! [`writer`], which has the [`core`] turn them into operations and makes them durable in [`sqlite`];
