@@ -110,7 +110,7 @@ impl Replication {
     ) -> Result<(Client, ReplicationClient), SourceError> {
         let client = self.source.connect().await?;
         self.source.prepare(&client).await?;
-        let described = self.describe(&client).await?;
+        let described = describe(&self.source, &client).await?;
         let system = self.source.system(&client).await?;
         let checkpoint = self.published.borrow().clone();
         let reason = match snapshot_needed {
@@ -226,15 +226,6 @@ impl Replication {
         Ok(replication)
     }
 
-    /// The tables as the publication has them now.
-    async fn describe(&self, client: &Client) -> Result<Vec<PublishedTable>, SourceError> {
-        let mut described = Vec::with_capacity(self.source.tables.len());
-        for table in &self.source.tables {
-            described.push(tables::describe(client, &self.source.publication, table).await?);
-        }
-        Ok(described)
-    }
-
     /// Makes the slot and hands over the tables' rows as of its position.
     async fn snapshot(
         &self,
@@ -268,7 +259,7 @@ impl Replication {
                 snapshot.replace('\'', "''")
             ))
             .await?;
-        let described = self.describe(client).await?;
+        let described = describe(&self.source, client).await?;
         let version = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
         self.send(SourceEvent::SnapshotBegin(SnapshotBegin {
             version,
@@ -284,7 +275,7 @@ impl Replication {
         }
         client.batch_execute("COMMIT").await?;
         // A part of the catalogue is only to be had as it is now, not as it was in the snapshot.
-        if self.describe(client).await? != described {
+        if describe(&self.source, client).await? != described {
             return Err(SourceError::SnapshotNeeded(
                 "a table or the publication was altered while its rows were read".into(),
             ));
@@ -342,8 +333,9 @@ impl Replication {
         client: &Client,
         replication: &mut ReplicationClient,
     ) -> SourceError {
-        let mut catalogue = tokio::time::interval(CATALOGUE_INTERVAL);
-        catalogue.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (source, published) = (self.source.clone(), self.published.clone());
+        // Beside the stream: a lock that somebody has on a table may hold up the catalogue's answer.
+        let mut catalogue = pin!(watch_catalogue(client, &source, &published));
         loop {
             tokio::select! {
                 event = replication.recv() => {
@@ -370,11 +362,7 @@ impl Replication {
                         replication.update_applied_lsn(pgwire_replication::Lsn(checkpoint.lsn.0));
                     }
                 }
-                _ = catalogue.tick() => {
-                    if let Err(error) = self.compare(client).await {
-                        return error;
-                    }
-                }
+                error = &mut catalogue => return error,
                 reason = self.refused.recv() => {
                     return match reason {
                         Some(SnapshotNeeded::Row(error @ RowError::NotText { .. })) => not_text(error),
@@ -383,24 +371,6 @@ impl Replication {
                     };
                 }
             }
-        }
-    }
-
-    /// Compares what is served with what the catalogue says now.
-    async fn compare(&self, client: &Client) -> Result<(), SourceError> {
-        let described = match self.describe(client).await {
-            Ok(described) => described,
-            Err(_) if client.is_closed() => {
-                return Err(SourceError::Stream(
-                    "the connection to the catalogue was lost".into(),
-                ));
-            }
-            Err(error) => return Err(error),
-        };
-        let published = self.published.borrow().clone();
-        match published.and_then(|checkpoint| changed(&checkpoint, &described)) {
-            Some(reason) => Err(SourceError::SnapshotNeeded(reason)),
-            None => Ok(()),
         }
     }
 
@@ -425,6 +395,33 @@ impl Replication {
             SourceError::Query(text)
         } else {
             SourceError::Stream(text)
+        }
+    }
+}
+
+/// The tables as the publication has them now.
+async fn describe(source: &Source, client: &Client) -> Result<Vec<PublishedTable>, SourceError> {
+    let mut described = Vec::with_capacity(source.tables.len());
+    for table in &source.tables {
+        described.push(tables::describe(client, &source.publication, table).await?);
+    }
+    Ok(described)
+}
+
+/// Compares what is served with what the catalogue says, again and again until it differs.
+async fn watch_catalogue(client: &Client, source: &Source, published: &Published) -> SourceError {
+    loop {
+        tokio::time::sleep(CATALOGUE_INTERVAL).await;
+        let described = match describe(source, client).await {
+            Ok(described) => described,
+            Err(_) if client.is_closed() => {
+                return SourceError::Stream("the connection to the catalogue was lost".into());
+            }
+            Err(error) => return error,
+        };
+        let checkpoint = published.borrow().clone();
+        if let Some(reason) = checkpoint.and_then(|checkpoint| changed(&checkpoint, &described)) {
+            return SourceError::SnapshotNeeded(reason);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The tables as the publication has them, asked of PostgreSQL's catalogue.
 //!
-//! What can be computed by PostgreSQL is: the columns and the row filter of a publication, the index
-//! of the replica identity. What it does not say of itself on the replication stream, a change of the
+//! What the publication has is PostgreSQL's own answer, and the index of the replica identity is found
+//! as PostgreSQL finds it (`RelationGetIndexList`); its function for that would wait for locks. What it does not say of itself on the replication stream, a change of the
 //! publication for example, is found by comparing [`SnapshotTable::definition`]s.
 
 use tokio_postgres::Client;
@@ -34,7 +34,9 @@ pub async fn check_kind(client: &Client, name: &TableName) -> Result<(), SourceE
     let found = client
         .query_opt(
             "SELECT c.relkind::text, c.relpersistence::text,
-                    ARRAY(SELECT p.relid::regclass::text FROM pg_partition_tree(c.oid) p WHERE isleaf)
+                    CASE relkind WHEN 'p'
+                        THEN ARRAY(SELECT p.relid::regclass::text FROM pg_partition_tree(c.oid) p WHERE isleaf)
+                    END
              FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
              WHERE nspname = $1 AND relname = $2",
             &[&name.schema, &name.name],
@@ -67,7 +69,10 @@ pub async fn check_kind(client: &Client, name: &TableName) -> Result<(), SourceE
             .to_owned(),
         ("p", _) => format!(
             "it is partitioned; list its partitions instead ({}), each with a name of its own",
-            found.get::<_, Vec<String>>(2).join(", ")
+            found
+                .get::<_, Option<Vec<String>>>(2)
+                .unwrap_or_default()
+                .join(", ")
         ),
         (kind, _) => {
             let what = match kind {
@@ -191,9 +196,11 @@ pub async fn describe(
                     a.attnum || ':' || a.xmin
              FROM pg_attribute a
              JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-             LEFT JOIN pg_index r ON r.indexrelid = pg_get_replica_identity_index(c.oid)
              LEFT JOIN pg_index k
                  ON k.indrelid = c.oid AND k.indisprimary AND k.indimmediate AND k.indisvalid
+             LEFT JOIN pg_index r
+                 ON r.indrelid = c.oid AND r.indimmediate AND r.indisvalid AND r.indisunique AND r.indpred IS NULL
+                AND CASE c.relreplident WHEN 'd' THEN r.indisprimary WHEN 'i' THEN r.indisreplident ELSE false END
              LEFT JOIN pg_publication_tables t
                  ON t.pubname = $2 AND t.schemaname = n.nspname AND t.tablename = c.relname
              WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped

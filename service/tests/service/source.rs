@@ -677,6 +677,36 @@ async fn slots_of_others_are_refused_and_left_alone() {
     assert_eq!(left.len(), 1);
 }
 
+/// Whoever locks a table holds up neither the changes of others nor write checkpoints.
+#[tokio::test]
+async fn a_locked_table_does_not_hold_up_the_stream() {
+    let fixture = Fixture::new(1).await;
+    fixture.execute("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let service = Service::start(config(&fixture, &["mww", "t"])).await;
+    let mut client = Client::new("user", "a");
+    client.connect(&fixture.http, &service.url).await;
+    let blocker = connect(&fixture.config.database_url).await;
+    blocker
+        .batch_execute("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        .await
+        .expect("locked");
+    // Longer than the pause between two looks at the catalogue.
+    for value in 1..=3 {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        fixture
+            .execute(&format!("UPDATE mww SET v = {value}"))
+            .await;
+        client.sync_with(&fixture).await;
+    }
+    let buckets = client.books.bucket_names();
+    blocker
+        .batch_execute("TRUNCATE t; INSERT INTO t VALUES (1); COMMIT")
+        .await
+        .expect("released");
+    wait_for_ids(&mut client, "t", &["1"]).await;
+    assert_eq!(client.books.bucket_names(), buckets);
+}
+
 /// Only a publication that a service made gets more tables from one.
 #[tokio::test]
 async fn publications_of_others_are_left_alone() {
