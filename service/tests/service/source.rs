@@ -298,17 +298,23 @@ async fn another_key_leads_to_a_new_snapshot() {
     let mut client = Client::new("user", "a");
     client.connect(&fixture.http, &service.url).await;
     client.sync_with(&fixture).await;
-    for change in [
-        "ALTER TABLE mww DROP CONSTRAINT mww_pkey; ALTER TABLE mww ADD PRIMARY KEY (k)",
-        "ALTER TABLE mww REPLICA IDENTITY FULL",
-        "ALTER TABLE mww DROP CONSTRAINT mww_pkey",
-        "ALTER TABLE mww ADD PRIMARY KEY (id) DEFERRABLE",
+    for (change, matters) in [
+        (
+            "ALTER TABLE mww DROP CONSTRAINT mww_pkey; ALTER TABLE mww ADD PRIMARY KEY (k)",
+            true,
+        ),
+        ("ALTER TABLE mww REPLICA IDENTITY FULL", true),
+        ("ALTER TABLE mww DROP CONSTRAINT mww_pkey", true),
+        // It may be broken within a transaction, so it identifies nothing.
+        ("ALTER TABLE mww ADD PRIMARY KEY (id) DEFERRABLE", false),
     ] {
         let names = client.books.bucket_names();
         fixture.execute(change).await;
-        client
-            .sync_until_now("other buckets", |books| books.bucket_names() != names)
-            .await;
+        if matters {
+            client
+                .sync_until_now("other buckets", |books| books.bucket_names() != names)
+                .await;
+        }
         let names = client.books.bucket_names();
         fixture
             .execute("UPDATE mww SET v = v + 1, k = k + 10 WHERE id = '1'")
