@@ -27,7 +27,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a PostgreSQL client has to be told from outside.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PostgresOptions {
     /// The control connection's address without the query, such as `ws://127.0.0.1:4000/control`.
     pub control_url: String,

@@ -28,14 +28,14 @@ mod words;
 /// Exit codes: 0 ok · 1 a safety property was violated · 2 unknown · 3 a liveness property was
 /// violated · 64 usage · 65 malformed input · 69 something needed is missing or would not start ·
 /// 70 a bug in squall.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "squall", version, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum Command {
     /// Run a storm and print its verdict.
     Run(Box<RunArgs>),
@@ -64,7 +64,7 @@ pub enum Command {
     Client(ClientArgs),
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct RunArgs {
     /// The seed of the plan; without it a random one, which is printed.
     #[arg(long)]
@@ -159,7 +159,7 @@ pub struct RunArgs {
 }
 
 /// The system under test.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct SystemArgs {
     /// A PostgreSQL that is already there (with wal_level=logical), instead of a throw-away one.
     #[arg(long, value_name = "URL", env = "SQUALL_DATABASE_URL", hide_env = true)]
@@ -348,7 +348,7 @@ pub struct DemoArgs {
     pub output: Option<PathBuf>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct ServeArgs {
     /// The source database.
     #[arg(long, value_name = "URL", env = "SQUALL_DATABASE_URL", hide_env = true)]
@@ -384,7 +384,7 @@ pub struct ServeArgs {
     pub audience: String,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct ClientArgs {
     #[arg(long, value_enum)]
     pub kind: ProcessKind,

@@ -4,6 +4,7 @@ use squall_client_native::operations;
 use squall_protocol::plan::{PlanOptions, Workload};
 use squall_protocol::transaction::{Effects, INITIAL_VALUE};
 use squall_workloads::{definition, list_append, mww};
+use tokio_postgres::config::Host;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, GenericClient, IsolationLevel, NoTls};
 
@@ -48,15 +49,41 @@ fn unreachable_database(url: &str, error: &tokio_postgres::Error) -> Failure {
     ))
 }
 
-/// The address without its password, fit for messages and logs.
+/// Where the database is, fit for messages and logs: without its password, in whichever form the
+/// address has it.
 pub fn without_password(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => {
-            let user = url[scheme + 3..at].split(':').next().unwrap_or_default();
-            format!("{}://{user}@{}", &url[..scheme], &url[at + 1..])
-        }
-        _ => url.to_owned(),
-    }
+    let Ok(config) = url.parse::<tokio_postgres::Config>() else {
+        return "an address that cannot be read".to_owned();
+    };
+    let ports = config.get_ports();
+    let hosts: Vec<String> = config
+        .get_hosts()
+        .iter()
+        .enumerate()
+        .map(|(index, host)| {
+            let port = ports.get(index).or(ports.first()).unwrap_or(&5432);
+            match host {
+                // What is before an @ may be a part of the password.
+                Host::Tcp(host) => {
+                    format!("{}:{port}", host.rsplit('@').next().unwrap_or_default())
+                }
+                Host::Unix(folder) => format!("{}:{port}", folder.display()),
+            }
+        })
+        .collect();
+    let user = config.get_user().map(|user| format!("{user}@"));
+    format!(
+        "postgres://{}{}/{}",
+        user.unwrap_or_default(),
+        hosts.join(","),
+        config.get_dbname().unwrap_or_default()
+    )
+}
+
+/// Whether the address has a password, or may have one: an address that cannot be read may.
+pub fn has_password(url: &str) -> bool {
+    url.parse::<tokio_postgres::Config>()
+        .map_or(true, |config| config.get_password().is_some())
 }
 
 /// What PostgreSQL says of an error; its own `Display` only names the kind.
@@ -184,9 +211,18 @@ mod tests {
 
     #[test]
     fn passwords_are_not_shown() {
-        let shown = without_password("postgres://me:se@cret@localhost:5432/db");
-        assert_eq!(shown, "postgres://me@localhost:5432/db");
-        let shown = without_password("host=localhost dbname=x");
-        assert_eq!(shown, "host=localhost dbname=x");
+        for url in [
+            "postgres://me:secret@localhost:5432/db",
+            "postgres://me:half@secret@localhost:5432/db",
+            "postgres://me@localhost/db?password=secret",
+            "host=localhost dbname=db user=me password=secret",
+        ] {
+            let shown = without_password(url);
+            assert_eq!(shown, "postgres://me@localhost:5432/db", "{url}");
+        }
+        let shown = without_password("postgres://me:secret@localhost:port/db");
+        assert!(!shown.contains("secret"), "{shown}");
+        let shown = without_password("postgres://a:1,b:2/db");
+        assert_eq!(shown, "postgres://a:1,b:2/db");
     }
 }

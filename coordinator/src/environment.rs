@@ -50,7 +50,7 @@ pub struct BackendChoice {
 }
 
 /// What the environment is made for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EnvironmentOptions {
     /// What the plan was made from: the database and the clients need to know much of it.
     pub plan: PlanOptions,

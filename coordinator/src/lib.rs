@@ -143,19 +143,44 @@ pub fn run_options(args: &RunArgs) -> Result<RunOptions, Failure> {
 
 /// The command line that does the same again; with the seed, if that was not on it.
 fn again(seed: Option<u64>) -> String {
+    command_line(std::env::args().skip(1), seed)
+}
+
+/// The words as one types them. Secrets among them are not shown: in their place is the variable of
+/// the environment that holds them for those who follow the documentation.
+fn command_line(arguments: impl Iterator<Item = String>, seed: Option<u64>) -> String {
     let mut words = vec!["./squall".to_owned()];
-    words.extend(std::env::args().skip(1).map(|word| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:".contains(c);
-        if !word.is_empty() && word.chars().all(plain) {
-            word
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    }));
+    let mut option = String::new();
+    for word in arguments {
+        let (name, value) = match word.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => (name.to_owned(), value),
+            _ => (std::mem::take(&mut option), word.as_str()),
+        };
+        let hidden = match name.as_str() {
+            "--service-key" => Some("SQUALL_SERVICE_KEY"),
+            "--database-url" if database::has_password(value) => Some("SQUALL_DATABASE_URL"),
+            _ => None,
+        };
+        words.push(match hidden {
+            Some(variable) if word.starts_with("--") => format!("{name}=\"${variable}\""),
+            Some(variable) => format!("\"${variable}\""),
+            None => quoted(&word),
+        });
+        option = word;
+    }
     if let Some(seed) = seed {
         words.push(format!("--seed {seed}"));
     }
     words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 async fn serve(args: ServeArgs) -> Result<Exit, Failure> {
@@ -209,4 +234,48 @@ async fn client(args: ClientArgs) -> Result<Exit, Failure> {
     ended
         .map_err(|error| Failure::unavailable(format!("the client {name} cannot go on"), error))?;
     Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_to_repeat_a_run_has_no_secrets() {
+        let line = |words: &[&str]| command_line(words.iter().map(|word| (*word).to_owned()), None);
+        let url = "postgres://me:s3cret@localhost/db";
+        for words in [
+            ["run", "--database-url", url, "--service-key", "s3cret"].as_slice(),
+            &[
+                "run",
+                &format!("--database-url={url}"),
+                "--service-key=s3cret",
+            ],
+            &["run", "--database-url", "host=localhost password=s3cret"],
+            &[
+                "run",
+                "--database-url",
+                "postgres://localhost/db?password=s3cret",
+            ],
+            &[
+                "run",
+                "--database-url",
+                "postgres://me:s3cret@host:nonsense/db",
+            ],
+        ] {
+            let line = line(words);
+            assert!(!line.contains("s3cret"), "{line}");
+            assert!(line.contains("\"$SQUALL_DATABASE_URL\""), "{line}");
+        }
+        assert_eq!(
+            line(&[
+                "run",
+                "--seed",
+                "1",
+                "--database-url",
+                "postgres://me@localhost/db"
+            ]),
+            "./squall run --seed 1 --database-url 'postgres://me@localhost/db'"
+        );
+    }
 }

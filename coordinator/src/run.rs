@@ -22,7 +22,7 @@ use crate::recorder::Recorder;
 use crate::storm;
 
 /// A plan, and what is not part of it: where and how it is carried out.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RunOptions {
     pub plan: Plan,
     /// The folder that run folders are made in.

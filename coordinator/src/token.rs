@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 const LIFETIME: Duration = Duration::from_secs(3600);
 
 /// The shared secret and its names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
     /// The key in base64url, as PowerSync's configuration has it in `k`.
     pub key: String,
@@ -21,6 +21,17 @@ pub struct Secret {
     pub kid: String,
     /// The audience that the service expects.
     pub audience: String,
+}
+
+/// Without the key.
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Secret")
+            .field("kid", &self.kid)
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Secret {

@@ -167,6 +167,74 @@ fn a_database_that_is_not_there_is_named_without_its_password() {
     assert!(!String::from_utf8_lossy(&shown.stderr).contains("secret"));
 }
 
+/// A storage that is somebody else's stays as it is, and no secret is told.
+#[test]
+fn a_service_leaves_the_files_of_others_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let diary = folder.path().join("diary");
+    fs::write(&diary, "dear diary").unwrap();
+    let output = squall(&[
+        "serve",
+        "--storage",
+        diary.to_str().unwrap(),
+        "--database-url=postgres://me:s3cret@127.0.0.1:1/x",
+        "--key=c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I",
+    ]);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{message}");
+    assert!(
+        message.contains("diary is not a SQLite database"),
+        "{message}"
+    );
+    assert!(
+        !message.contains("s3cret") && !message.contains("c2Vjc"),
+        "{message}"
+    );
+    assert_eq!(fs::read_to_string(&diary).unwrap(), "dear diary");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// The line that repeats a run is for others to see.
+#[test]
+fn the_line_that_repeats_a_run_has_no_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = squall(&[
+        "run",
+        "--output",
+        folder.path().to_str().unwrap(),
+        "--fleet=native=1",
+        "--database-url",
+        "postgres://me:s3cret@127.0.0.1:1/x",
+        "--service-url=http://127.0.0.1:1",
+        "--service-key",
+        "c2VjcmV0",
+    ]);
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8_lossy(&told);
+    assert_eq!(output.status.code(), Some(69), "{told}");
+    assert!(told.contains("to repeat this run"), "{told}");
+    assert!(
+        !told.contains("s3cret") && !told.contains("c2VjcmV0"),
+        "{told}"
+    );
+    // Nor does any file of the run.
+    let mut folders = vec![folder.path().to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+                assert!(
+                    !text.contains("s3cret") && !text.contains("c2VjcmV0"),
+                    "{path:?}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_demo_on_a_port_that_is_taken_says_so() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -43,9 +43,22 @@ pub enum SourceError {
     )]
     WalLevel(String),
     #[error(
-        "there is no ordinary table {0} in the database: create it before the service starts, or correct the list of tables"
+        "PostgreSQL at {at} is a standby: name the primary, or add target_session_attrs=read-write to the database URL"
+    )]
+    Standby { at: String },
+    #[error("the list of tables is not usable: {0}")]
+    Tables(String),
+    #[error(
+        "there is no table {0} in the database: create it before the service starts, or correct the list of tables"
     )]
     NoTable(String),
+    #[error("the table {table} cannot be synced: {problem}")]
+    Table { table: String, problem: String },
+    #[error(
+        "a value of {table}.{column} is not UTF-8, and clients get text as UTF-8 only: \
+         correct the value, or use a database with the encoding UTF8"
+    )]
+    NotText { table: String, column: String },
     #[error("the publication {publication} does not fit: {problem}")]
     Publication {
         publication: String,
@@ -56,6 +69,11 @@ pub enum SourceError {
          end the other service, or give this one another slot name"
     )]
     SlotInUse(String),
+    #[error(
+        "the replication slot {slot} is not this service's: it is {what}; \
+         give the service another slot name, or drop that slot if nobody needs it"
+    )]
+    ForeignSlot { slot: String, what: String },
     #[error("PostgreSQL said: {0}")]
     Query(String),
     #[error("the replication stream ended: {0}")]
@@ -92,6 +110,20 @@ impl SourceError {
                 | SourceError::SlotInUse(_)
                 | SourceError::Stream(_)
                 | SourceError::SnapshotNeeded(_)
+        )
+    }
+
+    /// Whether the source is in a state that cannot be served rightly, until someone changes it.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            SourceError::WalLevel(_)
+                | SourceError::Standby { .. }
+                | SourceError::NoTable(_)
+                | SourceError::Table { .. }
+                | SourceError::NotText { .. }
+                | SourceError::Publication { .. }
+                | SourceError::ForeignSlot { .. }
         )
     }
 }

@@ -1,7 +1,7 @@
 //! The embedded sync service: PostgreSQL's logical replication in, PowerSync's protocol out.
 //!
-//! One global bucket per table, with all its rows and columns (`SELECT * FROM table`). [`serve`] is
-//! the whole service; `squall serve` is a thin wrapper around it.
+//! One global bucket per table, with all rows and columns that the publication has of it (`SELECT *
+//! FROM table`). [`serve`] is the whole service; `squall serve` is a thin wrapper around it.
 //!
 //! A bird's eye view: [`postgres`] reads the write-ahead log and sends events to the one thread of
 //! [`writer`], which has the [`core`] turn them into operations and makes them durable in [`sqlite`];
@@ -43,18 +43,21 @@ use crate::sqlite::{Reader, SqliteStorage};
 use crate::writer::Writer;
 
 /// What a service needs to know.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
-    /// `postgres://user:password@host:port/database`; the user may replicate and, if there is no
+    /// `postgres://user:password@host:port/database`, or several `host:port` with commas between them,
+    /// of which the first that answers is taken. The user may replicate and, if there is no
     /// publication yet, make one.
     pub database_url: String,
     /// The SQLite file with the operations; made if missing. Its folder must exist.
     pub storage: PathBuf,
     /// Where to listen; port 0 for a free one.
     pub listen: SocketAddr,
-    /// The tables to sync, as `name` (in the schema `public`) or `schema.name`.
+    /// The tables to sync, as `name` (in the schema `public`) or `schema.name`, just as they are
+    /// written in the database; a part with a dot in it in double quotes. No two of the same name.
     pub tables: Vec<String>,
-    /// The publication to replicate; made for the tables if missing. Letters, digits and `_`.
+    /// The publication to replicate; made for the tables if missing. One that no service made is never
+    /// altered. Letters, digits and `_`.
     pub publication: String,
     /// The replication slot, for this service alone; made if missing. Lower-case letters, digits, `_`.
     pub slot: String,
@@ -66,8 +69,27 @@ pub struct Config {
     pub audience: String,
     /// How often an idle stream gets a line.
     pub keepalive_interval: Duration,
-    /// How long to wait at the start for a server that cannot be reached or a slot that is in use.
+    /// How long to wait at the start for a server that cannot be reached or a slot that is in use, and
+    /// later for a source that can no longer be served rightly.
     pub start_deadline: Duration,
+}
+
+/// Without its secrets.
+impl std::fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Config")
+            .field("storage", &self.storage)
+            .field("listen", &self.listen)
+            .field("tables", &self.tables)
+            .field("publication", &self.publication)
+            .field("slot", &self.slot)
+            .field("key_id", &self.key_id)
+            .field("audience", &self.audience)
+            .field("keepalive_interval", &self.keepalive_interval)
+            .field("start_deadline", &self.start_deadline)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Config {
@@ -100,7 +122,8 @@ impl Config {
 /// once, with the address it listens on, when the first checkpoint can be synced.
 ///
 /// Before that, trouble with the database ends the service with an error; after that, it is logged
-/// and the replication goes on when it can, while clients go on with what there is.
+/// and the replication goes on when it can, while clients go on with what there is. Only a source that
+/// can no longer be served rightly, and stays so for [`Config::start_deadline`], ends it then.
 ///
 /// The process may be killed at any moment: the next service on the same storage file goes on where
 /// this one was, and clients notice no more than a lost connection.

@@ -10,6 +10,7 @@
 //! that its slot is ahead of us and takes a new snapshot under new bucket names.
 
 use std::fs::{File, TryLockError};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,8 +20,11 @@ use tokio::sync::Semaphore;
 use crate::core::checkpoint::{Checkpoint, Operation};
 use crate::core::storage::{Fetch, MAX_BYTES_PER_FETCH, MAX_OPERATIONS_PER_FETCH, Storage};
 
+/// Stored in the file's `application_id`: a file without it is somebody else's and not touched.
+const APPLICATION_ID: u32 = u32::from_be_bytes(*b"sqsv");
+
 /// Stored in the file's `user_version`: a file of another format is not touched.
-const FORMAT: i64 = 1;
+const FORMAT: u32 = 2;
 
 /// How many reads may run at once.
 const MAX_READS: usize = 4;
@@ -38,7 +42,17 @@ pub enum SqliteError {
          from PostgreSQL",
         path.display()
     )]
-    Format { path: PathBuf, found: i64 },
+    Format { path: PathBuf, found: u32 },
+    #[error(
+        "storage file {} is {what}: it is left as it is; choose a file that does not exist yet",
+        path.display()
+    )]
+    Foreign { path: PathBuf, what: String },
+    #[error("storage file {}: {source}; check that it can be read", path.display())]
+    Unreadable {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("storage file {} is used by another process: give each service a file of its own", path.display())]
     Locked { path: PathBuf },
     #[error("storage file {} holds a checkpoint that cannot be read ({source}): delete it, the service fills a new one from PostgreSQL", path.display())]
@@ -77,38 +91,21 @@ pub struct SqliteStorage {
 }
 
 impl SqliteStorage {
-    /// Opens the file and makes what is missing.
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a storage of this version. Then neither it nor anything beside it is touched.
     pub fn open(path: &Path) -> Result<SqliteStorage, SqliteError> {
-        let error = in_file(path);
+        check_owner(path)?;
         let lock = lock(path)?;
-        let connection = connect(path)?;
-        let format: i64 = connection
-            .query_row("PRAGMA user_version", [], |row| row.get(0))
-            .map_err(error)?;
-        if format != 0 && format != FORMAT {
-            return Err(SqliteError::Format {
-                path: path.into(),
-                found: format,
-            });
+        // Once more: whoever held the lock may have made it.
+        if check_owner(path)? == Owner::Nobody {
+            create(path)?;
         }
-        connection
-            .execute_batch(&format!(
-                "BEGIN IMMEDIATE;
-                 CREATE TABLE IF NOT EXISTS checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL);
-                 CREATE TABLE IF NOT EXISTS operations (
-                     bucket INTEGER NOT NULL, op_id INTEGER NOT NULL, subkey TEXT NOT NULL,
-                     object_id TEXT NOT NULL, data TEXT, checksum INTEGER NOT NULL,
-                     PRIMARY KEY (bucket, op_id)) WITHOUT ROWID;
-                 CREATE TABLE IF NOT EXISTS current_rows (
-                     bucket INTEGER NOT NULL, subkey TEXT NOT NULL, op_id INTEGER NOT NULL,
-                     PRIMARY KEY (bucket, subkey)) WITHOUT ROWID;
-                 PRAGMA user_version = {FORMAT};
-                 COMMIT;"
-            ))
-            .map_err(error)?;
         Ok(SqliteStorage {
             path: path.into(),
-            connection,
+            connection: connect(path)?,
             _lock: lock,
         })
     }
@@ -127,6 +124,84 @@ impl SqliteStorage {
             .map_err(error)?;
         Ok(())
     }
+}
+
+/// Whose a file is.
+#[derive(PartialEq, Eq)]
+enum Owner {
+    Us,
+    /// It does not exist, or is empty.
+    Nobody,
+}
+
+/// Reads from the header whose the file is, without SQLite, which would make files beside it. Both
+/// numbers are there from the first transaction on, and that one does not go through a write-ahead
+/// log.
+fn check_owner(path: &Path) -> Result<Owner, SqliteError> {
+    let foreign = |what: String| SqliteError::Foreign {
+        path: path.into(),
+        what,
+    };
+    let unreadable = |source| SqliteError::Unreadable {
+        path: path.into(),
+        source,
+    };
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Owner::Nobody),
+        Err(error) => return Err(unreadable(error)),
+        Ok(data) if data.is_dir() => return Err(foreign("a folder".into())),
+        Ok(data) if !data.is_file() => return Err(foreign("no ordinary file".into())),
+        Ok(data) if data.len() == 0 => return Ok(Owner::Nobody),
+        Ok(_) => {}
+    }
+    let mut header = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(100).read_to_end(&mut header))
+        .map_err(unreadable)?;
+    let number = |offset: usize| {
+        let bytes = header.get(offset..offset + 4).unwrap_or_default();
+        bytes.try_into().map_or(0, u32::from_be_bytes)
+    };
+    if !header.starts_with(b"SQLite format 3\0") {
+        return Err(foreign("not a SQLite database".into()));
+    }
+    // The places of `user_version` and `application_id` in SQLite's file format.
+    let (format, application_id) = (number(60), number(68));
+    if application_id != APPLICATION_ID {
+        return Err(foreign(format!(
+            "a SQLite database that is no storage of this version of squall (its application_id is {application_id})"
+        )));
+    }
+    if format != FORMAT {
+        return Err(SqliteError::Format {
+            path: path.into(),
+            found: format,
+        });
+    }
+    Ok(Owner::Us)
+}
+
+/// Makes the storage in one transaction.
+fn create(path: &Path) -> Result<(), SqliteError> {
+    let error = in_file(path);
+    let connection = Connection::open(path).map_err(error)?;
+    connection
+        .execute_batch(&format!(
+            "PRAGMA journal_mode = DELETE;
+             BEGIN IMMEDIATE;
+             PRAGMA application_id = {APPLICATION_ID};
+             PRAGMA user_version = {FORMAT};
+             CREATE TABLE checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL);
+             CREATE TABLE operations (
+                 bucket INTEGER NOT NULL, op_id INTEGER NOT NULL, subkey TEXT NOT NULL,
+                 object_id TEXT NOT NULL, data TEXT, checksum INTEGER NOT NULL,
+                 PRIMARY KEY (bucket, op_id)) WITHOUT ROWID;
+             CREATE TABLE current_rows (
+                 bucket INTEGER NOT NULL, subkey TEXT NOT NULL, op_id INTEGER NOT NULL,
+                 PRIMARY KEY (bucket, subkey)) WITHOUT ROWID;
+             COMMIT;"
+        ))
+        .map_err(error)
 }
 
 /// Takes the lock of the file, which the end of the process releases.
@@ -357,4 +432,93 @@ fn read_operations(connection: &Connection, fetch: &Fetch) -> rusqlite::Result<V
         operations.push(operation);
     }
     Ok(operations)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Every file of the folder with its bytes.
+    fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let entries = std::fs::read_dir(folder).expect("listed");
+        entries
+            .map(|entry| entry.expect("listed").path())
+            .map(|path| (path.clone(), std::fs::read(path).unwrap_or_default()))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_somebody_elses_is_left_as_it_is() {
+        let folder = tempfile::tempdir().expect("made");
+        let file = |name: &str| folder.path().join(name);
+        std::fs::write(file("text"), "my diary").expect("written");
+        std::fs::create_dir(file("folder")).expect("made");
+        for (name, setup) in [
+            ("plain", "CREATE TABLE t (x)"),
+            ("log", "PRAGMA journal_mode = WAL; CREATE TABLE t (x)"),
+            ("other", "PRAGMA application_id = 5; CREATE TABLE t (x)"),
+            // The storage of an older version looks like somebody else's.
+            (
+                "old",
+                "PRAGMA user_version = 1; CREATE TABLE checkpoint (x)",
+            ),
+        ] {
+            let connection = Connection::open(file(name)).expect("opened");
+            connection.execute_batch(setup).expect("set up");
+        }
+        let before = files(folder.path());
+        for name in ["text", "folder", "plain", "log", "other", "old"] {
+            let error = SqliteStorage::open(&file(name)).expect_err("refused");
+            assert!(
+                matches!(error, SqliteError::Foreign { .. }),
+                "{name}: {error}"
+            );
+        }
+        assert!(files(folder.path()) == before);
+    }
+
+    #[test]
+    fn a_database_that_is_in_use_is_left_as_it_is() {
+        let folder = tempfile::tempdir().expect("made");
+        let path = folder.path().join("used");
+        let connection = Connection::open(&path).expect("opened");
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)")
+            .expect("set up");
+        let before = files(folder.path());
+        let error = SqliteStorage::open(&path).expect_err("refused");
+        assert!(matches!(error, SqliteError::Foreign { .. }), "{error}");
+        assert!(files(folder.path()) == before);
+    }
+
+    #[test]
+    fn a_storage_of_another_format_is_left_as_it_is() {
+        let folder = tempfile::tempdir().expect("made");
+        let path = folder.path().join("newer");
+        drop(SqliteStorage::open(&path).expect("made"));
+        let connection = Connection::open(&path).expect("opened");
+        connection
+            .execute_batch("PRAGMA journal_mode = DELETE; PRAGMA user_version = 3")
+            .expect("set up");
+        drop(connection);
+        let before = files(folder.path());
+        let error = SqliteStorage::open(&path).expect_err("refused");
+        assert!(
+            matches!(error, SqliteError::Format { found: 3, .. }),
+            "{error}"
+        );
+        assert!(files(folder.path()) == before);
+    }
+
+    #[test]
+    fn an_empty_file_and_ones_own_are_taken() {
+        let folder = tempfile::tempdir().expect("made");
+        let path = folder.path().join("empty");
+        File::create(&path).expect("made");
+        drop(SqliteStorage::open(&path).expect("taken"));
+        let mut storage = SqliteStorage::open(&path).expect("taken again");
+        assert_eq!(storage.checkpoint().expect("read"), None);
+    }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::source::{Lsn, Relation};
+use super::source::{Lsn, Relation, RowIdentity};
 
 /// One entry of a bucket's log: a row was put, or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,8 +72,9 @@ pub struct Bucket {
     pub name: String,
     /// The source table as it was when the snapshot was taken.
     pub relation: Relation,
-    /// The columns that identify a row, as indexes into the relation's columns.
-    pub row_identity: Vec<usize>,
+    pub row_identity: RowIdentity,
+    /// [`SnapshotTable::definition`][super::source::SnapshotTable::definition] of the snapshot.
+    pub definition: String,
     /// The sum of the operations' checksums modulo 2^32.
     pub checksum: u32,
     /// The number of operations.

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::checkpoint::{Bucket, Checkpoint, Operation};
-use super::source::{Lsn, Relation, Row, SnapshotBegin, SourceEvent};
+use super::source::{Cell, Lsn, Relation, Row, SnapshotBegin, SnapshotTable, SourceEvent};
 use super::storage::Storage;
-use super::values::{RowError, object_id, row_identity, row_to_json};
+use super::values::{RowError, check_text, object_id, row_identity, row_to_json};
 
 /// Why an event could not be applied.
 #[derive(Debug, thiserror::Error)]
@@ -132,8 +132,8 @@ impl<S: Storage> Replicator<S> {
             }
             SourceEvent::Delete { relation, old } => {
                 if let Some(index) = self.bucket_of(relation)? {
-                    let subkey = self.identity(index, &old)?;
-                    if let Some(row) = self.current_row(index, &subkey)? {
+                    let identity = self.identity(index, &old)?;
+                    if let Some(row) = self.last_copy(index, &identity)?.row {
                         self.remove(index, row)?;
                     }
                 }
@@ -175,15 +175,25 @@ impl<S: Storage> Replicator<S> {
             .tables
             .into_iter()
             .zip(first_id.unwrap_or(1)..)
-            .map(|((relation, row_identity), id)| Bucket {
-                id,
-                name: format!("{}#{}[]", begin.version, relation.name),
-                relation,
-                row_identity,
-                checksum: 0,
-                count: 0,
-                last_op_id: 0,
-            })
+            .map(
+                |(
+                    SnapshotTable {
+                        relation,
+                        row_identity,
+                        definition,
+                    },
+                    id,
+                )| Bucket {
+                    id,
+                    name: format!("{}#{}[]", begin.version, relation.name),
+                    relation,
+                    row_identity,
+                    definition,
+                    checksum: 0,
+                    count: 0,
+                    last_op_id: 0,
+                },
+            )
             .collect();
         self.relations = buckets
             .iter()
@@ -237,7 +247,9 @@ impl<S: Storage> Replicator<S> {
 
     fn identity(&self, index: usize, row: &Row) -> Result<String, ReplicatorError<S::Error>> {
         let bucket = self.bucket(index)?;
-        row_identity(&bucket.row_identity, row).ok_or_else(|| {
+        check_text(&bucket.relation, row)
+            .map_err(|error| ReplicatorError::SnapshotNeeded(error.into()))?;
+        row_identity(&bucket.row_identity.columns, row).ok_or_else(|| {
             ReplicatorError::SnapshotNeeded(SnapshotNeeded::NoIdentity(
                 bucket.relation.name.clone(),
             ))
@@ -255,6 +267,47 @@ impl<S: Storage> Replicator<S> {
             .map_err(ReplicatorError::Storage)
     }
 
+    /// The last of the rows with that identity. Where there can be several they are numbered from 1
+    /// without a gap: they are equal, so it is always the last one that goes.
+    fn last_copy(
+        &mut self,
+        index: usize,
+        identity: &str,
+    ) -> Result<LastCopy, ReplicatorError<S::Error>> {
+        let mut last = LastCopy {
+            number: 0,
+            row: self.current_row(index, identity)?,
+        };
+        if last.row.is_none() {
+            return Ok(last);
+        }
+        last.number = 1;
+        if self.bucket(index)?.row_identity.unique {
+            return Ok(last);
+        }
+        let mut none = 2;
+        while let Some(row) = self.current_row(index, &copy(identity, none))? {
+            last = LastCopy {
+                number: none,
+                row: Some(row),
+            };
+            none *= 2;
+        }
+        while none - last.number > 1 {
+            let middle = last.number.midpoint(none);
+            match self.current_row(index, &copy(identity, middle))? {
+                None => none = middle,
+                row => {
+                    last = LastCopy {
+                        number: middle,
+                        row,
+                    };
+                }
+            }
+        }
+        Ok(last)
+    }
+
     /// Writes the new state of a row, and removes the old one if it had another identity.
     fn put(
         &mut self,
@@ -262,14 +315,33 @@ impl<S: Storage> Replicator<S> {
         old: Option<&Row>,
         new: &Row,
     ) -> Result<(), ReplicatorError<S::Error>> {
-        let old_subkey = match old {
-            Some(old) => self.identity(index, old)?,
-            None => self.identity(index, new)?,
-        };
-        let before = self.current_row(index, &old_subkey)?;
         let bucket = self.bucket(index)?;
-        // A large part of a key may be sent as unchanged; then it is what it was.
-        let subkey = row_identity(&bucket.row_identity, new).unwrap_or_else(|| old_subkey.clone());
+        let unique = bucket.row_identity.unique;
+        // What was not sent again is in the row before, as far as that was sent.
+        let merged = old.map(|old| merge(&bucket.relation, old, new));
+        let new = merged.as_ref().unwrap_or(new);
+        let identity = self.identity(index, new)?;
+        let (before, subkey) = match old {
+            None if unique => (self.current_row(index, &identity)?, identity),
+            // Where rows can be equal, an update comes with the row before, so this is an insert.
+            None => {
+                let copies = self.last_copy(index, &identity)?.number;
+                (None, copy(&identity, copies + 1))
+            }
+            Some(old) => {
+                let old_identity = self.identity(index, old)?;
+                let last = self.last_copy(index, &old_identity)?;
+                let number = if old_identity == identity {
+                    last.number.max(1)
+                } else if unique {
+                    1
+                } else {
+                    self.last_copy(index, &identity)?.number + 1
+                };
+                (last.row, copy(&identity, number))
+            }
+        };
+        let bucket = self.bucket(index)?;
         let before_data = before.as_ref().and_then(|before| before.data.as_deref());
         let data = row_to_json(&bucket.relation, new, before_data)
             .map_err(|error| ReplicatorError::SnapshotNeeded(error.into()))?;
@@ -337,5 +409,37 @@ impl<S: Storage> Replicator<S> {
         if let Some(working) = &mut self.working {
             working.lsn = working.lsn.max(lsn);
         }
+    }
+}
+
+/// The newest of the rows with one identity.
+struct LastCopy {
+    /// How many there are.
+    number: u64,
+    row: Option<Operation>,
+}
+
+/// The subkey of the row with that number among those with one identity, which ends with `]`.
+fn copy(identity: &str, number: u64) -> String {
+    match number {
+        1 => identity.to_owned(),
+        _ => format!("{identity}{number}"),
+    }
+}
+
+/// The new row, with the values that were not sent again taken from the row before. That one has
+/// only the columns of the replica identity.
+fn merge(relation: &Relation, old: &Row, new: &Row) -> Row {
+    let columns = relation.columns.iter();
+    let cells = new.iter().zip(old).zip(columns);
+    let merged = cells.map(|((new, old), column)| match new {
+        Cell::Unchanged if column.in_replica_identity => old.clone(),
+        _ => new.clone(),
+    });
+    // A row of another width is not made to fit.
+    if new.len() == old.len() && new.len() == relation.columns.len() {
+        merged.collect()
+    } else {
+        new.clone()
     }
 }

@@ -68,6 +68,8 @@ pub enum Cell {
     Text(String),
     /// A large value that an update left as it was; the source does not send it again.
     Unchanged,
+    /// Bytes that are not UTF-8, as a database with the encoding `SQL_ASCII` may hold them.
+    NotText,
 }
 
 /// The columns of a row, in the order of [`Relation::columns`].
@@ -141,6 +143,24 @@ pub struct SnapshotBegin {
     pub version: String,
     /// PostgreSQL's system identifier: another one means another database cluster.
     pub system: String,
-    /// The tables with the columns that identify a row, as indexes into [`Relation::columns`].
-    pub tables: Vec<(Relation, Vec<usize>)>,
+    pub tables: Vec<SnapshotTable>,
+}
+
+/// A table of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotTable {
+    pub relation: Relation,
+    pub row_identity: RowIdentity,
+    /// Everything that decides which rows and values the source sends of the table: another text
+    /// means that what is known of it is void. Opaque.
+    pub definition: String,
+}
+
+/// What tells the rows of a table apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowIdentity {
+    /// The columns, as indexes into [`Relation::columns`].
+    pub columns: Vec<usize>,
+    /// Whether no two rows can be equal in them at any moment, within a transaction too.
+    pub unique: bool,
 }

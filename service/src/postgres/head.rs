@@ -38,7 +38,8 @@ pub async fn write_marker(client: &Client) -> Result<(), SourceError> {
 #[derive(Debug)]
 pub struct Head {
     source: Source,
-    client: Mutex<Option<Arc<Client>>>,
+    /// With the host that it is a connection to.
+    client: Mutex<Option<(usize, Arc<Client>)>>,
 }
 
 impl Head {
@@ -66,14 +67,18 @@ impl Head {
     /// A connection that is open and not the one that just failed.
     async fn client(&self, failed: Option<&Arc<Client>>) -> Result<Arc<Client>, SourceError> {
         let mut slot = self.client.lock().await;
-        let usable = |client: &Arc<Client>| {
-            !client.is_closed() && failed.is_none_or(|failed| !Arc::ptr_eq(client, failed))
+        // Positions are those of the host that is replicated.
+        let current = self.source.current();
+        let usable = |host: usize, client: &Arc<Client>| {
+            host == current
+                && !client.is_closed()
+                && failed.is_none_or(|failed| !Arc::ptr_eq(client, failed))
         };
         match &*slot {
-            Some(client) if usable(client) => Ok(client.clone()),
+            Some((host, client)) if usable(*host, client) => Ok(client.clone()),
             _ => {
-                let client = Arc::new(self.source.connect().await?);
-                *slot = Some(client.clone());
+                let client = Arc::new(self.source.connect_to_current().await?);
+                *slot = Some((current, client.clone()));
                 Ok(client)
             }
         }

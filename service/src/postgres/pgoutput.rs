@@ -114,7 +114,12 @@ fn row(message: &mut Bytes) -> Result<Row, DecodeError> {
             b'u' => Cell::Unchanged,
             b't' => {
                 let length = message.try_get_u32()? as usize;
-                Cell::Text(text(message, length)?)
+                match text(message, length) {
+                    Ok(text) => Cell::Text(text),
+                    // Who knows the names of table and column says so.
+                    Err(DecodeError::NotText) => Cell::NotText,
+                    Err(error) => return Err(error),
+                }
             }
             byte => {
                 return Err(DecodeError::Unknown {

@@ -15,11 +15,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::source::{SESSION_SETTINGS, Source, quote};
+use super::source::{LATER_SETTINGS, SESSION_SETTINGS, Source, quote};
+use super::tables::{self, PublishedTable};
 use super::{head, pgoutput};
 use crate::core::checkpoint::Checkpoint;
 use crate::core::replicator::SnapshotNeeded;
-use crate::core::source::{Cell, Lsn, Relation, SnapshotBegin, SourceEvent};
+use crate::core::source::{Cell, Lsn, SnapshotBegin, SnapshotTable, SourceEvent};
+use crate::core::values::{RowError, check_text};
 use crate::core::write_checkpoints::WriteCheckpoints;
 use crate::error::SourceError;
 use crate::writer::Published;
@@ -30,6 +32,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How often the server is told what is durable. A server that shuts down waits for it.
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
+/// How often the catalogue is asked for changes that the stream does not tell of.
+const CATALOGUE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Keeps the events coming.
 #[derive(Debug)]
 pub struct Replication {
@@ -38,22 +43,33 @@ pub struct Replication {
     pub published: Published,
     pub refused: mpsc::Receiver<SnapshotNeeded>,
     pub write_checkpoints: Arc<Mutex<WriteCheckpoints>>,
-    /// How long trouble that may pass is borne before the first session has begun.
+    /// How long trouble that may pass is borne before the first session has begun; and after that, how
+    /// long a source that cannot be served rightly.
     pub start_deadline: Duration,
     /// Told when the first session has begun.
     pub started: Option<oneshot::Sender<()>>,
 }
 
 impl Replication {
-    /// Runs sessions one after the other, for ever once the first one has begun.
+    /// Runs sessions one after the other; once the first one has begun, until the source is no longer
+    /// one that can be served.
     pub async fn run(mut self) -> SourceError {
         let deadline = Instant::now() + self.start_deadline;
         let mut pause = FIRST_PAUSE;
         let mut snapshot_needed = None;
+        let mut refused_since: Option<Instant> = None;
         loop {
-            let (error, ran) = self.session(snapshot_needed.take()).await;
+            let (error, ran) = self.session(snapshot_needed.clone()).await;
             let starting = self.started.is_some();
+            if ran {
+                snapshot_needed = None;
+                refused_since = None;
+            }
+            // Someone may be in the middle of changing several things.
+            let refused = error.is_refusal()
+                && refused_since.get_or_insert_with(Instant::now).elapsed() >= self.start_deadline;
             if matches!(error, SourceError::Stopping)
+                || refused
                 || starting && (!error.may_pass() || Instant::now() >= deadline)
             {
                 return error;
@@ -62,8 +78,11 @@ impl Replication {
                 pause = FIRST_PAUSE;
             }
             tracing::warn!(%error, retry_in_ms = pause.as_millis(), "replication was interrupted");
-            if let SourceError::SnapshotNeeded(reason) = error {
-                snapshot_needed = Some(reason);
+            match error {
+                SourceError::SnapshotNeeded(reason) => snapshot_needed = Some(reason),
+                // Only a snapshot gets past the transaction that wrote the value.
+                SourceError::NotText { .. } => snapshot_needed = Some(error.to_string()),
+                _ => {}
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -79,7 +98,7 @@ impl Replication {
         if let Some(started) = self.started.take() {
             let _ = started.send(());
         }
-        let error = self.stream(&mut replication).await;
+        let error = self.stream(&client, &mut replication).await;
         drop(client);
         (error, true)
     }
@@ -91,12 +110,13 @@ impl Replication {
     ) -> Result<(Client, ReplicationClient), SourceError> {
         let client = self.source.connect().await?;
         self.source.prepare(&client).await?;
+        let described = describe(&self.source, &client).await?;
         let system = self.source.system(&client).await?;
         let checkpoint = self.published.borrow().clone();
         let reason = match snapshot_needed {
             Some(reason) => Err(reason),
             None => {
-                self.can_resume(&client, &system, checkpoint.as_deref())
+                self.can_resume(&client, &system, checkpoint.as_deref(), &described)
                     .await?
             }
         };
@@ -141,7 +161,10 @@ impl Replication {
         client: &Client,
         system: &str,
         checkpoint: Option<&Checkpoint>,
+        described: &[PublishedTable],
     ) -> Result<Result<Lsn, String>, SourceError> {
+        // Somebody else's is refused, whatever else there is.
+        let slot = self.source.slot(client).await?;
         let Some(checkpoint) = checkpoint else {
             return Ok(Err("the storage is new".into()));
         };
@@ -152,26 +175,16 @@ impl Replication {
             .buckets
             .iter()
             .map(|bucket| (&bucket.relation.schema, &bucket.relation.name));
-        if !stored.eq(self
-            .source
-            .tables
-            .iter()
-            .map(|(schema, name)| (schema, name)))
-        {
+        let listed = self.source.tables.iter();
+        if !stored.eq(listed.map(|table| (&table.schema, &table.name))) {
             return Ok(Err("the list of tables has changed".into()));
         }
-        for (table, bucket) in self.source.tables.iter().zip(&checkpoint.buckets) {
-            let (relation, _) = self.source.describe(client, table).await?;
-            if relation != bucket.relation {
-                return Ok(Err(format!(
-                    "the table {} was altered or made anew",
-                    table.1
-                )));
-            }
+        if let Some(reason) = changed(checkpoint, described) {
+            return Ok(Err(reason));
         }
-        Ok(match self.source.slot(client).await? {
+        Ok(match slot {
             None => Err("the replication slot is gone".into()),
-            Some(slot) if !slot.usable => Err("the replication slot has lost its log".into()),
+            Some(slot) if slot.lost => Err("the replication slot has lost its log".into()),
             Some(slot) if slot.confirmed > checkpoint.lsn => Err(format!(
                 "the replication slot is at {}, after the storage's {}",
                 slot.confirmed, checkpoint.lsn
@@ -182,8 +195,7 @@ impl Replication {
 
     /// Opens a replication connection that has not started streaming.
     async fn connect_replication(&self, from: Lsn) -> Result<ReplicationClient, SourceError> {
-        let database = &self.source.database;
-        let (host, port) = self.source.address();
+        let (database, (host, port)) = self.source.current_database();
         let password =
             String::from_utf8_lossy(database.get_password().unwrap_or_default()).into_owned();
         let user = database.get_user().unwrap_or("postgres").to_owned();
@@ -202,11 +214,16 @@ impl Replication {
         config.start_lsn = pgwire_replication::Lsn(from.0);
         config.status_interval = STATUS_INTERVAL;
         config.buffer_events = 1024;
-        config.options = Some(SESSION_SETTINGS.into());
+        config.options = Some(database.get_options().unwrap_or(SESSION_SETTINGS).into());
         config.application_name = Some("squall".into());
-        ReplicationClient::connect_gated(config)
+        let mut replication = ReplicationClient::connect_gated(config)
             .await
-            .map_err(|error| self.stream_error(error))
+            .map_err(|error| self.stream_error(error))?;
+        replication
+            .simple_query(LATER_SETTINGS)
+            .await
+            .map_err(|error| self.stream_error(error))?;
+        Ok(replication)
     }
 
     /// Makes the slot and hands over the tables' rows as of its position.
@@ -242,55 +259,64 @@ impl Replication {
                 snapshot.replace('\'', "''")
             ))
             .await?;
-        let mut tables = Vec::new();
-        for table in &self.source.tables {
-            tables.push(self.source.describe(client, table).await?);
-        }
+        let described = describe(&self.source, client).await?;
         let version = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
         self.send(SourceEvent::SnapshotBegin(SnapshotBegin {
             version,
             system,
-            tables: tables.clone(),
+            tables: described
+                .iter()
+                .map(|published| published.table.clone())
+                .collect(),
         }))
         .await?;
-        for (relation, identity) in &tables {
-            self.snapshot_table(client, relation, identity).await?;
+        for published in &described {
+            self.snapshot_table(client, published).await?;
         }
         client.batch_execute("COMMIT").await?;
+        // A part of the catalogue is only to be had as it is now, not as it was in the snapshot.
+        if describe(&self.source, client).await? != described {
+            return Err(SourceError::SnapshotNeeded(
+                "a table or the publication was altered while its rows were read".into(),
+            ));
+        }
         self.send(SourceEvent::SnapshotEnd { lsn }).await
     }
 
     async fn snapshot_table(
         &self,
         client: &Client,
-        relation: &Relation,
-        identity: &[usize],
+        published: &PublishedTable,
     ) -> Result<(), SourceError> {
-        let names: Vec<String> = relation
-            .columns
-            .iter()
-            .map(|column| quote(&column.name))
-            .collect();
-        let order: Vec<&str> = identity
-            .iter()
-            .map(|index| names[*index].as_str())
-            .collect();
-        let query = format!(
-            "SELECT {} FROM {}.{} ORDER BY {}",
-            names.join(", "),
-            quote(&relation.schema),
-            quote(&relation.name),
-            order.join(", ")
-        );
-        let mut rows = pin!(client.simple_query_raw(&query).await?);
+        let relation = &published.table.relation;
+        let name = format!("{}.{}", quote(&relation.schema), quote(&relation.name));
+        client
+            .batch_execute(&format!("LOCK TABLE ONLY {name} IN ACCESS SHARE MODE"))
+            .await?;
+        // A table that was written anew is empty in the eyes of older snapshots.
+        let same_file = client
+            .query_one(
+                "SELECT relfilenode = pg_relation_filenode(oid) FROM pg_class WHERE oid = $1",
+                &[&relation.oid],
+            )
+            .await?
+            .get::<_, Option<bool>>(0);
+        if same_file != Some(true) {
+            return Err(SourceError::SnapshotNeeded(format!(
+                "the table {name} was rewritten or emptied while its rows were about to be read"
+            )));
+        }
+        let mut rows = pin!(client.simple_query_raw(&published.rows()).await?);
         while let Some(message) = rows.try_next().await? {
             if let SimpleQueryMessage::Row(row) = message {
                 let row = (0..row.len())
-                    .map(|index| {
-                        row.get(index)
-                            .map_or(Cell::Null, |text| Cell::Text(text.into()))
+                    .map(|index| match row.try_get(index) {
+                        Ok(Some(text)) => Cell::Text(text.into()),
+                        Ok(None) => Cell::Null,
+                        Err(_) => Cell::NotText,
                     })
                     .collect();
+                check_text(relation, &row).map_err(not_text)?;
                 self.send(SourceEvent::SnapshotRow {
                     relation: relation.oid,
                     row,
@@ -302,7 +328,14 @@ impl Replication {
     }
 
     /// Hands over changes until something ends that.
-    async fn stream(&mut self, replication: &mut ReplicationClient) -> SourceError {
+    async fn stream(
+        &mut self,
+        client: &Client,
+        replication: &mut ReplicationClient,
+    ) -> SourceError {
+        let (source, published) = (self.source.clone(), self.published.clone());
+        // Beside the stream: a lock that somebody has on a table may hold up the catalogue's answer.
+        let mut catalogue = pin!(watch_catalogue(client, &source, &published));
         loop {
             tokio::select! {
                 event = replication.recv() => {
@@ -329,8 +362,10 @@ impl Replication {
                         replication.update_applied_lsn(pgwire_replication::Lsn(checkpoint.lsn.0));
                     }
                 }
+                error = &mut catalogue => return error,
                 reason = self.refused.recv() => {
                     return match reason {
+                        Some(SnapshotNeeded::Row(error @ RowError::NotText { .. })) => not_text(error),
                         Some(reason) => SourceError::SnapshotNeeded(reason.to_string()),
                         None => SourceError::Stopping,
                     };
@@ -361,6 +396,60 @@ impl Replication {
         } else {
             SourceError::Stream(text)
         }
+    }
+}
+
+/// The tables as the publication has them now.
+async fn describe(source: &Source, client: &Client) -> Result<Vec<PublishedTable>, SourceError> {
+    let mut described = Vec::with_capacity(source.tables.len());
+    for table in &source.tables {
+        described.push(tables::describe(client, &source.publication, table).await?);
+    }
+    Ok(described)
+}
+
+/// Compares what is served with what the catalogue says, again and again until it differs.
+async fn watch_catalogue(client: &Client, source: &Source, published: &Published) -> SourceError {
+    loop {
+        tokio::time::sleep(CATALOGUE_INTERVAL).await;
+        let described = match describe(source, client).await {
+            Ok(described) => described,
+            Err(_) if client.is_closed() => {
+                return SourceError::Stream("the connection to the catalogue was lost".into());
+            }
+            Err(error) => return error,
+        };
+        let checkpoint = published.borrow().clone();
+        if let Some(reason) = checkpoint.and_then(|checkpoint| changed(&checkpoint, &described)) {
+            return SourceError::SnapshotNeeded(reason);
+        }
+    }
+}
+
+/// What is different in the catalogue since the checkpoint's snapshot.
+fn changed(checkpoint: &Checkpoint, described: &[PublishedTable]) -> Option<String> {
+    let mut tables = checkpoint.buckets.iter().zip(described);
+    tables.find_map(|(bucket, published)| {
+        let SnapshotTable {
+            relation,
+            row_identity,
+            definition,
+        } = &published.table;
+        let same = (&bucket.relation, &bucket.row_identity, &bucket.definition)
+            == (relation, row_identity, definition);
+        (!same).then(|| {
+            format!(
+                "the table {}, or what the publication has of it, was altered",
+                relation.name
+            )
+        })
+    })
+}
+
+fn not_text(error: RowError) -> SourceError {
+    match error {
+        RowError::NotText { table, column } => SourceError::NotText { table, column },
+        error => SourceError::SnapshotNeeded(error.to_string()),
     }
 }
 

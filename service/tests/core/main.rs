@@ -1,6 +1,7 @@
 //! The core alone, driven by random histories: transactions, crashes, replays, new snapshots, and
 //! clients that take a few steps now and then.
 
+mod rows;
 #[path = "../simulated_client/mod.rs"]
 mod simulated_client;
 
@@ -11,7 +12,9 @@ use proptest::prelude::*;
 use simulated_client::{Received, SimulatedClient};
 use squall_service::core::checkpoint::Checkpoint;
 use squall_service::core::replicator::{Replicator, ReplicatorError, SnapshotNeeded};
-use squall_service::core::source::{Cell, Column, Lsn, Relation, Row, SnapshotBegin, SourceEvent};
+use squall_service::core::source::{
+    Cell, Column, Lsn, Relation, Row, RowIdentity, SnapshotBegin, SnapshotTable, SourceEvent,
+};
 use squall_service::core::storage::{MemoryStorage, Storage as _};
 use squall_service::core::stream::{Step, SyncStream};
 use squall_service::core::write_checkpoints::WriteCheckpoints;
@@ -441,7 +444,14 @@ fn snapshot_begin(number: u32) -> SourceEvent {
         version: number.to_string(),
         system: "1".into(),
         tables: (0..TABLES.len())
-            .map(|table| (relation(table), vec![0]))
+            .map(|table| SnapshotTable {
+                relation: relation(table),
+                row_identity: RowIdentity {
+                    columns: vec![0],
+                    unique: true,
+                },
+                definition: String::new(),
+            })
             .collect(),
     })
 }

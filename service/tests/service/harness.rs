@@ -269,6 +269,17 @@ impl Client {
         }
     }
 
+    /// The same, unless the condition holds already.
+    pub async fn sync_until_now(
+        &mut self,
+        what: &str,
+        condition: impl Fn(&SimulatedClient) -> bool,
+    ) {
+        if !condition(&self.books) {
+            self.sync_until(what, condition).await;
+        }
+    }
+
     /// Reads until the client has the database's rows.
     pub async fn sync_with(&mut self, fixture: &Fixture) {
         let rows = fixture.rows().await;

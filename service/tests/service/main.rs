@@ -7,6 +7,7 @@ mod powersync_core;
 mod requests;
 #[path = "../simulated_client/mod.rs"]
 mod simulated_client;
+mod source;
 mod sync;
 mod tables;
 mod time;
