@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use squall_protocol::control::DownloadProgress;
 use tokio::task::JoinHandle;
 
 use crate::link::Link;
@@ -94,6 +95,19 @@ fn line(
             (queue > 0).then(|| format!("{} {queue}", link.name()))
         })
         .collect();
+    // Of first syncs only: later ones are short.
+    let downloads: Vec<String> = links
+        .iter()
+        .filter_map(|link| {
+            let status = link.status()?;
+            let DownloadProgress { downloaded, total } = status.download?;
+            let first = status.last_synced_at_ms.is_none();
+            first.then(|| format!("{} {downloaded} of {total}", link.name()))
+        })
+        .collect();
+    if !downloads.is_empty() {
+        line += &format!(" · operations received: {}", downloads.join(", "));
+    }
     if !queues.is_empty() {
         line += &format!(" · queues {}", queues.join(", "));
     }
