@@ -12,6 +12,8 @@ use crate::link::Link;
 use crate::nemesis::Active;
 use crate::recorder::Recorder;
 
+/// The phase in which clients receive what the database holds at first.
+pub const FIRST_SYNC: &str = "first sync";
 /// How often the line of a terminal is drawn anew.
 const REFRESH: Duration = Duration::from_millis(200);
 /// How often a line is printed where there is no terminal.
@@ -95,14 +97,13 @@ fn line(
             (queue > 0).then(|| format!("{} {queue}", link.name()))
         })
         .collect();
-    // Of first syncs only: later ones are short.
+    // Later downloads are short.
     let downloads: Vec<String> = links
         .iter()
+        .filter(|_| name == FIRST_SYNC)
         .filter_map(|link| {
-            let status = link.status()?;
-            let DownloadProgress { downloaded, total } = status.download?;
-            let first = status.last_synced_at_ms.is_none();
-            first.then(|| format!("{} {downloaded} of {total}", link.name()))
+            let DownloadProgress { downloaded, total } = link.status()?.download?;
+            Some(format!("{} {downloaded} of {total}", link.name()))
         })
         .collect();
     if !downloads.is_empty() {

@@ -16,7 +16,7 @@ use crate::exit::Failure;
 use crate::first_sync;
 use crate::fleet::{Client, Fleet};
 use crate::nemesis::{self, Active};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::recorder::Recorder;
 
 /// The pause between two reads of a client that waits for the others' probes.
@@ -39,7 +39,7 @@ pub async fn rage(
     active: &Active,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    progress.phase("first sync");
+    progress.phase(progress::FIRST_SYNC);
     first_sync::wait(fleet, environment.first_sync_deadline()).await?;
 
     recorder.record(Event::Phase(Phase::Storm));

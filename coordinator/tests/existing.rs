@@ -179,6 +179,11 @@ async fn a_first_sync_may_take_its_time_as_long_as_it_goes_on() {
     for _ in 0..600 {
         client.batch_execute(burst).await.unwrap();
     }
+    let position = "SELECT pg_current_wal_lsn()::text";
+    let row = client.query_one(position, &[]).await.unwrap();
+    let position: String = row.get(0);
+    let replicated = "SELECT count(*) FROM pg_replication_slots WHERE confirmed_flush_lsn";
+    wait_until(&url, &format!("{replicated} >= '{position}'")).await;
 
     let trickle = trickle(address.clone(), 1_500_000, usize::MAX).await;
     let service_url = format!("http://{trickle}");
