@@ -6,7 +6,7 @@ use std::rc::Rc;
 use futures_util::future::join;
 use rusqlite::Connection;
 use squall_protocol::backend::Credentials;
-use squall_protocol::control::{ClientConfig, ClientStatus, LogLevel};
+use squall_protocol::control::{ClientConfig, ClientStatus, DownloadProgress, LogLevel};
 use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::transaction::{Effects, Transaction};
 
@@ -61,7 +61,7 @@ pub(crate) struct State {
     pub(crate) prefetch: Cell<bool>,
     pub(crate) credentials: RefCell<Option<Credentials>>,
     pub(crate) connected: Cell<bool>,
-    pub(crate) downloading: Cell<bool>,
+    pub(crate) download: Cell<Option<DownloadProgress>>,
     pub(crate) uploading: Cell<bool>,
     pub(crate) download_error: RefCell<Option<String>>,
     pub(crate) upload_error: RefCell<Option<String>>,
@@ -182,7 +182,8 @@ impl<P: Platform> Client<P> {
         let mut status = ClientStatus {
             connected: state.connected.get(),
             uploading: state.uploading.get(),
-            downloading: state.downloading.get(),
+            downloading: state.download.get().is_some(),
+            download: state.download.get(),
             last_error: state
                 .upload_error
                 .borrow()

@@ -199,7 +199,7 @@ impl<P: Platform> Client<P> {
                 }
                 Instruction::UpdateSyncStatus { status } => {
                     state.connected.set(status.connected);
-                    state.downloading.set(status.downloading());
+                    state.download.set(status.download());
                 }
                 Instruction::EstablishSyncStream { request: body } => {
                     request = Some(body.get().to_owned());
@@ -233,7 +233,7 @@ impl<P: Platform> Client<P> {
         if let Err(error) = self.control("stop", None::<&str>) {
             self.log(LogLevel::Warn, format!("download: {error}"));
             self.0.state.connected.set(false);
-            self.0.state.downloading.set(false);
+            self.0.state.download.set(None);
         }
         self.0.state.stream_end.set(None);
     }

@@ -3,8 +3,11 @@
 //! The names and shapes are those of `Instruction` in powersync_core's `sync/interface.rs`; only
 //! what this client acts on is kept.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use squall_protocol::control::DownloadProgress;
 
 /// One instruction.
 #[derive(Debug, Deserialize)]
@@ -48,12 +51,39 @@ pub(crate) enum Severity {
 #[derive(Debug, Deserialize)]
 pub(crate) struct SyncStatus {
     pub(crate) connected: bool,
-    /// Something, with the progress in it, from a checkpoint's line until it is applied.
-    downloading: Option<serde::de::IgnoredAny>,
+    /// The progress, from a checkpoint's line until it is applied.
+    downloading: Option<Downloading>,
+}
+
+/// The progress of each priority.
+#[derive(Debug, Deserialize)]
+struct Downloading {
+    buckets: BTreeMap<String, Counts>,
+}
+
+/// What was there before the checkpoint, what has come since, and what there is to be.
+#[derive(Debug, Deserialize)]
+struct Counts {
+    at_last: i64,
+    since_last: i64,
+    target_count: i64,
 }
 
 impl SyncStatus {
-    pub(crate) fn downloading(&self) -> bool {
-        self.downloading.is_some()
+    /// How much has come of the checkpoint that is being downloaded, over all priorities.
+    pub(crate) fn download(&self) -> Option<DownloadProgress> {
+        let priorities = self.downloading.as_ref()?.buckets.values();
+        let sums = priorities.fold((0, 0), |(downloaded, total), of| {
+            (
+                downloaded + of.since_last,
+                total + of.target_count - of.at_last,
+            )
+        });
+        // Counts go below what was there when the service has compacted a bucket in between.
+        let count = |sum: i64| u64::try_from(sum).unwrap_or(0);
+        Some(DownloadProgress {
+            downloaded: count(sums.0),
+            total: count(sums.1),
+        })
     }
 }

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use squall_client_core::agent::{AgentEnd, Mode, run_agent};
 use squall_protocol::control::FromClient;
 
-pub use http::NativePlatform;
+pub use http::{NativePlatform, NoAnswer};
 pub use postgres::{PostgresOptions, ledger, operations, run_postgres};
 pub use sqlite::create as create_shared_file;
 

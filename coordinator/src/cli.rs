@@ -174,6 +174,10 @@ pub struct SystemArgs {
     /// The port of squall's own backend; without it a free one.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub backend_port: u16,
+    /// How long the first sync may go without progress: first for a PowerSync service that is not
+    /// ready yet, then for every client. A service's history grows with every run.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub first_sync_deadline: Duration,
     /// The service's HS256 key in base64url.
     #[arg(
         long,
@@ -539,20 +543,34 @@ impl SystemArgs {
 
 /// The `host:port` of an address that the fault proxies are to stand in front of.
 fn proxied_address(option: &str, url: &str) -> Result<String, Failure> {
-    let address = url
-        .strip_prefix("http://")
-        .map(|rest| rest.trim_end_matches('/'))
-        .filter(|rest| !rest.is_empty() && !rest.contains('/'))
-        .ok_or_else(|| {
-            Failure::Usage(format!(
-                "{option} {url}: must be http://HOST:PORT; the fault proxies work on plain TCP, so https and paths are not possible"
-            ))
-        })?;
-    Ok(if address.contains(':') {
-        address.to_owned()
-    } else {
-        format!("{address}:80")
-    })
+    // The address is not repeated: it may hold what is nobody's business.
+    let refuse = |what: &str| {
+        Err(Failure::Usage(format!(
+            "{option} must be http://HOST:PORT: {what}"
+        )))
+    };
+    if url.starts_with("https://") {
+        return refuse(
+            "the fault proxies work on plain TCP, so https is not possible; name the port of the service itself, behind whatever ends TLS",
+        );
+    }
+    if !url.starts_with("http://") {
+        return refuse("it does not begin with http://");
+    }
+    let parsed = match reqwest::Url::parse(url) {
+        Ok(parsed) => parsed,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return refuse("a user or a password has no place in it");
+    }
+    if parsed.path() != "/" || parsed.query().is_some() || parsed.fragment().is_some() {
+        return refuse(
+            "nothing may follow the port: clients ask for paths of their own, and the fault proxies add none",
+        );
+    }
+    let port = parsed.port_or_known_default().unwrap_or(80);
+    Ok(format!("{}:{port}", parsed.host_str().unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -563,5 +581,37 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_address_is_taken_or_refused_with_what_is_wrong_with_it() {
+        let address = |url| proxied_address("--service-url", url);
+        for (url, expected) in [
+            ("http://localhost:8080", "localhost:8080"),
+            ("http://localhost:8080/", "localhost:8080"),
+            ("http://powersync.example", "powersync.example:80"),
+            ("http://[::1]:8080", "[::1]:8080"),
+            ("http://[::1]", "[::1]:80"),
+        ] {
+            assert_eq!(address(url).unwrap(), expected);
+        }
+        for (url, expected) in [
+            ("https://localhost:8080", "https is not possible"),
+            ("http://localhost:8080/sync", "nothing may follow the port"),
+            ("http://localhost:8080?a=b", "nothing may follow the port"),
+            ("http://me:secret@localhost:8080", "a user or a password"),
+            ("localhost:8080", "does not begin with http://"),
+            ("127.0.0.1:8080", "does not begin with http://"),
+            ("ftp://localhost", "does not begin with http://"),
+            ("http://localhost:99999", "invalid port"),
+            ("http://", "empty host"),
+            ("", "does not begin with http://"),
+        ] {
+            let error = address(url).unwrap_err();
+            assert_eq!(error.exit(), crate::exit::Exit::Usage);
+            let error = error.to_string();
+            assert!(error.contains(expected), "{expected}: {error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 }

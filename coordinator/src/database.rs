@@ -14,7 +14,7 @@ use crate::exit::Failure;
 const TABLE_COMMENT: &str = "made by squall; emptied at the start of every run";
 
 /// Remembers which uploads are applied; not published, so clients never see it.
-const UPLOADS_TABLE: &str = "CREATE TABLE IF NOT EXISTS squall_uploads (
+pub const UPLOADS_TABLE: &str = "CREATE TABLE IF NOT EXISTS squall_uploads (
     client_id text NOT NULL,
     upload_id text NOT NULL,
     PRIMARY KEY (client_id, upload_id)

@@ -23,7 +23,9 @@ use tower_http::services::ServeDir;
 use crate::check;
 use crate::cli::DemoArgs;
 use crate::database;
-use crate::environment::{BackendChoice, Environment, EnvironmentOptions, ServiceChoice};
+use crate::environment::{
+    BackendChoice, Environment, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice,
+};
 use crate::exit::{Exit, Failure};
 use crate::fleet::Fleet;
 use crate::interruption;
@@ -72,13 +74,20 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         database_url: None,
         service: ServiceChoice::Embedded,
         backend: BackendChoice::default(),
+        first_sync_deadline: FIRST_SYNC_DEADLINE,
         folder,
     };
     eprintln!("starting PostgreSQL, the sync service and a native client");
-    let environment = Arc::new(Environment::start(options, &recorder).await?);
+    let environment = Environment::start(options, &recorder, &interrupted).await?;
+    let Some(environment) = environment.map(Arc::new) else {
+        return Ok(Exit::Ok);
+    };
     environment.pages().check_bundle()?;
     let native = &clients[2..];
-    let fleet = Fleet::start(&environment, native, &recorder, false).await?;
+    let fleet = Fleet::start(&environment, native, &recorder, false, &interrupted).await?;
+    let Some(fleet) = fleet else {
+        return Ok(Exit::Ok);
+    };
 
     let url = environment.database_url().expect("the demo's clients sync");
     let database = database::connect(url).await?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use squall_protocol::control::ClientConfig;
 use squall_protocol::fault::FaultKind;
 use squall_protocol::plan::{ClientKind, ClientSpec, PlanOptions};
+use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
 use crate::link::Link;
@@ -25,6 +26,9 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 /// Two keepalive lines and their jitter: a stream that is silent for longer is dead.
 const STREAM_IDLE_DEADLINE: Duration = Duration::from_secs(45);
+
+/// How long the first sync may go without progress, unless said otherwise.
+pub const FIRST_SYNC_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Which sync service clients are pointed at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +63,8 @@ pub struct EnvironmentOptions {
     pub database_url: Option<String>,
     pub service: ServiceChoice,
     pub backend: BackendChoice,
+    /// How long the first sync may go without progress, beginning with a service that is not ready yet.
+    pub first_sync_deadline: Duration,
     /// Where the files of this run go.
     pub folder: PathBuf,
 }
@@ -95,29 +101,39 @@ impl Environment {
     /// # Errors
     ///
     /// The first thing that would not start, and what to do about it. What had been started is
-    /// stopped.
+    /// stopped, as it is when `interrupted` is cancelled meanwhile; then there is no environment.
     pub async fn start(
         options: EnvironmentOptions,
         recorder: &Recorder,
-    ) -> Result<Environment, Failure> {
+        interrupted: &CancellationToken,
+    ) -> Result<Option<Environment>, Failure> {
         let mut kinds = options.clients.iter().map(|client| client.kind);
-        let mut servers = match kinds.any(ClientKind::meets_in_postgres) {
-            true => Some(Servers::start(&options).await?),
-            false => None,
+        let starting = async {
+            match kinds.any(ClientKind::meets_in_postgres) {
+                true => Servers::start(&options).await.map(Some),
+                false => Ok(None),
+            }
         };
-        match furnish(servers.as_mut(), &options, recorder).await {
-            Ok((pages, places)) => Ok(Environment {
+        let Some(servers) = interrupted.run_until_cancelled(starting).await else {
+            return Ok(None);
+        };
+        let mut servers = servers?;
+        let furnishing = furnish(servers.as_mut(), &options, recorder);
+        let furnished = interrupted.run_until_cancelled(furnishing).await;
+        if let Some(Ok((pages, places))) = furnished {
+            return Ok(Some(Environment {
                 options,
                 servers,
                 pages,
                 places,
-            }),
-            Err(failure) => {
-                if let Some(servers) = servers {
-                    servers.stop().await;
-                }
-                Err(failure)
-            }
+            }));
+        }
+        if let Some(servers) = servers {
+            servers.stop().await;
+        }
+        match furnished {
+            Some(Err(failure)) => Err(failure),
+            _ => Ok(None),
         }
     }
 
@@ -157,6 +173,11 @@ impl Environment {
     /// Whether the plan has faults of that kind.
     pub fn can_cause(&self, fault: FaultKind) -> bool {
         self.options.plan.faults.contains(&fault)
+    }
+
+    /// How long the first sync may go without progress.
+    pub fn first_sync_deadline(&self) -> Duration {
+        self.options.first_sync_deadline
     }
 
     /// Watches the servers, and says which of them ended although nobody wanted it. Never returns

@@ -124,13 +124,15 @@ impl Fleet {
     ///
     /// # Errors
     ///
-    /// When a needed program is missing or a client does not start.
+    /// When a needed program is missing or a client does not start. What had been started is stopped,
+    /// as it is when `interrupted` is cancelled meanwhile; then there is no fleet.
     pub async fn start(
         environment: &Arc<Environment>,
         clients: &[ClientSpec],
         recorder: &Recorder,
         headed: bool,
-    ) -> Result<Fleet, Failure> {
+        interrupted: &CancellationToken,
+    ) -> Result<Option<Fleet>, Failure> {
         let has_tabs = clients.iter().any(|spec| spec.kind == ClientKind::Wasm);
         let driver = if has_tabs {
             environment.pages().check_bundle()?;
@@ -171,10 +173,18 @@ impl Fleet {
             .clients
             .iter()
             .map(|client| client.start(fleet.driver.as_ref()));
-        futures_util::future::try_join_all(starts)
-            .await
-            .map_err(|error| Failure::unavailable("cannot start the fleet", error))?;
-        Ok(fleet)
+        let starts = futures_util::future::try_join_all(starts);
+        match interrupted.run_until_cancelled(starts).await {
+            Some(Ok(_)) => Ok(Some(fleet)),
+            Some(Err(error)) => {
+                fleet.stop().await;
+                Err(Failure::unavailable("cannot start the fleet", error))
+            }
+            None => {
+                fleet.stop().await;
+                Ok(None)
+            }
+        }
     }
 
     /// The chromedriver process, if the fleet has tabs.

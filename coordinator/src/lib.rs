@@ -15,9 +15,12 @@ pub mod doctor;
 pub mod environment;
 pub mod exit;
 pub mod export;
+pub mod first_sync;
 pub mod fleet;
+pub mod greeting;
 pub mod interruption;
 pub mod ladder;
+pub mod leftovers;
 pub mod link;
 pub mod matrix;
 pub mod models;
@@ -135,6 +138,7 @@ pub fn run_options(args: &RunArgs) -> Result<RunOptions, Failure> {
         database_url: args.system.database_url.clone(),
         service: args.system.service()?,
         backend: args.system.backend()?,
+        first_sync_deadline: args.system.first_sync_deadline,
         stop_on_violation: args.stop_on_violation,
         quiet: false,
         again,

@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use squall_protocol::control::DownloadProgress;
 use tokio::task::JoinHandle;
 
 use crate::link::Link;
 use crate::nemesis::Active;
 use crate::recorder::Recorder;
 
+/// The phase in which clients receive what the database holds at first.
+pub const FIRST_SYNC: &str = "first sync";
 /// How often the line of a terminal is drawn anew.
 const REFRESH: Duration = Duration::from_millis(200);
 /// How often a line is printed where there is no terminal.
@@ -94,6 +97,18 @@ fn line(
             (queue > 0).then(|| format!("{} {queue}", link.name()))
         })
         .collect();
+    // Later downloads are short.
+    let downloads: Vec<String> = links
+        .iter()
+        .filter(|_| name == FIRST_SYNC)
+        .filter_map(|link| {
+            let DownloadProgress { downloaded, total } = link.status()?.download?;
+            Some(format!("{} {downloaded} of {total}", link.name()))
+        })
+        .collect();
+    if !downloads.is_empty() {
+        line += &format!(" · operations received: {}", downloads.join(", "));
+    }
     if !queues.is_empty() {
         line += &format!(" · queues {}", queues.join(", "));
     }

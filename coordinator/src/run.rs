@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use squall_protocol::history::{Event, HISTORY_VERSION, Header, Phase};
 use squall_protocol::plan::Plan;
@@ -32,6 +32,8 @@ pub struct RunOptions {
     pub database_url: Option<String>,
     pub service: ServiceChoice,
     pub backend: BackendChoice,
+    /// How long the first sync may go without progress.
+    pub first_sync_deadline: Duration,
     /// End the storm at the first violation of safety.
     pub stop_on_violation: bool,
     /// Do not tell what is being started.
@@ -101,6 +103,7 @@ async fn stand(
         database_url: options.database_url.clone(),
         service: options.service.clone(),
         backend: options.backend.clone(),
+        first_sync_deadline: options.first_sync_deadline,
         folder: folder.to_owned(),
     };
     let tell = |what: &str| {
@@ -111,28 +114,41 @@ async fn stand(
     if plan.clients.iter().any(|c| c.kind.meets_in_postgres()) {
         tell("PostgreSQL and the sync service");
     }
-    let environment = tokio::select! {
-        environment = Environment::start(environment_options, recorder) => Arc::new(environment?),
-        () = interrupted.cancelled() => {
-            recorder.record(Event::Interrupted);
-            return Ok(());
-        }
+    let environment = Environment::start(environment_options, recorder, interrupted).await?;
+    let Some(environment) = environment else {
+        recorder.record(Event::Interrupted);
+        return Ok(());
     };
+    let environment = Arc::new(environment);
     tell(&format!("{} clients", plan.clients.len()));
-    let fleet = tokio::select! {
-        fleet = Fleet::start(&environment, &plan.clients, recorder, options.headed) => fleet,
-        () = interrupted.cancelled() => {
-            recorder.record(Event::Interrupted);
-            return Ok(());
-        }
-    }?;
+    let outcome = inhabit(options, &environment, recorder, interrupted).await;
+    if let Some(environment) = Arc::into_inner(environment) {
+        environment.stop().await;
+    }
+    outcome
+}
+
+/// Everything between the first client that starts and the last that ends.
+async fn inhabit(
+    options: &RunOptions,
+    environment: &Arc<Environment>,
+    recorder: &Recorder,
+    interrupted: &CancellationToken,
+) -> Result<(), Failure> {
+    let plan = &options.plan;
+    let headed = options.headed;
+    let fleet = Fleet::start(environment, &plan.clients, recorder, headed, interrupted).await?;
+    let Some(fleet) = fleet else {
+        recorder.record(Event::Interrupted);
+        return Ok(());
+    };
     let active = Active::default();
     let links = fleet.clients.iter().map(|client| client.link.clone());
     let progress = Progress::start(recorder.clone(), links.collect(), active.clone());
     let stop = recorder.violated().clone();
     let storm = storm::rage(
         plan,
-        &environment,
+        environment,
         &fleet,
         recorder,
         &progress,
@@ -155,9 +171,6 @@ async fn stand(
     progress.phase("stop");
     fleet.stop().await;
     drop(progress);
-    if let Some(environment) = Arc::into_inner(environment) {
-        environment.stop().await;
-    }
     outcome
 }
 

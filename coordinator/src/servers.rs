@@ -13,14 +13,14 @@ use crate::backend::Backend;
 use crate::database;
 use crate::environment::{EnvironmentOptions, ServiceChoice};
 use crate::exit::Failure;
+use crate::greeting::greet;
+use crate::leftovers;
 use crate::process::OwnedProcess;
 use crate::proxy::Proxy;
 use crate::token::{Secret, Signer};
 
 /// The service makes its first snapshot before it listens.
 const SERVICE_START_DEADLINE: Duration = Duration::from_secs(60);
-/// How long the service may take to answer one request at the start.
-const GREETING_DEADLINE: Duration = Duration::from_secs(10);
 
 /// PostgreSQL and the sync service: what must be stopped with care, no matter how far the start has
 /// come.
@@ -28,8 +28,11 @@ pub struct Servers {
     cluster: Option<Cluster>,
     database_url: String,
     service: Option<OwnedProcess>,
-    /// The embedded service's replication slot. It must not outlive the run in a database that does.
+    /// The names of the embedded service's replication slot and publication, which no other run has.
+    /// They must not outlive the run in a database that does.
     slot: String,
+    /// Whether the database was made ready for a run, so that there may be something to clean up.
+    prepared: bool,
     folder: PathBuf,
 }
 
@@ -84,7 +87,8 @@ impl Servers {
             database_url,
             service: None,
             folder: options.folder.clone(),
-            slot: format!("squall_{}", uuid::Uuid::new_v4().simple()),
+            slot: leftovers::unique_name(),
+            prepared: false,
         })
     }
 
@@ -95,6 +99,10 @@ impl Servers {
     /// The first thing that would not start, and what to do about it.
     pub async fn open(&mut self, options: &EnvironmentOptions) -> Result<Doors, Failure> {
         database::prepare(&self.database_url, &options.plan).await?;
+        self.prepared = true;
+        if self.cluster.is_none() {
+            leftovers::sweep(&self.database_url).await?;
+        }
         let (secret, service) = match &options.service {
             ServiceChoice::Embedded => {
                 let secret = Secret::random();
@@ -105,7 +113,10 @@ impl Servers {
         };
         let signer = Signer::new(secret)
             .map_err(|error| Failure::Usage(format!("--service-key: {error}")))?;
-        greet(&service, &signer).await?;
+        greet(&service, &signer, options.first_sync_deadline, |what| {
+            eprintln!("{what}");
+        })
+        .await?;
         let backend = Backend::start(
             &self.database_url,
             squall_workloads::definition(options.plan.workload, options.plan.payload),
@@ -150,7 +161,7 @@ impl Servers {
             ])
             .args(["--tables", &database::tables(&options.plan).join(",")])
             .args(["--kid", &secret.kid, "--audience", &secret.audience])
-            .args(["--publication", "squall", "--slot", &self.slot])
+            .args(["--publication", &self.slot, "--slot", &self.slot])
             // Secrets do not belong on a command line, where every process can read them.
             .env("SQUALL_DATABASE_URL", &self.database_url)
             .env("SQUALL_SERVICE_KEY", &secret.key)
@@ -217,32 +228,14 @@ impl Servers {
                 tracing::warn!("{error}");
             }
         }
-        match &mut self.cluster {
-            Some(cluster) => cluster.stop().await,
-            None if self.service.is_some() => self.drop_slot().await,
-            None => {}
+        if self.cluster.is_none()
+            && self.prepared
+            && let Err(error) = leftovers::clean_up(&self.database_url, &self.slot).await
+        {
+            eprintln!("{error}");
         }
-    }
-
-    /// A slot that nobody reads makes PostgreSQL keep its write-ahead log for ever.
-    async fn drop_slot(&self) {
-        let dropped = async {
-            let database = database::connect(&self.database_url)
-                .await
-                .map_err(|error| error.to_string())?;
-            // A service that would not start may not have made it.
-            let drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
-                        WHERE slot_name = $1";
-            database
-                .execute(drop, &[&self.slot])
-                .await
-                .map_err(|error| database::describe(&error))
-        };
-        if let Err(error) = dropped.await {
-            eprintln!(
-                "the replication slot {} could not be dropped ({error}); do it by hand: SELECT pg_drop_replication_slot('{}')",
-                self.slot, self.slot
-            );
+        if let Some(cluster) = &mut self.cluster {
+            cluster.stop().await;
         }
     }
 }
@@ -254,36 +247,4 @@ fn last_line(log: &Path) -> Option<String> {
 
 fn service_log(folder: &Path) -> PathBuf {
     folder.join("logs").join("service.log")
-}
-
-/// Asks the service for something that only a good token gets: whatever is wrong with its address or
-/// its key is better told now than by every client.
-async fn greet(service_address: &str, signer: &Signer) -> Result<(), Failure> {
-    let unreachable = |error: reqwest::Error| {
-        Failure::Unavailable(format!(
-            "the sync service at {service_address} does not answer ({error}); check --service-url and that it runs"
-        ))
-    };
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(GREETING_DEADLINE)
-        .build()
-        .map_err(unreachable)?;
-    let (token, _) = signer.token("squall");
-    let answer = client
-        .get(format!(
-            "http://{service_address}/write-checkpoint2.json?client_id=squall"
-        ))
-        .header("Authorization", format!("Token {token}"))
-        .send()
-        .await
-        .map_err(unreachable)?;
-    let status = answer.status();
-    if status.is_success() {
-        return Ok(());
-    }
-    let text = answer.text().await.unwrap_or_default();
-    Err(Failure::Unavailable(format!(
-        "the sync service at {service_address} refuses squall's token ({status}: {text}); check --service-key, --service-kid and --service-audience"
-    )))
 }

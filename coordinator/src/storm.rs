@@ -4,23 +4,21 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use squall_protocol::control::ClientStatus;
 use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::{Plan, PlannedTransaction, Workload};
-use squall_protocol::transaction::{Effects, INITIAL_VALUE, Key, Reads, Rows, Transaction};
+use squall_protocol::transaction::{Effects, Key, Reads, Rows, Transaction};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::database;
 use crate::environment::Environment;
 use crate::exit::Failure;
+use crate::first_sync;
 use crate::fleet::{Client, Fleet};
 use crate::nemesis::{self, Active};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::recorder::Recorder;
 
-/// How long everyone may take to see what the database holds at first.
-const FIRST_SYNC_DEADLINE: Duration = Duration::from_secs(60);
 /// The pause between two reads of a client that waits for the others' probes.
 const PROBE_READ_PAUSE: Duration = Duration::from_millis(100);
 /// What the probes are given at least, however much of the recovery deadline is used up.
@@ -41,8 +39,8 @@ pub async fn rage(
     active: &Active,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    progress.phase("first sync");
-    first_sync(fleet).await?;
+    progress.phase(progress::FIRST_SYNC);
+    first_sync::wait(fleet, environment.first_sync_deadline()).await?;
 
     recorder.record(Event::Phase(Phase::Storm));
     progress.phase("storm");
@@ -70,51 +68,6 @@ pub async fn rage(
     final_reads(plan, environment, fleet, recorder).await;
     recorder.record(Event::Phase(Phase::Complete));
     Ok(())
-}
-
-/// Waits until every client has what the database holds at first and nothing else. A service that was
-/// there before may still send what the database held before.
-async fn first_sync(fleet: &Fleet) -> Result<(), Failure> {
-    let sync = async |client: &Client| {
-        while !(has_synced(client) && client.link.peek().await.is_some_and(is_first)) {
-            tokio::time::sleep(PROBE_READ_PAUSE).await;
-        }
-    };
-    for client in &fleet.clients {
-        tokio::time::timeout(FIRST_SYNC_DEADLINE, sync(client))
-            .await
-            .map_err(|_| {
-                let status = client.link.status();
-                let error = status.and_then(|s| s.last_error).unwrap_or_default();
-                Failure::Unavailable(format!(
-                    "{} did not receive the first state of the database within {FIRST_SYNC_DEADLINE:?}; {}",
-                    client.name(),
-                    if error.is_empty() {
-                        "see its log and the service's in the run folder".to_owned()
-                    } else {
-                        format!("its last error: {error}")
-                    }
-                ))
-            })?;
-    }
-    Ok(())
-}
-
-/// Whether the client has applied a complete checkpoint, if it syncs: what has no rows at first looks
-/// the same before.
-fn has_synced(client: &Client) -> bool {
-    let synced = |status: ClientStatus| status.last_synced_at_ms.is_some();
-    !client.spec.kind.syncs() || client.link.status().is_some_and(synced)
-}
-
-/// Whether that is what every workload begins with.
-fn is_first(effects: Effects) -> bool {
-    let mut rows = effects.reads.iter();
-    let mut collections = effects.collections.iter().flatten();
-    rows.all(|&(_, value)| value == INITIAL_VALUE)
-        && effects.ledger.is_none_or(|ledger| ledger.reads.is_empty())
-        && collections.all(|(_, elements)| elements.is_empty())
-        && effects.payload.is_none_or(|rows| rows.is_empty())
 }
 
 /// Operations and faults by the plan. Returns when all faults have ended and no operation is open.

@@ -104,6 +104,16 @@ pub enum LogLevel {
     Debug,
 }
 
+/// How far the download of a checkpoint is, as powersync_core counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DownloadProgress {
+    /// Operations of the service's history that have come.
+    pub downloaded: u64,
+    /// Operations that the service announced. It counts from before a compaction until it is
+    /// restarted, so fewer may come.
+    pub total: u64,
+}
+
 /// The states of a syncing client that a user would look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientStatus {
@@ -113,6 +123,9 @@ pub struct ClientStatus {
     pub uploading: bool,
     /// A checkpoint has been announced and is not applied yet.
     pub downloading: bool,
+    /// How much of that checkpoint has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download: Option<DownloadProgress>,
     /// When the last complete checkpoint was applied, in milliseconds since 1970; none before the
     /// first one.
     pub last_synced_at_ms: Option<u64>,

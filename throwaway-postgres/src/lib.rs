@@ -1,6 +1,8 @@
 //! A real PostgreSQL cluster for a run or a test: made in a folder, started on a free loopback port
 //! with logical replication switched on, gone when it is dropped or when we are killed.
 //!
+//! Browsers have their temporary files in a [`Temporary`] folder too.
+//!
 //! What is deliberately not here: pools, schemas, users. A cluster is a URL.
 //!
 //! The server is our direct child. If we are killed the kernel kills it too, and PostgreSQL's own
@@ -20,7 +22,7 @@ use std::time::{Duration, Instant};
 pub use error::Error;
 use host::User;
 use process::Process;
-use temporary::Temporary;
+pub use temporary::Temporary;
 
 /// How a cluster shall be. [`Options::default`] is a fast one in a temporary folder.
 #[derive(Clone, Debug)]
@@ -220,7 +222,7 @@ fn make_folder(
     let parent = Some(std::env::temp_dir())
         .filter(|folder| reachable(folder))
         .unwrap_or_else(|| PathBuf::from("/tmp"));
-    let temporary = Temporary::make(&parent).map_err(|source| Error::File {
+    let temporary = Temporary::make(&parent, "squall-postgres-").map_err(|source| Error::File {
         what: "make a temporary folder in",
         path: parent,
         source,

@@ -4,13 +4,14 @@
 //! when the owner dies, however it dies. Whoever makes a folder removes those of dead owners first.
 
 use std::fs::{self, File, Permissions};
-use std::io;
+use std::io::{self, ErrorKind::NotFound};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-const PREFIX: &str = "squall-postgres-";
 const LOCK: &str = "owner.lock";
+/// How long what has just been killed may go on writing into a folder that is removed.
+const REMOVAL: Duration = Duration::from_secs(1);
 /// A folder is made before its lock is there; one that is younger than this is left alone.
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -23,11 +24,16 @@ pub struct Temporary {
 }
 
 impl Temporary {
-    /// Makes a folder in `parent`, after removing those of dead owners.
-    pub fn make(parent: &Path) -> io::Result<Temporary> {
-        sweep(parent);
+    /// Makes a folder in `parent` whose name begins with `prefix`, after removing those of dead owners
+    /// with the same beginning.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system said.
+    pub fn make(parent: &Path, prefix: &str) -> io::Result<Temporary> {
+        sweep(parent, prefix);
         let folder = tempfile::Builder::new()
-            .prefix(PREFIX)
+            .prefix(prefix)
             .permissions(Permissions::from_mode(0o700))
             .tempdir_in(parent)?;
         // Locked before it has its name: whoever finds it unlocked knows that the owner is dead.
@@ -47,11 +53,22 @@ impl Temporary {
     }
 }
 
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let began = Instant::now();
+        while fs::remove_dir_all(self.path()).is_err_and(|error| error.kind() != NotFound)
+            && began.elapsed() < REMOVAL
+        {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 /// Removes what it can; a folder that is someone else's stays.
-fn sweep(parent: &Path) {
+fn sweep(parent: &Path, prefix: &str) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let folder = entry.path();
-        let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let ours = entry.file_name().to_string_lossy().starts_with(prefix);
         if ours && is_abandoned(&folder) {
             let _ = fs::remove_dir_all(&folder);
         }
@@ -71,10 +88,12 @@ fn is_abandoned(folder: &Path) -> bool {
 mod tests {
     use super::*;
 
+    const PREFIX: &str = "squall-test-";
+
     #[test]
     fn folders_of_the_dead_are_swept_and_those_of_the_living_are_not() {
         let parent = tempfile::tempdir().unwrap();
-        let living = Temporary::make(parent.path()).unwrap();
+        let living = Temporary::make(parent.path(), PREFIX).unwrap();
         let dead = parent.path().join(format!("{PREFIX}dead"));
         fs::create_dir(&dead).unwrap();
         File::create(dead.join(LOCK)).unwrap();
@@ -83,7 +102,7 @@ mod tests {
         let foreign = parent.path().join("other");
         fs::create_dir(&foreign).unwrap();
 
-        let another = Temporary::make(parent.path()).unwrap();
+        let another = Temporary::make(parent.path(), PREFIX).unwrap();
         assert!(!dead.exists());
         assert!(living.path().exists());
         assert!(being_made.exists());

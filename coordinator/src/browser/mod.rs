@@ -13,6 +13,7 @@
 
 mod bidi;
 pub mod programs;
+mod temporary;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
+
+use squall_throwaway_postgres::Temporary;
 
 use crate::process::OwnedProcess;
 use bidi::Bidi;
@@ -97,6 +100,8 @@ pub enum BrowserError {
     NoTab { what: &'static str },
     #[error("a client tab is open already: close it first")]
     TabIsOpen,
+    #[error("no folder for the browsers' temporary files could be made: {0}")]
+    Temporary(#[source] io::Error),
     #[error("processes are left over: {0}")]
     Leftover(#[source] io::Error),
 }
@@ -122,6 +127,8 @@ impl BrowserError {
 pub struct Driver {
     process: OwnedProcess,
     url: String,
+    /// For the temporary files of the driver and of its browsers; last, so that it goes last.
+    temporary: Temporary,
 }
 
 impl Driver {
@@ -133,9 +140,11 @@ impl Driver {
         let program = programs::CHROMEDRIVER.find()?;
         let log_path = log_dir.join("chromedriver.log");
         let log = open_log(&log_path)?;
+        let temporary = temporary::make().map_err(BrowserError::Temporary)?;
         let mut command = Command::new(&program);
         command
             .arg("--port=0")
+            .env("TMPDIR", temporary.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(clone_log(&log, &log_path)?);
@@ -171,6 +180,7 @@ impl Driver {
         Ok(Self {
             process,
             url: format!("http://127.0.0.1:{port}/"),
+            temporary,
         })
     }
 
@@ -245,6 +255,7 @@ impl Browser {
         let mut command = Command::new(&program);
         command
             .args(flags(&options))
+            .env("TMPDIR", driver.temporary.path())
             .stdin(Stdio::null())
             .stdout(clone_log(&log, &options.log)?)
             .stderr(log);
