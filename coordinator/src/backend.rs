@@ -12,8 +12,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use deadpool_postgres::{Manager, Pool};
+use deadpool_postgres::{Hook, HookError, Manager, Pool};
 use serde::Deserialize;
+use squall_client_native::session;
 use squall_protocol::backend::{
     BackendError, Credentials, CrudOp, CrudValue, Upload, UploadAnswer,
 };
@@ -67,6 +68,12 @@ impl Backend {
             .map_err(|error| Failure::unavailable(starting, error))?;
         let pool = Pool::builder(Manager::new(config, NoTls))
             .max_size(16)
+            .post_create(Hook::async_fn(|connection, _| {
+                Box::pin(async move {
+                    let set = connection.batch_execute(session::SETTINGS).await;
+                    set.map_err(HookError::Backend)
+                })
+            }))
             .build()
             .map_err(|error| Failure::unavailable(starting, error))?;
         let endpoints = Arc::default();

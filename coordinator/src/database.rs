@@ -1,11 +1,11 @@
 //! The workload's tables in the source database: how they are made, seeded and read.
 
-use squall_client_native::operations;
+use squall_client_native::{operations, session};
 use squall_protocol::plan::{PlanOptions, Workload};
 use squall_protocol::transaction::{Effects, INITIAL_VALUE};
 use squall_workloads::{definition, list_append, mww};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, GenericClient, IsolationLevel, NoTls};
+use tokio_postgres::{Client, GenericClient, IsolationLevel};
 
 use crate::exit::Failure;
 
@@ -31,16 +31,14 @@ pub fn tables(options: &PlanOptions) -> Vec<String> {
 ///
 /// When there is no such database.
 pub async fn connect(url: &str) -> Result<Client, Failure> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
-        .await
-        .map_err(|error| unreachable_database(url, &error))?;
-    tokio::spawn(async move {
-        let _ = connection.await;
-    });
+    let unreachable = |error| unreachable_database(url, &error);
+    let database = url.parse().map_err(unreachable)?;
+    let (client, _) = session::connect(&database).await.map_err(unreachable)?;
     Ok(client)
 }
 
-fn unreachable_database(url: &str, error: &tokio_postgres::Error) -> Failure {
+/// What is said when no session can be had.
+pub fn unreachable_database(url: &str, error: &tokio_postgres::Error) -> Failure {
     Failure::Unavailable(format!(
         "cannot connect to PostgreSQL at {}: {}; check --database-url and that the server runs",
         without_password(url),

@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod bench;
 pub mod browser;
+pub mod canary;
 pub mod check;
 pub mod cli;
 pub mod database;
@@ -19,6 +20,7 @@ pub mod fleet;
 pub mod interruption;
 pub mod ladder;
 pub mod link;
+pub mod lock;
 pub mod matrix;
 pub mod models;
 pub mod nemesis;

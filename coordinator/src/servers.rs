@@ -13,6 +13,7 @@ use crate::backend::Backend;
 use crate::database;
 use crate::environment::{EnvironmentOptions, ServiceChoice};
 use crate::exit::Failure;
+use crate::lock::DatabaseLock;
 use crate::process::OwnedProcess;
 use crate::proxy::Proxy;
 use crate::token::{Secret, Signer};
@@ -22,11 +23,17 @@ const SERVICE_START_DEADLINE: Duration = Duration::from_secs(60);
 /// How long the service may take to answer one request at the start.
 const GREETING_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long our own PostgreSQL may take to end once it has closed its connections.
+const ENDING_DEADLINE: Duration = Duration::from_secs(1);
+const POSTGRES_ENDED: &str = "PostgreSQL ended on its own";
+
 /// PostgreSQL and the sync service: what must be stopped with care, no matter how far the start has
 /// come.
 pub struct Servers {
     cluster: Option<Cluster>,
     database_url: String,
+    /// None before anything is opened.
+    lock: Option<DatabaseLock>,
     service: Option<OwnedProcess>,
     /// The embedded service's replication slot. It must not outlive the run in a database that does.
     slot: String,
@@ -82,6 +89,7 @@ impl Servers {
         Ok(Servers {
             cluster,
             database_url,
+            lock: None,
             service: None,
             folder: options.folder.clone(),
             slot: format!("squall_{}", uuid::Uuid::new_v4().simple()),
@@ -94,6 +102,7 @@ impl Servers {
     ///
     /// The first thing that would not start, and what to do about it.
     pub async fn open(&mut self, options: &EnvironmentOptions) -> Result<Doors, Failure> {
+        self.lock = Some(DatabaseLock::take(&self.database_url).await?);
         database::prepare(&self.database_url, &options.plan).await?;
         let (secret, service) = match &options.service {
             ServiceChoice::Embedded => {
@@ -199,13 +208,31 @@ impl Servers {
             loop {
                 tokio::time::sleep(Duration::from_millis(250)).await;
                 if self.cluster.as_ref().is_some_and(|c| !c.is_running()) {
-                    return "PostgreSQL ended on its own".to_owned();
+                    return POSTGRES_ENDED.to_owned();
                 }
+            }
+        };
+        let lock = async {
+            match &self.lock {
+                Some(lock) => lock.lost().await,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {
             what = service => what,
             what = postgres => what,
+            what = lock => {
+                // A server that ends takes the lock along, and says less about it.
+                let ended = async {
+                    while self.cluster.as_ref().is_none_or(Cluster::is_running) {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                };
+                match tokio::time::timeout(ENDING_DEADLINE, ended).await {
+                    Ok(()) => POSTGRES_ENDED.to_owned(),
+                    Err(_) => what,
+                }
+            }
         }
     }
 
@@ -217,10 +244,14 @@ impl Servers {
                 tracing::warn!("{error}");
             }
         }
-        match &mut self.cluster {
-            Some(cluster) => cluster.stop().await,
-            None if self.service.is_some() => self.drop_slot().await,
-            None => {}
+        if self.cluster.is_none() && self.service.is_some() {
+            self.drop_slot().await;
+        }
+        if let Some(lock) = self.lock.take() {
+            lock.release().await;
+        }
+        if let Some(cluster) = &mut self.cluster {
+            cluster.stop().await;
         }
     }
 

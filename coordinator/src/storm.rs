@@ -11,6 +11,7 @@ use squall_protocol::transaction::{Effects, INITIAL_VALUE, Key, Reads, Rows, Tra
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::canary;
 use crate::database;
 use crate::environment::Environment;
 use crate::exit::Failure;
@@ -42,8 +43,19 @@ pub async fn rage(
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     progress.phase("first sync");
-    first_sync(fleet).await?;
+    let synced = first_sync(fleet).await;
+    match (synced, environment.database_url()) {
+        (synced, None) => synced?,
+        (Ok(()), Some(url)) => canary::prove(fleet, url, &plan.options).await?,
+        (Err(late), Some(url)) => {
+            let cause = canary::diagnose(fleet, url, &plan.options).await;
+            return Err(cause.unwrap_or(late));
+        }
+    }
 
+    for client in &fleet.clients {
+        client.link.begin();
+    }
     recorder.record(Event::Phase(Phase::Storm));
     progress.phase("storm");
     storm(plan, fleet, recorder, progress, active, stop).await;
