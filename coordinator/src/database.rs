@@ -13,7 +13,7 @@ use crate::exit::Failure;
 const TABLE_COMMENT: &str = "made by squall; emptied at the start of every run";
 
 /// Remembers which uploads are applied; not published, so clients never see it.
-const UPLOADS_TABLE: &str = "CREATE TABLE IF NOT EXISTS squall_uploads (
+pub const UPLOADS_TABLE: &str = "CREATE TABLE IF NOT EXISTS squall_uploads (
     client_id text NOT NULL,
     upload_id text NOT NULL,
     PRIMARY KEY (client_id, upload_id)
@@ -23,6 +23,13 @@ const UPLOADS_TABLE: &str = "CREATE TABLE IF NOT EXISTS squall_uploads (
 pub fn tables(options: &PlanOptions) -> Vec<String> {
     let tables = definition(options.workload, options.payload).tables.iter();
     tables.map(|table| table.name.to_owned()).collect()
+}
+
+/// All tables of a run, published or not.
+pub fn all_tables(options: &PlanOptions) -> Vec<String> {
+    let mut tables = tables(options);
+    tables.push("squall_uploads".to_owned());
+    tables
 }
 
 /// Opens a connection; it ends when the client is dropped.
@@ -73,8 +80,7 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
 ///
 /// # Errors
 ///
-/// When the database cannot be used: not reachable, no logical replication, no right to make
-/// tables, or a table that belongs to someone else.
+/// When the database cannot be used, or a table holds rows of someone else's.
 pub async fn prepare(url: &str, options: &PlanOptions) -> Result<(), Failure> {
     let tables = definition(options.workload, options.payload).tables;
     let mut client = connect(url).await?;
@@ -84,17 +90,6 @@ pub async fn prepare(url: &str, options: &PlanOptions) -> Result<(), Failure> {
             describe(&error),
         )
     };
-    let level: String = client
-        .query_one("SHOW wal_level", &[])
-        .await
-        .map_err(failed)?
-        .get(0);
-    if level != "logical" {
-        return Err(Failure::Unavailable(format!(
-            "PostgreSQL at {} runs with wal_level={level}; logical replication needs `ALTER SYSTEM SET wal_level = logical` and a restart",
-            without_password(url)
-        )));
-    }
     for table in tables {
         let name = table.name;
         client.batch_execute(table.postgres).await.map_err(failed)?;

@@ -26,6 +26,7 @@ pub mod models;
 pub mod nemesis;
 pub mod pages;
 pub mod plan;
+pub mod preflight;
 pub mod process;
 pub mod progress;
 pub mod proxy;

@@ -14,6 +14,7 @@ use crate::database;
 use crate::environment::{EnvironmentOptions, ServiceChoice};
 use crate::exit::Failure;
 use crate::lock::DatabaseLock;
+use crate::preflight::{self, Needs};
 use crate::process::OwnedProcess;
 use crate::proxy::Proxy;
 use crate::token::{Secret, Signer};
@@ -102,7 +103,13 @@ impl Servers {
     ///
     /// The first thing that would not start, and what to do about it.
     pub async fn open(&mut self, options: &EnvironmentOptions) -> Result<Doors, Failure> {
-        self.lock = Some(DatabaseLock::take(&self.database_url).await?);
+        let lock = DatabaseLock::take(&self.database_url).await?;
+        let needs = Needs {
+            embedded: options.service == ServiceChoice::Embedded,
+            lock_backend: lock.backend(),
+        };
+        self.lock = Some(lock);
+        preflight::check(&self.database_url, &options.plan, &options.clients, needs).await?;
         database::prepare(&self.database_url, &options.plan).await?;
         let (secret, service) = match &options.service {
             ServiceChoice::Embedded => {
@@ -120,6 +127,7 @@ impl Servers {
             squall_workloads::definition(options.plan.workload, options.plan.payload),
             Arc::new(signer),
             options.backend.port,
+            preflight::pool_size(&options.clients),
         )
         .await?;
         Ok(Doors {
