@@ -148,6 +148,10 @@ async fn obey<P: Platform>(
                     .integrity_check()
                     .unwrap_or_else(|error| vec![format!("the check could not be done: {error}")]),
             }),
+            ToClient::FindRow { id } => match client.find_row(&id) {
+                Ok(tables) => outgoing(FromClient::Found { tables }),
+                Err(error) => client.log(LogLevel::Error, format!("looking for a row: {error}")),
+            },
             ToClient::Stop => return AgentEnd::Stopped,
             ToClient::Connect => client.log(LogLevel::Error, "a local client does not connect"),
             ToClient::Configure(_) => client.log(

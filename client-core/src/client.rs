@@ -207,6 +207,11 @@ impl<P: Platform> Client<P> {
         self.0.changed.notified().await
     }
 
+    /// The workload's tables that have a row of that id.
+    pub fn find_row(&self, id: &str) -> Result<Vec<String>, ClientError> {
+        self.store(|store| store.find_row(id))
+    }
+
     /// The rows of SQLite's `PRAGMA integrity_check`: the single row `ok` for an intact file.
     pub fn integrity_check(&self) -> Result<Vec<String>, ClientError> {
         self.store(|store| store.integrity_check())

@@ -289,6 +289,22 @@ impl Store {
         })
     }
 
+    /// The workload's tables that have a row of that id.
+    pub(crate) fn find_row(&self, id: &str) -> Result<Vec<String>, ClientError> {
+        let mut found = Vec::new();
+        for table in self.tables {
+            let there = self
+                .connection
+                .prepare(&format!("SELECT 1 FROM {} WHERE id = ?1", table.name))
+                .and_then(|mut statement| statement.exists([id]))
+                .doing("looking for a row")?;
+            if there {
+                found.push(table.name.to_owned());
+            }
+        }
+        Ok(found)
+    }
+
     /// The rows of SQLite's `PRAGMA integrity_check`: the single row `ok` for an intact file.
     pub(crate) fn integrity_check(&self) -> Result<Vec<String>, ClientError> {
         self.connection

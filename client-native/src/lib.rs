@@ -24,7 +24,7 @@ use squall_client_core::agent::{AgentEnd, Mode, run_agent};
 use squall_protocol::control::FromClient;
 
 pub use http::{NativePlatform, NoAnswer};
-pub use postgres::{PostgresOptions, ledger, operations, run_postgres};
+pub use postgres::{PostgresOptions, ledger, operations, run_postgres, session};
 pub use sqlite::create as create_shared_file;
 
 /// What a native client has to be told from outside; everything else it is told by the coordinator.

@@ -7,6 +7,7 @@ mod list_append;
 mod mww;
 pub mod operations;
 mod payload;
+pub mod session;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use squall_protocol::plan::{Isolation, Workload};
 use squall_protocol::transaction::{Effects, Outcome, Transaction};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, IsolationLevel, NoTls};
+use tokio_postgres::{Client, IsolationLevel};
 
 use crate::{Error, control};
 
@@ -124,14 +125,14 @@ impl Session {
     /// The connection, made anew if there is none.
     async fn client(&mut self, deadline: Instant) -> Result<&mut Client, String> {
         if self.client.as_ref().is_none_or(Client::is_closed) {
-            let connect = tokio_postgres::connect(&self.options.database_url, NoTls);
             let failed = |reason| format!("no connection to PostgreSQL: {reason}");
-            let (client, connection) = timeout_at(deadline, connect)
+            let database = self.options.database_url.parse();
+            let database = database.map_err(|error| failed(text(&error)))?;
+            // The connection's error, if any, is told to whoever uses the client.
+            let (client, _) = timeout_at(deadline, session::connect(&database))
                 .await
                 .map_err(|_| failed("no answer in time".to_owned()))?
                 .map_err(|error| failed(text(&error)))?;
-            // Its error, if any, is told to whoever uses the client.
-            tokio::spawn(connection);
             if self.config.workload == Workload::Ledger {
                 let alone = ledger::wait_until_alone(&client, &self.config.client);
                 timeout_at(deadline, alone)

@@ -169,6 +169,7 @@ impl Worker {
             FromClient::Completed { .. }
             | FromClient::Emission(_)
             | FromClient::Integrity { .. }
+            | FromClient::Found { .. }
             | FromClient::Fatal { .. } => {}
         }
         self.0.outgoing.send(&message);

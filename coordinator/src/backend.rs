@@ -12,8 +12,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use deadpool_postgres::{Manager, Pool};
+use deadpool_postgres::{Hook, HookError, Manager, Pool};
 use serde::Deserialize;
+use squall_client_native::session;
 use squall_protocol::backend::{
     BackendError, Credentials, CrudOp, CrudValue, Upload, UploadAnswer,
 };
@@ -50,7 +51,8 @@ struct Shared {
 }
 
 impl Backend {
-    /// Starts the backend on that port of the loopback interface; 0 means a free one.
+    /// Starts the backend on that port of the loopback interface; 0 means a free one. It has at most so
+    /// many connections to the database.
     ///
     /// # Errors
     ///
@@ -60,13 +62,20 @@ impl Backend {
         workload: &'static Definition,
         signer: Arc<Signer>,
         port: u16,
+        connections: usize,
     ) -> Result<Backend, Failure> {
         let starting = "cannot start the backend";
         let config: tokio_postgres::Config = database_url
             .parse()
             .map_err(|error| Failure::unavailable(starting, error))?;
         let pool = Pool::builder(Manager::new(config, NoTls))
-            .max_size(16)
+            .max_size(connections)
+            .post_create(Hook::async_fn(|connection, _| {
+                Box::pin(async move {
+                    let set = connection.batch_execute(session::SETTINGS).await;
+                    set.map_err(HookError::Backend)
+                })
+            }))
             .build()
             .map_err(|error| Failure::unavailable(starting, error))?;
         let endpoints = Arc::default();

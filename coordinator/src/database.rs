@@ -1,12 +1,12 @@
 //! The workload's tables in the source database: how they are made, seeded and read.
 
-use squall_client_native::operations;
+use squall_client_native::{operations, session};
 use squall_protocol::plan::{PlanOptions, Workload};
 use squall_protocol::transaction::{Effects, INITIAL_VALUE};
 use squall_workloads::{definition, list_append, mww};
 use tokio_postgres::config::Host;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, GenericClient, IsolationLevel, NoTls};
+use tokio_postgres::{Client, GenericClient, IsolationLevel};
 
 use crate::exit::Failure;
 
@@ -26,22 +26,27 @@ pub fn tables(options: &PlanOptions) -> Vec<String> {
     tables.map(|table| table.name.to_owned()).collect()
 }
 
+/// All tables of a run, published or not.
+pub fn all_tables(options: &PlanOptions) -> Vec<String> {
+    let mut tables = tables(options);
+    tables.push("squall_uploads".to_owned());
+    tables
+}
+
 /// Opens a connection; it ends when the client is dropped.
 ///
 /// # Errors
 ///
 /// When there is no such database.
 pub async fn connect(url: &str) -> Result<Client, Failure> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
-        .await
-        .map_err(|error| unreachable_database(url, &error))?;
-    tokio::spawn(async move {
-        let _ = connection.await;
-    });
+    let unreachable = |error| unreachable_database(url, &error);
+    let database = url.parse().map_err(unreachable)?;
+    let (client, _) = session::connect(&database).await.map_err(unreachable)?;
     Ok(client)
 }
 
-fn unreachable_database(url: &str, error: &tokio_postgres::Error) -> Failure {
+/// What is said when no session can be had.
+pub fn unreachable_database(url: &str, error: &tokio_postgres::Error) -> Failure {
     Failure::Unavailable(format!(
         "cannot connect to PostgreSQL at {}: {}; check --database-url and that the server runs",
         without_password(url),
@@ -102,8 +107,7 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
 ///
 /// # Errors
 ///
-/// When the database cannot be used: not reachable, no logical replication, no right to make
-/// tables, or a table that belongs to someone else.
+/// When the database cannot be used, or a table holds rows of someone else's.
 pub async fn prepare(url: &str, options: &PlanOptions) -> Result<(), Failure> {
     let tables = definition(options.workload, options.payload).tables;
     let mut client = connect(url).await?;
@@ -113,17 +117,6 @@ pub async fn prepare(url: &str, options: &PlanOptions) -> Result<(), Failure> {
             describe(&error),
         )
     };
-    let level: String = client
-        .query_one("SHOW wal_level", &[])
-        .await
-        .map_err(failed)?
-        .get(0);
-    if level != "logical" {
-        return Err(Failure::Unavailable(format!(
-            "PostgreSQL at {} runs with wal_level={level}; logical replication needs `ALTER SYSTEM SET wal_level = logical` and a restart",
-            without_password(url)
-        )));
-    }
     for table in tables {
         let name = table.name;
         client.batch_execute(table.postgres).await.map_err(failed)?;

@@ -15,6 +15,7 @@ use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::transaction::{Effects, Outcome, Through, Transaction};
 use squall_workloads::ledger;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::recorder::Recorder;
 
@@ -45,6 +46,8 @@ struct State {
     seen_rows: u64,
     /// How many they were when all were counted last.
     counted_rows: u64,
+    /// Whether what a live query emits belongs in the history.
+    begun: bool,
     /// Why the next end of a connection is no surprise.
     expected_end: Option<&'static str>,
 }
@@ -54,6 +57,7 @@ struct Connection {
     ready: bool,
     pending: Option<Pending>,
     integrity: Option<oneshot::Sender<Vec<String>>>,
+    found: Option<oneshot::Sender<Vec<String>>>,
 }
 
 /// A transaction that has not been answered.
@@ -280,6 +284,20 @@ impl Link {
         tokio::time::timeout(deadline, answer).await.ok()?.ok()
     }
 
+    /// Has the client look for the row of that id: the tables of the workload that have it. None if no
+    /// answer came by the deadline.
+    pub async fn find_row(&self, id: &str, deadline: Instant) -> Option<Vec<String>> {
+        let (sender, answer) = oneshot::channel();
+        self.lock().connection.as_mut().filter(|c| c.ready)?.found = Some(sender);
+        self.send(ToClient::FindRow { id: id.to_owned() });
+        tokio::time::timeout_at(deadline, answer).await.ok()?.ok()
+    }
+
+    /// From now on, what a live query emits belongs in the history.
+    pub fn begin(&self) {
+        self.lock().begun = true;
+    }
+
     /// Speaks with a client over a control connection that it has just opened, until it ends. A new
     /// connection takes the place of one that is still there: a client has one incarnation at most.
     pub async fn converse(&self, socket: WebSocket) {
@@ -339,6 +357,7 @@ impl Link {
                     ready: false,
                     pending: None,
                     integrity: None,
+                    found: None,
                 });
             }
             FromClient::Ready { session, .. } => {
@@ -371,6 +390,8 @@ impl Link {
                     let _ = pending.answer.send(outcome);
                 }
             }
+            // Before that, it shows what is no part of the run.
+            FromClient::Emission(_) if !state.begun => {}
             FromClient::Emission(effects) => {
                 let operation = self.recorder.new_operation();
                 self.recorder.record(Event::Invoke {
@@ -395,6 +416,13 @@ impl Link {
                     && let Some(answer) = connection.integrity.take()
                 {
                     let _ = answer.send(report);
+                }
+            }
+            FromClient::Found { tables } => {
+                if let Some(connection) = &mut state.connection
+                    && let Some(answer) = connection.found.take()
+                {
+                    let _ = answer.send(tables);
                 }
             }
             FromClient::Log { level, line } => match level {

@@ -15,6 +15,8 @@ use crate::environment::{EnvironmentOptions, ServiceChoice};
 use crate::exit::Failure;
 use crate::greeting::greet;
 use crate::leftovers;
+use crate::lock::DatabaseLock;
+use crate::preflight::{self, Needs};
 use crate::process::OwnedProcess;
 use crate::proxy::Proxy;
 use crate::token::{Secret, Signer};
@@ -22,11 +24,17 @@ use crate::token::{Secret, Signer};
 /// The service makes its first snapshot before it listens.
 const SERVICE_START_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long our own PostgreSQL may take to end once it has closed its connections.
+const ENDING_DEADLINE: Duration = Duration::from_secs(1);
+const POSTGRES_ENDED: &str = "PostgreSQL ended on its own";
+
 /// PostgreSQL and the sync service: what must be stopped with care, no matter how far the start has
 /// come.
 pub struct Servers {
     cluster: Option<Cluster>,
     database_url: String,
+    /// None before anything is opened.
+    lock: Option<DatabaseLock>,
     service: Option<OwnedProcess>,
     /// The names of the embedded service's replication slot and publication, which no other run has.
     /// They must not outlive the run in a database that does.
@@ -85,6 +93,7 @@ impl Servers {
         Ok(Servers {
             cluster,
             database_url,
+            lock: None,
             service: None,
             folder: options.folder.clone(),
             slot: leftovers::unique_name(),
@@ -98,6 +107,13 @@ impl Servers {
     ///
     /// The first thing that would not start, and what to do about it.
     pub async fn open(&mut self, options: &EnvironmentOptions) -> Result<Doors, Failure> {
+        let lock = DatabaseLock::take(&self.database_url).await?;
+        let needs = Needs {
+            embedded: options.service == ServiceChoice::Embedded,
+            lock_backend: lock.backend(),
+        };
+        self.lock = Some(lock);
+        preflight::check(&self.database_url, &options.plan, &options.clients, needs).await?;
         database::prepare(&self.database_url, &options.plan).await?;
         self.prepared = true;
         if self.cluster.is_none() {
@@ -122,6 +138,7 @@ impl Servers {
             squall_workloads::definition(options.plan.workload, options.plan.payload),
             Arc::new(signer),
             options.backend.port,
+            preflight::pool_size(&options.clients),
         )
         .await?;
         Ok(Doors {
@@ -210,13 +227,31 @@ impl Servers {
             loop {
                 tokio::time::sleep(Duration::from_millis(250)).await;
                 if self.cluster.as_ref().is_some_and(|c| !c.is_running()) {
-                    return "PostgreSQL ended on its own".to_owned();
+                    return POSTGRES_ENDED.to_owned();
                 }
+            }
+        };
+        let lock = async {
+            match &self.lock {
+                Some(lock) => lock.lost().await,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {
             what = service => what,
             what = postgres => what,
+            what = lock => {
+                // A server that ends takes the lock along, and says less about it.
+                let ended = async {
+                    while self.cluster.as_ref().is_none_or(Cluster::is_running) {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                };
+                match tokio::time::timeout(ENDING_DEADLINE, ended).await {
+                    Ok(()) => POSTGRES_ENDED.to_owned(),
+                    Err(_) => what,
+                }
+            }
         }
     }
 
@@ -233,6 +268,9 @@ impl Servers {
             && let Err(error) = leftovers::clean_up(&self.database_url, &self.slot).await
         {
             eprintln!("{error}");
+        }
+        if let Some(lock) = self.lock.take() {
+            lock.release().await;
         }
         if let Some(cluster) = &mut self.cluster {
             cluster.stop().await;

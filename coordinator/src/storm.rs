@@ -10,6 +10,7 @@ use squall_protocol::transaction::{Effects, Key, Reads, Rows, Transaction};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::canary;
 use crate::database;
 use crate::environment::Environment;
 use crate::exit::Failure;
@@ -40,8 +41,19 @@ pub async fn rage(
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     progress.phase(progress::FIRST_SYNC);
-    first_sync::wait(fleet, environment.first_sync_deadline()).await?;
+    let synced = first_sync::wait(fleet, environment.first_sync_deadline()).await;
+    match (synced, environment.database_url()) {
+        (synced, None) => synced?,
+        (Ok(()), Some(url)) => canary::prove(fleet, url, &plan.options).await?,
+        (Err(late), Some(url)) => {
+            let cause = canary::diagnose(fleet, url, &plan.options).await;
+            return Err(cause.unwrap_or(late));
+        }
+    }
 
+    for client in &fleet.clients {
+        client.link.begin();
+    }
     recorder.record(Event::Phase(Phase::Storm));
     progress.phase("storm");
     storm(plan, fleet, recorder, progress, active, stop).await;

@@ -324,3 +324,126 @@ async fn databases_that_cannot_be_used_are_refused() {
     assert_eq!(count(&url, "SELECT count(*) FROM mww").await, 1);
     cluster.stop().await;
 }
+
+/// Waits until the newest run in that folder has begun its storm.
+async fn storm_begins(folder: &Path) {
+    let history = folder.join("runs/latest/history.jsonl");
+    let begun = async {
+        while !std::fs::read_to_string(&history)
+            .is_ok_and(|history| history.contains(r#"{"phase":"storm"}"#))
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let begun = tokio::time::timeout(Duration::from_secs(120), begun).await;
+    begun.expect("the storm begins");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_for_one_run_at_a_time() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut cluster = Cluster::start(Options::default()).await.unwrap();
+    let url = cluster.url();
+    // The same database by another spelling of its address.
+    let other = format!(
+        "postgresql://postgres@localhost:{}/postgres?application_name=other",
+        cluster.port()
+    );
+    let long = ["--time", "4s"];
+    let refuse = async {
+        storm_begins(first.path()).await;
+        let refused = run(&other, second.path(), &[]).await;
+        let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(69), "{errors}");
+        let said = ["another run", "squall, process ", "pg_terminate_backend"];
+        assert!(said.iter().all(|part| errors.contains(part)), "{errors}");
+    };
+    let (output, ()) = tokio::join!(run(&url, first.path(), &long), refuse);
+    assert_ok(&output);
+
+    // A killed run keeps nobody away.
+    let mut killed = Command::new(env!("CARGO_BIN_EXE_squall"))
+        .args([
+            "run", "--fleet", "native=1", "--faults", "none", "--time", "60s",
+        ])
+        .args(["--database-url", &url, "--output"])
+        .arg(second.path().join("runs"))
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    std::fs::remove_file(second.path().join("runs/latest")).unwrap();
+    storm_begins(second.path()).await;
+    killed.kill().await.unwrap();
+    assert_ok(&run(&url, first.path(), &[]).await);
+
+    // Without the lock nothing can be concluded.
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE application_name LIKE 'squall, process %'";
+    let lose = async {
+        std::fs::remove_file(first.path().join("runs/latest")).unwrap();
+        storm_begins(first.path()).await;
+        assert_eq!(count(&url, end).await, 1);
+    };
+    let (output, ()) = tokio::join!(run(&url, first.path(), &["--time", "60s"]), lose);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("keeps other runs away"), "{text}");
+    cluster.stop().await;
+}
+
+/// `squall serve` of those tables.
+async fn serve(url: &str, folder: &Path, tables: &str) -> (tokio::process::Child, String) {
+    let mut service = Command::new(env!("CARGO_BIN_EXE_squall"))
+        .args(["serve", "--tables", tables, "--slot", tables])
+        .arg("--storage")
+        .arg(folder.join(format!("{tables}.sqlite")))
+        .args(["--publication", tables])
+        .env("SQUALL_DATABASE_URL", url)
+        .env("SQUALL_SERVICE_KEY", KEY)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(service.stdout.take().unwrap()).lines();
+    let line = lines.next_line().await.unwrap().unwrap();
+    let address = line.strip_prefix("listening on ").unwrap();
+    (service, format!("http://{address}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_not_synced_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(Options::default()).await.unwrap();
+    let url = cluster.url();
+    // The tables, as squall makes them.
+    assert_ok(&run(&url, folder.path(), &["--payload"]).await);
+    let (_mww, only_mww) = serve(&url, folder.path(), "mww").await;
+    let with_key = ["--service-key", KEY, "--service-url", &only_mww];
+    for (arguments, table) in [
+        (&["--workload", "ledger"][..], "`SELECT * FROM ledger`"),
+        (&["--workload", "gset"], "`SELECT * FROM gset`"),
+    ] {
+        let arguments: Vec<&str> = with_key.iter().chain(arguments).copied().collect();
+        let refused = run(&url, folder.path(), &arguments).await;
+        let errors = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(69), "{errors}");
+        assert!(
+            errors.contains(table) && errors.contains("native-"),
+            "{errors}"
+        );
+    }
+    // Nothing stays of the row that did not come.
+    for query in [
+        "SELECT count(*) FROM ledger WHERE id LIKE 'canary%'",
+        "SELECT count(*) FROM gset WHERE id LIKE 'canary%'",
+    ] {
+        assert_eq!(count(&url, query).await, 0, "{query}");
+    }
+    let arguments: Vec<&str> = with_key
+        .iter()
+        .chain(&["--workload", "mww"])
+        .copied()
+        .collect();
+    assert_ok(&run(&url, folder.path(), &arguments).await);
+    cluster.stop().await;
+}

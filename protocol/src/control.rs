@@ -62,6 +62,11 @@ pub enum ToClient {
     Disconnect,
     /// Check the database file and answer with [`FromClient::Integrity`].
     CheckIntegrity,
+    /// Look for the row of that id in every table of the workload and answer with
+    /// [`FromClient::Found`].
+    FindRow {
+        id: String,
+    },
     /// Finish in an orderly way: close the database, then the connection, then exit.
     Stop,
 }
@@ -88,6 +93,8 @@ pub enum FromClient {
     /// The answer to [`ToClient::CheckIntegrity`]: the rows of SQLite's `PRAGMA integrity_check`,
     /// which is the single row `ok` for an intact file.
     Integrity { report: Vec<String> },
+    /// The answer to [`ToClient::FindRow`]: the tables that have it.
+    Found { tables: Vec<String> },
     /// A line for the client's log.
     Log { level: LogLevel, line: String },
     /// The client cannot go on; the coordinator takes this for infrastructure trouble.

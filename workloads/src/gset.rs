@@ -34,6 +34,7 @@ const TABLE: Table = Table {
             v bigint NOT NULL
         );
         CREATE INDEX IF NOT EXISTS gset_k_v ON gset (k, v)",
+    canary: "INSERT INTO gset (id, k, v) VALUES ($1, -1, -1)",
     columns: &[("k", "INTEGER"), ("v", "INTEGER")],
     index: &["k", "v"],
 };

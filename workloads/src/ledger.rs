@@ -58,6 +58,7 @@ const TABLE: Table = Table {
             position bigserial
         );
         CREATE INDEX IF NOT EXISTS ledger_client_seq ON ledger (client, seq)",
+    canary: "INSERT INTO ledger (id, client, seq, writes) VALUES ($1, '', -1, '')",
     columns: &[
         ("client", "TEXT"),
         ("seq", "INTEGER"),

@@ -36,6 +36,9 @@ pub struct Table {
     pub name: &'static str,
     /// Makes the table in PostgreSQL, with its indexes, if there is none.
     pub postgres: &'static str,
+    /// Inserts into PostgreSQL a row of the id `$1` that no transaction could have written. It is there
+    /// before the storm only, to see that rows of this table come to clients, and go.
+    pub canary: &'static str,
     /// The columns that clients have beside `id`: name and SQLite type.
     pub columns: &'static [(&'static str, &'static str)],
     /// The columns of the clients' index, if they need one.

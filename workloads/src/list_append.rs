@@ -32,6 +32,7 @@ const TABLE: Table = Table {
         k integer NOT NULL UNIQUE,
         v text NOT NULL
     )",
+    canary: "INSERT INTO lists (id, k, v) VALUES ($1, -1, '')",
     columns: &[("k", "INTEGER"), ("v", "TEXT")],
     // Transactions read a few lists of many, and lists grow long.
     index: &["k"],

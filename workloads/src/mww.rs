@@ -27,6 +27,7 @@ pub(crate) const TABLE: Table = Table {
         k integer NOT NULL UNIQUE,
         v bigint NOT NULL
     )",
+    canary: "INSERT INTO mww (id, k, v) VALUES ($1, -1, -1)",
     columns: &[("k", "INTEGER"), ("v", "INTEGER")],
     index: &[],
 };

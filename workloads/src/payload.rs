@@ -24,6 +24,7 @@ pub(crate) const TABLE: Table = Table {
         version bigint NOT NULL,
         body text
     )",
+    canary: "INSERT INTO payload (id, version) VALUES ($1, -1)",
     columns: &[("version", "INTEGER"), ("body", "TEXT")],
     index: &[],
 };
