@@ -27,6 +27,7 @@ use crate::environment::{BackendChoice, Environment, EnvironmentOptions, Service
 use crate::exit::{Exit, Failure};
 use crate::fleet::Fleet;
 use crate::interruption;
+use crate::output;
 use crate::pages;
 use crate::plan;
 use crate::proxy::Weather;
@@ -74,7 +75,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         backend: BackendChoice::default(),
         folder,
     };
-    eprintln!("starting PostgreSQL, the sync service and a native client");
+    output::eprintln("starting PostgreSQL, the sync service and a native client");
     let environment = Arc::new(Environment::start(options, &recorder).await?);
     environment.pages().check_bundle()?;
     let native = &clients[2..];
@@ -112,10 +113,10 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
 }
 
 fn announce(address: SocketAddr) {
-    println!(
+    output::println(format_args!(
         "open http://localhost:{}/demo/ in a browser (Ctrl-C ends the demo)",
         address.port()
-    );
+    ));
 }
 
 /// What the demo page's requests need.

@@ -18,6 +18,7 @@ use squall_throwaway_postgres::{Cluster, Options};
 use tokio::process::Command;
 
 use crate::browser::{Browser, BrowserError, BrowserOptions, Driver, programs};
+use crate::{environment_variable, output};
 
 /// A check that takes longer than this hangs.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -38,7 +39,10 @@ pub async fn run() -> bool {
             Err(problem) => ('✗', problem),
         };
         well &= mark == '✓';
-        println!("{mark} {name:<14} {}", text.trim().replace('\n', "\n  "));
+        output::println(format_args!(
+            "{mark} {name:<14} {}",
+            text.trim().replace('\n', "\n  ")
+        ));
     };
     report("PostgreSQL", tried(postgres()).await);
     report("Chromium", tried(version_of(&programs::CHROMIUM)).await);
@@ -238,7 +242,7 @@ fn bundle() -> Finding {
 
 /// Only needed to build the browser client; the launcher names the one that it builds with.
 async fn wasm_bindgen() -> Finding {
-    match std::env::var_os("SQUALL_WASM_BINDGEN") {
+    match environment_variable("SQUALL_WASM_BINDGEN") {
         Some(path) => Ok(format!(
             "{}, {}",
             version_line(Path::new(&path)).await?,

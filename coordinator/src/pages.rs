@@ -16,6 +16,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tower_http::services::ServeDir;
 
+use crate::environment_variable;
 use crate::exit::Failure;
 use crate::link::Link;
 
@@ -33,7 +34,7 @@ type Links = Arc<BTreeMap<String, Link>>;
 /// Where the pages and the WebAssembly bundle are: the launcher says so, and next to a binary that
 /// cargo built they are in `target/bundle`.
 pub fn bundle() -> PathBuf {
-    if let Some(folder) = std::env::var_os("SQUALL_BUNDLE") {
+    if let Some(folder) = environment_variable("SQUALL_BUNDLE") {
         return folder.into();
     }
     let built = std::env::current_exe().ok();

@@ -1,6 +1,5 @@
 //! What a person sees while a run goes on: the phase, operations, active faults, upload queues.
 
-use std::io::IsTerminal;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::link::Link;
 use crate::nemesis::Active;
+use crate::output;
 use crate::recorder::Recorder;
 
 /// How often the line of a terminal is drawn anew.
@@ -27,7 +27,7 @@ impl Progress {
     /// Begins to show how that run goes, on standard error.
     pub fn start(recorder: Recorder, links: Vec<Link>, active: Active) -> Progress {
         let phase = Arc::new(Mutex::new(("start", Instant::now())));
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = output::stderr_is_terminal();
         let bar = if terminal {
             let style = ProgressStyle::with_template("{spinner} {wide_msg}");
             ProgressBar::new_spinner().with_style(style.expect("the template is well-formed"))
@@ -45,7 +45,10 @@ impl Progress {
                         bar.set_message(line);
                         bar.tick();
                     } else if line != last {
-                        eprintln!("{:>4} s  {line}", began.elapsed().as_secs());
+                        output::eprintln(format_args!(
+                            "{:>4} s  {line}",
+                            began.elapsed().as_secs()
+                        ));
                         last = line;
                     }
                     tokio::time::sleep(if terminal { REFRESH } else { REPORT }).await;

@@ -13,6 +13,7 @@ use crate::backend::Backend;
 use crate::database;
 use crate::environment::{EnvironmentOptions, ServiceChoice};
 use crate::exit::Failure;
+use crate::output;
 use crate::process::OwnedProcess;
 use crate::proxy::Proxy;
 use crate::token::{Secret, Signer};
@@ -239,10 +240,10 @@ impl Servers {
                 .map_err(|error| database::describe(&error))
         };
         if let Err(error) = dropped.await {
-            eprintln!(
+            output::eprintln(format_args!(
                 "the replication slot {} could not be dropped ({error}); do it by hand: SELECT pg_drop_replication_slot('{}')",
                 self.slot, self.slot
-            );
+            ));
         }
     }
 }
