@@ -17,7 +17,6 @@ use squall_protocol::control::ClientStatus;
 use squall_protocol::history::{HISTORY_VERSION, Header};
 use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, PlanOptions, Workload};
 use squall_protocol::transaction::{Rows, Transaction, Value};
-use tokio::net::TcpListener;
 use tower_http::services::ServeDir;
 
 use crate::check;
@@ -30,6 +29,7 @@ use crate::interruption;
 use crate::output;
 use crate::pages;
 use crate::plan;
+use crate::port;
 use crate::proxy::Weather;
 use crate::recorder::Recorder;
 
@@ -90,15 +90,16 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         offline: Mutex::default(),
         database,
     });
-    let listener = TcpListener::bind(("127.0.0.1", args.port))
-        .await
-        .map_err(|error| {
-            Failure::unavailable(format!("cannot listen on port {}", args.port), error)
-        })?;
-    let address = listener
+    let listeners = port::listen(args.port).map_err(|error| {
+        Failure::unavailable(format!("cannot listen on port {}", args.port), error)
+    })?;
+    let address = listeners[0]
         .local_addr()
         .map_err(|error| Failure::unavailable("cannot listen", error))?;
-    tokio::spawn(async move { axum::serve(listener, router(demo)).await });
+    let router = router(demo);
+    for listener in listeners {
+        tokio::spawn(axum::serve(listener, router.clone()).into_future());
+    }
     announce(address);
 
     let collapsed = tokio::select! {

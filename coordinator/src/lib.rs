@@ -25,6 +25,7 @@ pub mod nemesis;
 pub mod output;
 pub mod pages;
 pub mod plan;
+pub mod port;
 pub mod process;
 pub mod progress;
 pub mod proxy;

@@ -4,6 +4,8 @@
 //! a disk that is full. That says nothing about a run, so it never ends one: a stream that cannot be
 //! written is given up, and [`failure`] tells the commands whose output is all they have to show.
 
+#![expect(clippy::disallowed_methods, reason = "this is the allowed place")]
+
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};

@@ -442,3 +442,59 @@ fn only_what_is_started_is_said_to_be_started() {
         assert_eq!(said.matches("127.0.0.1:1/db").count(), 1, "{said}");
     }
 }
+
+/// Runs the doctor (PostgreSQL with replication, a browser under chromedriver with a page and a worker) and
+/// checks that those two work. None if the shell's preparations, which end with 77 then, are not permitted.
+fn doctor_after(preparations: &str) -> Option<String> {
+    let script = format!("{preparations}\n\"$1\" doctor");
+    let output = squall(&[]);
+    let mut unshared = Command::new("unshare");
+    unshared.args(["--net", "bash", "-c", &script, "bash"]);
+    let output = unshared
+        .arg(output.get_program())
+        .stdin(Stdio::null())
+        .output();
+    let output = match output {
+        Ok(output) if ![Some(77), Some(1)].contains(&output.status.code()) => output,
+        refused => {
+            eprintln!("SKIPPED: no network namespace to try this in: {refused:?}");
+            return None;
+        }
+    };
+    let said = text(&[&output.stdout[..], &output.stderr[..]].concat());
+    for part in ["PostgreSQL", "OPFS in worker"] {
+        assert!(said.contains(&format!("✓ {part}")), "{said}");
+    }
+    Some(said)
+}
+
+#[test]
+fn without_ipv6_everything_starts() {
+    doctor_after(
+        "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 || exit 77
+         echo 1 >/proc/sys/net/ipv6/conf/lo/disable_ipv6 || exit 77
+         ip link set lo up || exit 77",
+    );
+}
+
+/// What listens on a port without an address of its own is picked from the odd ones, and those are all
+/// taken on 127.0.0.1: a port that is free on `::1` is of no use.
+#[test]
+fn with_half_of_the_ports_taken_everything_starts() {
+    doctor_after(
+        "ip link set lo up || exit 77
+         echo 40000 41999 >/proc/sys/net/ipv4/ip_local_port_range || exit 77
+         ulimit -n 8192
+         coproc python3 -c '
+import socket
+held = []
+for port in range(40001, 42000, 2):
+    held.append(socket.socket())
+    held[-1].bind((\"127.0.0.1\", port))
+    held[-1].listen()
+print(\"held\", flush=True)
+input()
+' || exit 77
+         read -r word <&\"${COPROC[0]}\" && [[ $word == held ]] || exit 77",
+    );
+}
