@@ -18,8 +18,10 @@ storms=(
     "torn transactions are found|1|^atomic-visibility +VIOLATION|run --seed 4 --time 10s --uploader batch --faults none --fleet native=4"
 )
 
-# What a step may take at most, in seconds: a hang must end, a slow machine must not fail.
-STEP_LIMIT=1200
+# What a step may take at most, in seconds: a hang must end, a slow machine must not fail. The compiler
+# has a limit of its own, so that tests are not charged for it.
+COMPILE_LIMIT=7200
+STEP_LIMIT=2400
 STORM_LIMIT=300
 
 self_test() {
@@ -33,9 +35,13 @@ self_test() {
 
     local release=(--locked --release) wasm=(--target wasm32-unknown-unknown)
     check "format" cargo fmt --all --check
+    local limit=$COMPILE_LIMIT
     check "clippy" cargo clippy "${release[@]}" --workspace --all-targets -- -D warnings
     check "clippy for WebAssembly" cargo clippy "${release[@]}" "${wasm[@]}" \
         -p squall-client-wasm -p squall-client-core -p squall-checker -p squall-protocol -- -D warnings
+    check "tests, compiled" cargo test "${release[@]}" --workspace --no-run
+    check "tests in a browser, compiled" cargo test "${release[@]}" "${wasm[@]}" -p squall-client-wasm --no-run
+    limit=$STEP_LIMIT
     tests "tests" cargo test "${release[@]}" --workspace --no-fail-fast
     tests "tests in a browser" env \
         CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(wasm_bindgen_folder)/wasm-bindgen-test-runner" \
@@ -49,6 +55,7 @@ self_test() {
         check "$name" run_storm "$code" "$pattern" "${arguments[@]}"
     done
     check "one seed, one plan" same_plan
+    check "the launcher in odd surroundings" odd_surroundings
     check "nothing left running" nothing_left_running
 
     summarize
@@ -73,18 +80,19 @@ tests() {
     record "$name" "$good" "$bad"
 }
 
-# limited NAME COMMAND...: runs it in the repository with its output in a log; sets log and took.
+# limited NAME COMMAND...: runs it in the repository, at most $limit seconds, with its output in a log;
+# sets log and took.
 limited() {
-    local name=$1 began=$SECONDS result=0
+    local name=$1 limit=${limit:-$STEP_LIMIT} began=$SECONDS result=0
     shift
     log=$results/${name//[^A-Za-z0-9]/-}.log
-    printf 'squall: %-36s ' "$name" >&2
+    tell 'squall: %-36s ' "$name"
     # The shell's own functions can not be given to timeout; those have limits of their own.
     if [[ $(type -t "$1") == function ]]; then
         in_root "$@" >"$log" 2>&1 </dev/null || result=$?
     else
-        in_root timeout --kill-after=10 "$STEP_LIMIT" "$@" >"$log" 2>&1 </dev/null || result=$?
-        [[ $result -ne 124 ]] || echo "not done after $STEP_LIMIT s" >>"$log"
+        in_root timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 </dev/null || result=$?
+        [[ $result -ne 124 ]] || echo "not done after $limit s" >>"$log"
     fi
     took=$((SECONDS - began))
     return "$result"
@@ -96,10 +104,9 @@ record() {
     printf -v line '%-36s %4d passed %4d failed %5d s' "$name" "$good" "$bad" "$took"
     summary+=("$line")
     if [[ $bad -eq 0 ]]; then
-        printf 'ok, %d s\n' "$took" >&2
+        tell 'ok, %d s\n' "$took"
     else
-        printf 'FAILED, %d s\n' "$took" >&2
-        excerpt "$log" | sed 's/^/    /' >&2
+        tell 'FAILED, %d s\n%s\n' "$took" "$(excerpt "$log" | sed 's/^/    /')"
         say "all of it is in $log"
     fi
 }
@@ -134,6 +141,26 @@ run_storm() {
         echo "no line matches $pattern"
         return 1
     }
+}
+
+# Streams that are closed, full or unread, settings of somebody's own, another folder and a symbolic link.
+odd_surroundings() {
+    local link=$results/squall-link launch
+    ln -sf "$root/squall" "$link"
+    launch=(env -u HOME "CARGO_TARGET_DIR=$target" CARGO_BUILD_TARGET=wasm32-unknown-unknown RUSTFLAGS=--nonsense
+        CARGO_PROFILE_RELEASE_DEBUG=nonsense CDPATH=/:/usr POSIXLY_CORRECT=1 GREP_OPTIONS=--nonsense TMPDIR=
+        XDG_CACHE_HOME= SQUALL_LOG= SQUALL_CHROMIUM= SQUALL_DATABASE_URL= "$link")
+    cd /usr
+    "${launch[@]}" --version | grep -q '^squall ' || return
+    "${launch[@]}" --version >&- 2>&- <&- || return
+    "${launch[@]}" --version 2>/dev/full || return
+    ! "${launch[@]}" --version >/dev/full || return
+    "${launch[@]}" run --help 2>&1 | head -n 1 >/dev/null || return
+    # What says something must not end by it.
+    (say something; step odd something true) 2>/dev/full || return
+    (say something; step odd something true) 2>&- || return
+    (trap '' PIPE; say something; step odd something true) 2> >(:) || return
+    [[ $(say heard 2>&1) == "squall: heard" ]]
 }
 
 same_plan() {

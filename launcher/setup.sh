@@ -10,13 +10,16 @@ MISSING_PROGRAM=69
 
 # ---- telling ----------------------------------------------------------------------------------
 
-say() { printf 'squall: %s\n' "$*" >&2; }
+# tell FORMAT ARGUMENT...: what cannot be said (a closed stream, a full disk) ends nothing.
+# shellcheck disable=SC2059
+tell() { printf "$@" >&2 2>/dev/null || true; }
+say() { tell 'squall: %s\n' "$*"; }
 
 # fail LINE...: ends the launcher; the first line says what is wrong, the others what to do.
 fail() {
     say "$1"
     shift
-    [[ $# -eq 0 ]] || printf '%s\n' "$@" >&2
+    [[ $# -eq 0 ]] || tell '%s\n' "$@"
     exit "$MISSING_PROGRAM"
 }
 
@@ -24,13 +27,12 @@ fail() {
 step() {
     local what=$2 log=$logs/$1.log began=$SECONDS
     shift 2
-    printf 'squall: %s ... ' "$what" >&2
+    tell 'squall: %s ... ' "$what"
     # Children must not inherit the lock: something that stays behind would hold it.
     if "$@" >"$log" 2>&1 </dev/null 9>&-; then
-        printf '%d s\n' $((SECONDS - began)) >&2
+        tell '%d s\n' $((SECONDS - began))
     else
-        printf 'failed\n' >&2
-        tail -n 30 "$log" | sed 's/^/    /' >&2
+        tell 'failed\n%s\n' "$(tail -n 30 "$log" | sed 's/^/    /')"
         say "all of it is in $log"
         return 1
     fi

@@ -10,6 +10,7 @@ use squall_protocol::verdict::Verdict;
 use crate::cli::CheckArgs;
 use crate::exit::{Exit, Failure};
 use crate::models::{self, Source};
+use crate::output;
 use crate::report;
 
 /// The history's name in a run folder.
@@ -88,18 +89,18 @@ pub fn run(args: &CheckArgs) -> Result<Exit, Failure> {
         let (name, input) = source.stream()?;
         let verdict = squall_checker::check(&read(&name, input)?);
         if args.json {
-            print!("{}", to_json(&verdict));
+            output::print(to_json(&verdict));
         } else {
-            println!("{}", squall_checker::render(&verdict));
+            output::println(squall_checker::render(&verdict));
         }
         return Ok(exit(&verdict));
     }
     let judged = models::check(source, &args.model)?;
     if args.json {
         let text = serde_json::to_string_pretty(&judged).expect("reports are plain data");
-        println!("{text}");
+        output::println(text);
     } else {
-        print!("{}", judged.render());
+        output::print(judged.render());
     }
     Ok(judged.exit())
 }
@@ -117,10 +118,10 @@ pub fn judge_folder(folder: &Path) -> Result<Verdict, Failure> {
     })();
     if let Err(error) = written {
         // The verdict itself is worth more than its files.
-        eprintln!(
+        output::eprintln(format_args!(
             "cannot write the verdict to {}: {error}; free some space and run `squall check` on it",
             folder.display()
-        );
+        ));
     }
     Ok(verdict)
 }

@@ -1,9 +1,11 @@
 //! The command line: what can be asked of squall, and in which words.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use squall_checker::formats::Format;
 use squall_checker::formats::export::Target;
 use squall_checker::registers::Model;
@@ -35,6 +37,31 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// Reads a command line, program name first. An environment variable that is set to nothing counts as
+/// not set.
+///
+/// # Errors
+///
+/// When it makes no sense, or asks for help.
+pub fn parse<I, T>(words: I) -> Result<Cli, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let matches = without_empty_variables(Cli::command()).try_get_matches_from(words)?;
+    Cli::from_arg_matches(&matches)
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| match arg.get_env() {
+            Some(name) if is_empty(name) => arg.env(Resettable::Reset),
+            _ => arg,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 #[derive(Subcommand)]
 pub enum Command {
     /// Run a storm and print its verdict.
@@ -62,6 +89,19 @@ pub enum Command {
     /// Run a client (a run starts them by itself).
     #[command(hide = true)]
     Client(ClientArgs),
+}
+
+impl Command {
+    /// Whether what it finds is kept in files, or is not what it is started for, so that its work is done
+    /// though its standard output could not be written.
+    pub fn keeps_what_it_finds(&self) -> bool {
+        match self {
+            Command::Run(_) | Command::Ladder(_) => true,
+            Command::Matrix(args) => !args.list,
+            Command::Demo(_) | Command::Serve(_) | Command::Client(_) => true,
+            Command::Check(_) | Command::Export(_) | Command::Bench(_) | Command::Doctor => false,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -579,7 +619,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 

@@ -17,7 +17,6 @@ use squall_protocol::control::ClientStatus;
 use squall_protocol::history::{HISTORY_VERSION, Header};
 use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, PlanOptions, Workload};
 use squall_protocol::transaction::{Rows, Transaction, Value};
-use tokio::net::TcpListener;
 use tower_http::services::ServeDir;
 
 use crate::check;
@@ -29,8 +28,10 @@ use crate::environment::{
 use crate::exit::{Exit, Failure};
 use crate::fleet::Fleet;
 use crate::interruption;
+use crate::output;
 use crate::pages;
 use crate::plan;
+use crate::port;
 use crate::proxy::Weather;
 use crate::recorder::Recorder;
 
@@ -77,7 +78,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         first_sync_deadline: FIRST_SYNC_DEADLINE,
         folder,
     };
-    eprintln!("starting PostgreSQL, the sync service and a native client");
+    output::eprintln("starting PostgreSQL, the sync service and a native client");
     let environment = Environment::start(options, &recorder, &interrupted).await?;
     let Some(environment) = environment.map(Arc::new) else {
         return Ok(Exit::Ok);
@@ -98,15 +99,16 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         offline: Mutex::default(),
         database,
     });
-    let listener = TcpListener::bind(("127.0.0.1", args.port))
-        .await
-        .map_err(|error| {
-            Failure::unavailable(format!("cannot listen on port {}", args.port), error)
-        })?;
-    let address = listener
+    let listeners = port::listen(args.port).map_err(|error| {
+        Failure::unavailable(format!("cannot listen on port {}", args.port), error)
+    })?;
+    let address = listeners[0]
         .local_addr()
         .map_err(|error| Failure::unavailable("cannot listen", error))?;
-    tokio::spawn(async move { axum::serve(listener, router(demo)).await });
+    let router = router(demo);
+    for listener in listeners {
+        tokio::spawn(axum::serve(listener, router.clone()).into_future());
+    }
     announce(address);
 
     let collapsed = tokio::select! {
@@ -121,10 +123,10 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
 }
 
 fn announce(address: SocketAddr) {
-    println!(
+    output::println(format_args!(
         "open http://localhost:{}/demo/ in a browser (Ctrl-C ends the demo)",
         address.port()
-    );
+    ));
 }
 
 /// What the demo page's requests need.

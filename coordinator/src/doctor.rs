@@ -18,6 +18,7 @@ use squall_throwaway_postgres::{Cluster, Options};
 use tokio::process::Command;
 
 use crate::browser::{Browser, BrowserError, BrowserOptions, Driver, programs};
+use crate::{environment_variable, output, port};
 
 /// A check that takes longer than this hangs.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -38,7 +39,10 @@ pub async fn run() -> bool {
             Err(problem) => ('✗', problem),
         };
         well &= mark == '✓';
-        println!("{mark} {name:<14} {}", text.trim().replace('\n', "\n  "));
+        output::println(format_args!(
+            "{mark} {name:<14} {}",
+            text.trim().replace('\n', "\n  ")
+        ));
     };
     report("PostgreSQL", tried(postgres()).await);
     report("Chromium", tried(version_of(&programs::CHROMIUM)).await);
@@ -169,12 +173,16 @@ worker.onerror = ({message}) => { document.getElementById('answer').textContent 
 async fn opfs() -> Finding {
     let text = |error: &dyn std::error::Error| error.to_string();
     let folder = tempfile::tempdir().map_err(|error| text(&error))?;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .map_err(|error| text(&error))?;
-    let port = listener.local_addr().map_err(|error| text(&error))?.port();
+    let listeners = port::listen(0).map_err(|error| text(&error))?;
+    let port = listeners[0]
+        .local_addr()
+        .map_err(|error| text(&error))?
+        .port();
     let page = Router::new().route("/", get(|| async { Html(OPFS_PAGE) }));
-    let server = tokio::spawn(axum::serve(listener, page).into_future());
+    let mut servers = tokio::task::JoinSet::new();
+    for listener in listeners {
+        servers.spawn(axum::serve(listener, page.clone()).into_future());
+    }
 
     let answer = async {
         let driver = Driver::start(folder.path()).await?;
@@ -200,7 +208,7 @@ async fn opfs() -> Finding {
         Ok(answer)
     }
     .await;
-    server.abort();
+    drop(servers);
     match answer {
         Ok(answer) if answer == "written" => {
             Ok("a headless browser wrote and flushed a file".to_owned())
@@ -238,7 +246,7 @@ fn bundle() -> Finding {
 
 /// Only needed to build the browser client; the launcher names the one that it builds with.
 async fn wasm_bindgen() -> Finding {
-    match std::env::var_os("SQUALL_WASM_BINDGEN") {
+    match environment_variable("SQUALL_WASM_BINDGEN") {
         Some(path) => Ok(format!(
             "{}, {}",
             version_line(Path::new(&path)).await?,

@@ -9,6 +9,7 @@ use crate::check;
 use crate::cli::ExportArgs;
 use crate::exit::{Exit, Failure};
 use crate::models;
+use crate::output;
 
 /// Exports, and says on the standard error what the format could not hold.
 ///
@@ -32,18 +33,20 @@ pub fn run(args: &ExportArgs) -> Result<Exit, Failure> {
             Ok(losses)
         }),
         None => {
-            let mut out = BufWriter::new(std::io::stdout().lock());
+            let mut out = BufWriter::new(output::Stdout);
             let losses = target.write(&recording, &mut out);
             losses.and_then(|losses| out.flush().map(|()| losses))
         }
     };
-    let mut losses = written.map_err(|error| {
-        let name = match &args.output {
-            Some(path) => path.display().to_string(),
-            None => "the standard output".to_owned(),
-        };
-        Failure::unavailable(format!("cannot write {name}"), error)
-    })?;
+    let mut losses = match (written, &args.output) {
+        (Ok(losses), _) => losses,
+        (Err(error), Some(path)) => {
+            let writing = format!("cannot write {}", path.display());
+            return Err(Failure::unavailable(writing, error));
+        }
+        // Told at the end, if it is more than a reader that has read enough.
+        (Err(_), None) => return Ok(Exit::Ok),
+    };
     if let Some(cut) = history.cut {
         losses.push(format!(
             "the history is cut in line {}; what is exported ends before it",
@@ -55,7 +58,7 @@ pub fn run(args: &ExportArgs) -> Result<Exit, Failure> {
     }
     losses.push("faults, states and missing rows are left out, and so is the ledger".to_owned());
     for loss in losses {
-        eprintln!("squall: {}: {loss}", target.name());
+        output::eprintln(format_args!("squall: {}: {loss}", target.name()));
     }
     Ok(Exit::Ok)
 }

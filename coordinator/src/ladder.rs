@@ -6,22 +6,23 @@
 //! to find nothing there is a surprise too.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::Parser;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use squall_protocol::plan::ClientKind;
 use squall_protocol::verdict::{Judgement, Property, PropertyClass, PropertyVerdict, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::browser::programs;
 use crate::check;
-use crate::cli::{Cli, Command, LadderArgs, RunArgs};
+use crate::cli::{self, Command, LadderArgs, RunArgs};
 use crate::exit::{Exit, Failure};
 use crate::interruption;
 use crate::matrix::word;
+use crate::output;
 use crate::run;
 
 /// The ladder that comes with squall.
@@ -82,6 +83,7 @@ struct Climbed {
     verdict: &'static str,
     /// Why this is not what was expected.
     surprise: Option<String>,
+    #[serde(serialize_with = "lossy")]
     folder: PathBuf,
     /// The command line that does it again.
     again: String,
@@ -121,14 +123,17 @@ pub async fn run(args: LadderArgs) -> Result<Exit, Failure> {
     }
     fs::create_dir_all(&args.output).map_err(|error| cannot_write(&args.output, &error))?;
     if !args.json {
-        println!("seed {seed}; run folders in {}\n", args.output.display());
-        println!("{}", heading());
+        output::println(format_args!(
+            "seed {seed}; run folders in {}\n",
+            args.output.display()
+        ));
+        output::println(heading());
     }
     let mut climbed: Vec<Climbed> = Vec::new();
     for step in steps.into_iter().skip(args.from - 1) {
         let next = climb(step, &interrupted).await?;
         if !args.json {
-            println!("{}", next.row());
+            output::println(next.row());
         }
         let surprised = next.surprise.is_some();
         climbed.push(next);
@@ -139,9 +144,9 @@ pub async fn run(args: LadderArgs) -> Result<Exit, Failure> {
     }
     let last = climbed.last().expect("there is one rung at least");
     if args.json {
-        print!("{}", to_json(&climbed));
+        output::print(to_json(&climbed));
     } else {
-        println!("\n{}", last.end(all));
+        output::println(format_args!("\n{}", last.end(all)));
     }
     Ok(last.exit.unwrap_or(Exit::Ok))
 }
@@ -152,6 +157,11 @@ fn cannot_write(output: &Path, error: &std::io::Error) -> Failure {
 
 fn write(output: &Path, climbed: &[Climbed]) -> Result<(), Failure> {
     fs::write(output.join(RESULTS), to_json(climbed)).map_err(|error| cannot_write(output, &error))
+}
+
+/// A path in JSON, which has only text.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 fn to_json(climbed: &[Climbed]) -> String {
@@ -188,8 +198,11 @@ fn step(number: usize, rung: Rung, args: &LadderArgs, seed: u64) -> Result<Step,
         });
     }
     let again = format!("./squall {}", words.join(" "));
-    words.push(format!("--output={}", args.output.display()));
-    let parsed = Cli::try_parse_from(["squall".to_owned()].into_iter().chain(words));
+    let mut words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+    words.insert(0, "squall".into());
+    // A name of a folder need not be text.
+    words.extend(["--output".into(), args.output.clone().into()]);
+    let parsed = cli::parse(words);
     let arguments = match parsed.map_err(|error| error.to_string())?.command {
         Command::Run(arguments) => *arguments,
         _ => unreachable!("the first word is `run`"),

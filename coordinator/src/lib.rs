@@ -27,8 +27,10 @@ pub mod lock;
 pub mod matrix;
 pub mod models;
 pub mod nemesis;
+pub mod output;
 pub mod pages;
 pub mod plan;
+pub mod port;
 pub mod preflight;
 pub mod process;
 pub mod progress;
@@ -40,39 +42,35 @@ pub mod servers;
 pub mod storm;
 pub mod token;
 
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
-use clap::Parser;
-use clap::error::ErrorKind;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{BenchCommand, Cli, ClientArgs, Command, ProcessKind, RunArgs, ServeArgs};
+use crate::cli::{BenchCommand, ClientArgs, Command, ProcessKind, RunArgs, ServeArgs};
 use crate::exit::{Exit, Failure};
 use crate::run::RunOptions;
 
 /// The whole program: reads the command line, does what it says, and answers with the exit code of
 /// [`exit::Exit`].
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    normalise_temporary_folder();
+    let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok.into(),
-                _ => Exit::Usage.into(),
+            let printed = error.print();
+            return match printed {
+                _ if error.use_stderr() => Exit::Usage.into(),
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => unwritten(&error).into(),
+                _ => Exit::Ok.into(),
             };
         }
     };
-    let default_filter = match cli.command {
-        Command::Serve(_) | Command::Client(_) => "info",
-        _ => "warn,deadpool=error",
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_env("SQUALL_LOG").unwrap_or_else(|_| default_filter.into()),
-        )
-        .with_writer(std::io::stderr)
-        .init();
+    if let Err(failure) = start_logging(&cli.command) {
+        return fail(&failure).into();
+    }
     // A panic anywhere is a bug in squall, and the exit code says so.
     let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -84,14 +82,74 @@ pub fn main() -> ExitCode {
         .enable_all()
         .build()
         .expect("the operating system gives us an event queue");
+    let keeps = cli.command.keeps_what_it_finds();
     let outcome = runtime.block_on(tokio::task::LocalSet::new().run_until(dispatch(cli.command)));
-    match outcome {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            eprintln!("squall: {failure}");
-            failure.exit().into()
+    let exit = outcome.unwrap_or_else(|failure| fail(&failure));
+    match output::failure() {
+        Some(error) if keeps => {
+            unwritten(&error);
+            exit.into()
         }
+        Some(error) => unwritten(&error).into(),
+        None => exit.into(),
     }
+}
+
+/// Makes `TMPDIR` what everything that uses it understands, children included: not set if it is set to
+/// nothing, and with an absolute path.
+fn normalise_temporary_folder() {
+    let Some(set) = std::env::var_os("TMPDIR") else {
+        return;
+    };
+    // SAFETY: this is the first thing that the program does, so there is no other thread.
+    match std::path::absolute(set) {
+        Ok(folder) => unsafe { std::env::set_var("TMPDIR", folder) },
+        Err(_) => unsafe { std::env::remove_var("TMPDIR") },
+    }
+}
+
+/// Says why a command could not do its work.
+fn fail(failure: &Failure) -> Exit {
+    output::eprintln(format_args!("squall: {failure}"));
+    failure.exit()
+}
+
+/// Says that what a command had to say could not be written.
+fn unwritten(error: &std::io::Error) -> Exit {
+    fail(&Failure::unavailable(
+        "cannot write the standard output",
+        error,
+    ))
+}
+
+/// What goes on is told on the standard error, as talkative as `SQUALL_LOG` wants it.
+fn start_logging(command: &Command) -> Result<(), Failure> {
+    // What clients and the service say goes into the logs of a run.
+    let (default_filter, forced_colours) = match command {
+        Command::Serve(_) | Command::Client(_) => ("info", false),
+        _ => ("warn,deadpool=error", true),
+    };
+    let filter = match environment_variable("SQUALL_LOG") {
+        Some(wanted) => {
+            let wanted = wanted.to_string_lossy();
+            EnvFilter::try_new(&wanted).map_err(|error| {
+                Failure::Usage(format!("SQUALL_LOG={wanted}: {error}; try debug"))
+            })?
+        }
+        None => EnvFilter::new(default_filter),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(output::colours(forced_colours))
+        .with_writer(|| output::Stderr)
+        .log_internal_errors(false)
+        .init();
+    Ok(())
+}
+
+/// An environment variable; one that is set to nothing counts as not set.
+pub fn environment_variable(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 async fn dispatch(command: Command) -> Result<Exit, Failure> {
@@ -150,18 +208,23 @@ pub fn run_options(args: &RunArgs) -> Result<RunOptions, Failure> {
 
 /// The command line that does the same again; with the seed, if that was not on it.
 fn again(seed: Option<u64>) -> String {
-    command_line(std::env::args().skip(1), seed)
+    command_line(std::env::args_os().skip(1), seed)
 }
 
 /// The words as one types them. Secrets among them are not shown: in their place is the variable of
 /// the environment that holds them for those who follow the documentation.
-fn command_line(arguments: impl Iterator<Item = String>, seed: Option<u64>) -> String {
+fn command_line(arguments: impl Iterator<Item = OsString>, seed: Option<u64>) -> String {
     let mut words = vec!["./squall".to_owned()];
     let mut option = String::new();
     for word in arguments {
+        let Some(word) = word.to_str() else {
+            words.push(quoted(&word));
+            option.clear();
+            continue;
+        };
         let (name, value) = match word.split_once('=') {
             Some((name, value)) if name.starts_with("--") => (name.to_owned(), value),
-            _ => (std::mem::take(&mut option), word.as_str()),
+            _ => (std::mem::take(&mut option), word),
         };
         let hidden = match name.as_str() {
             "--service-key" => Some("SQUALL_SERVICE_KEY"),
@@ -171,9 +234,9 @@ fn command_line(arguments: impl Iterator<Item = String>, seed: Option<u64>) -> S
         words.push(match hidden {
             Some(variable) if word.starts_with("--") => format!("{name}=\"${variable}\""),
             Some(variable) => format!("\"${variable}\""),
-            None => quoted(&word),
+            None => quoted(OsStr::new(word)),
         });
-        option = word;
+        option = word.to_owned();
     }
     if let Some(seed) = seed {
         words.push(format!("--seed {seed}"));
@@ -181,12 +244,21 @@ fn command_line(arguments: impl Iterator<Item = String>, seed: Option<u64>) -> S
     words.join(" ")
 }
 
-fn quoted(word: &str) -> String {
+/// A word as a shell takes it; what is no UTF-8 as bash, zsh and ksh do.
+fn quoted(word: &OsStr) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
+    match word.to_str() {
+        Some(text) if !text.is_empty() && text.chars().all(plain) => text.to_owned(),
+        Some(text) => format!("'{}'", text.replace('\'', r"'\''")),
+        None => {
+            let bytes = word.as_bytes().iter();
+            let escaped = bytes.map(|&byte| match byte {
+                b'\'' | b'\\' => format!("\\{}", char::from(byte)),
+                b' '..=b'~' => char::from(byte).to_string(),
+                byte => format!("\\x{byte:02x}"),
+            });
+            format!("$'{}'", escaped.collect::<String>())
+        }
     }
 }
 
@@ -204,7 +276,9 @@ async fn serve(args: ServeArgs) -> Result<Exit, Failure> {
             args.audience,
         )
     };
-    let serving = squall_service::serve(config, |address| println!("listening on {address}"));
+    let serving = squall_service::serve(config, |address| {
+        output::println(format_args!("listening on {address}"))
+    });
     tokio::select! {
         served = serving => {
             served.map_err(|error| Failure::unavailable("the sync service cannot go on", error))?;
@@ -249,7 +323,7 @@ mod tests {
 
     #[test]
     fn the_line_to_repeat_a_run_has_no_secrets() {
-        let line = |words: &[&str]| command_line(words.iter().map(|word| (*word).to_owned()), None);
+        let line = |words: &[&str]| command_line(words.iter().map(OsString::from), None);
         let url = "postgres://me:s3cret@localhost/db";
         for words in [
             ["run", "--database-url", url, "--service-key", "s3cret"].as_slice(),

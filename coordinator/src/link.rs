@@ -432,8 +432,11 @@ impl Link {
                 LogLevel::Debug => tracing::debug!(client = self.name(), "{line}"),
             },
             FromClient::Fatal { error } => {
-                self.recorder
-                    .trouble(format!("{} gave up: {error}", self.name()));
+                // Whoever waits for a client to be ready tells why it is not.
+                if state.connection.as_ref().is_none_or(|c| c.ready) {
+                    self.recorder
+                        .trouble(format!("{} gave up: {error}", self.name()));
+                }
                 state.fatal = Some(error);
             }
         }

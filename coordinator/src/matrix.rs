@@ -19,21 +19,23 @@
 //! where it was cut.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use tokio::process;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Cli, Command, MatrixArgs};
+use crate::cli::{self, Command, MatrixArgs};
 use crate::exit::{Exit, Failure};
 use crate::interruption;
+use crate::output;
 use crate::process::OwnedProcess;
 use crate::report;
 
@@ -100,7 +102,8 @@ pub struct MatrixResult {
     pub name: String,
     /// The exit code of `squall run`; none if it was ended by a signal.
     pub exit: Option<i32>,
-    /// The run folder, if the run came that far.
+    /// The run folder, if the run came that far; within the matrix's folder if it is there.
+    #[serde(serialize_with = "lossy")]
     pub folder: Option<PathBuf>,
     pub seconds: u64,
     /// What the run said last on standard error, when it could not be started.
@@ -162,7 +165,7 @@ pub async fn run(args: MatrixArgs) -> Result<Exit, Failure> {
     };
     if args.list {
         for combination in &mine {
-            println!("{}", combination.arguments().join(" "));
+            output::println(combination.arguments().join(" "));
         }
         return Ok(Exit::Ok);
     }
@@ -178,27 +181,31 @@ pub async fn run(args: MatrixArgs) -> Result<Exit, Failure> {
         .iter()
         .filter(|combination| !results.iter().any(|r| r.name == combination.name()))
         .collect();
-    println!(
+    output::println(format_args!(
         "{} runs of {all}, {} of them still to do, in {}",
         mine.len(),
         todo.len(),
         args.output.display()
-    );
+    ));
     let began = Instant::now();
     for (done, combination) in todo.iter().enumerate() {
-        print!("[{}/{}] {} … ", done + 1, todo.len(), combination.name());
-        let _ = std::io::stdout().flush();
+        output::print(format_args!(
+            "[{}/{}] {} … ",
+            done + 1,
+            todo.len(),
+            combination.name()
+        ));
         let Some(result) = one_run(combination, &args.output, &interrupted).await? else {
-            println!("interrupted");
+            output::println("interrupted");
             break;
         };
         let left = began.elapsed() / (done as u32 + 1) * (todo.len() - done - 1) as u32;
-        println!(
+        output::println(format_args!(
             "{} ({} s), about {} left",
             result.word(),
             result.seconds,
             humantime::format_duration(Duration::from_secs(left.as_secs()))
-        );
+        ));
         remember(&args.output.join(RESULTS), &result).map_err(cannot_write)?;
         results.push(result);
     }
@@ -208,8 +215,8 @@ pub async fn run(args: MatrixArgs) -> Result<Exit, Failure> {
     });
     let title = args.file.file_stem().unwrap_or_default().to_string_lossy();
     report::write_matrix(&args.output, &title, &results).map_err(cannot_write)?;
-    println!("\n{}", table(&results));
-    println!("summary {}", args.output.join("summary.html").display());
+    output::println(format_args!("\n{}", table(&results)));
+    output::println_path("summary", &args.output.join("summary.html"));
     Ok(worst(&results, results.len() < mine.len()))
 }
 
@@ -269,7 +276,7 @@ fn read(file: &Path) -> Result<Vec<Combination>, Failure> {
     for combination in &combinations {
         let words = ["squall".to_owned()].into_iter();
         let nonsense = |error| malformed(format!("{}: {error}", combination.name()));
-        let cli = Cli::try_parse_from(words.chain(combination.arguments()))
+        let cli = cli::parse(words.chain(combination.arguments()))
             .map_err(|error| nonsense(error.to_string()))?;
         if let Command::Run(args) = cli.command {
             args.plan_options()
@@ -314,29 +321,47 @@ async fn one_run(
     let status = tokio::select! {
         status = process.exited() => status,
         () = interrupted.cancelled() => {
-            process.signal(libc::SIGINT);
+            process.signal(libc::SIGTERM);
             let _ = process.end_within(STOP_DEADLINE).await;
             return Ok(None);
         }
     };
-    let said = fs::read_to_string(log("out")).unwrap_or_default();
+    let said = fs::read(log("out")).unwrap_or_default();
     let folder = said
-        .lines()
-        .find_map(|line| line.strip_prefix("run folder "));
+        .split(|&byte| byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"run folder "))
+        .map(|path| within(output, Path::new(OsStr::from_bytes(path))));
     let message = match status.code() {
         Some(0..=3) => None,
         _ => {
-            let errors = fs::read_to_string(log("err")).unwrap_or_default();
+            let errors = fs::read(log("err")).unwrap_or_default();
+            let errors = String::from_utf8_lossy(&errors);
             errors.lines().last().map(str::to_owned)
         }
     };
     Ok(Some(MatrixResult {
         name: combination.name(),
         exit: status.code(),
-        folder: folder.map(PathBuf::from),
+        folder,
         seconds: began.elapsed().as_secs(),
         message,
     }))
+}
+
+/// The path relative to the folder, if it is in it.
+fn within(folder: &Path, path: &Path) -> PathBuf {
+    let folder = fs::canonicalize(folder);
+    let relative = folder
+        .iter()
+        .find_map(|folder| path.strip_prefix(folder).ok());
+    relative.unwrap_or(path).to_owned()
+}
+
+/// A path in JSON, which has only text.
+fn lossy<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_deref()
+        .map(Path::to_string_lossy)
+        .serialize(serializer)
 }
 
 /// The results of an earlier start. A line that was cut is no result.

@@ -13,11 +13,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
-use tokio::net::TcpListener;
 use tower_http::services::ServeDir;
 
+use crate::environment_variable;
 use crate::exit::Failure;
 use crate::link::Link;
+use crate::port;
 
 /// Control messages carry all rows; a hundred thousand of them fit.
 const LARGEST_MESSAGE: usize = 16 * 1024 * 1024;
@@ -33,7 +34,7 @@ type Links = Arc<BTreeMap<String, Link>>;
 /// Where the pages and the WebAssembly bundle are: the launcher says so, and next to a binary that
 /// cargo built they are in `target/bundle`.
 pub fn bundle() -> PathBuf {
-    if let Some(folder) = std::env::var_os("SQUALL_BUNDLE") {
+    if let Some(folder) = environment_variable("SQUALL_BUNDLE") {
         return folder.into();
     }
     let built = std::env::current_exe().ok();
@@ -42,7 +43,8 @@ pub fn bundle() -> PathBuf {
 }
 
 impl Pages {
-    /// Starts the server on a free port of the loopback interface, with nothing but the control
+    /// Starts the server on a free port of the loopback interface (of both its addresses: a browser
+    /// takes either for `localhost`), with nothing but the control
     /// connections and the bundle.
     ///
     /// # Errors
@@ -51,12 +53,12 @@ impl Pages {
     pub async fn start(links: BTreeMap<String, Link>, bundle: PathBuf) -> Result<Pages, Failure> {
         let starting = "cannot start the web server";
         let unavailable = |error| Failure::unavailable(starting, error);
-        let listener = TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .map_err(unavailable)?;
-        let address = listener.local_addr().map_err(unavailable)?;
+        let listeners = port::listen(0).map_err(unavailable)?;
+        let address = listeners[0].local_addr().map_err(unavailable)?;
         let router = router(links, &bundle);
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        for listener in listeners {
+            tokio::spawn(axum::serve(listener, router.clone()).into_future());
+        }
         Ok(Pages { address, bundle })
     }
 

@@ -35,6 +35,8 @@ impl OwnedProcess {
         mut command: Command,
     ) -> io::Result<(Self, Option<tokio::process::ChildStdout>)> {
         command.process_group(0);
+        // What children say goes to files.
+        command.env_remove("CLICOLOR_FORCE");
         let mut child = spawn_on_lasting_thread(command).await?;
         let pid = child
             .id()

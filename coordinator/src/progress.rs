@@ -1,6 +1,5 @@
 //! What a person sees while a run goes on: the phase, operations, active faults, upload queues.
 
-use std::io::IsTerminal;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::link::Link;
 use crate::nemesis::Active;
+use crate::output;
 use crate::recorder::Recorder;
 
 /// The phase in which clients receive what the database holds at first.
@@ -30,7 +30,7 @@ impl Progress {
     /// Begins to show how that run goes, on standard error.
     pub fn start(recorder: Recorder, links: Vec<Link>, active: Active) -> Progress {
         let phase = Arc::new(Mutex::new(("start", Instant::now())));
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = output::stderr_is_terminal();
         let bar = if terminal {
             let style = ProgressStyle::with_template("{spinner} {wide_msg}");
             ProgressBar::new_spinner().with_style(style.expect("the template is well-formed"))
@@ -48,7 +48,10 @@ impl Progress {
                         bar.set_message(line);
                         bar.tick();
                     } else if line != last {
-                        eprintln!("{:>4} s  {line}", began.elapsed().as_secs());
+                        output::eprintln(format_args!(
+                            "{:>4} s  {line}",
+                            began.elapsed().as_secs()
+                        ));
                         last = line;
                     }
                     tokio::time::sleep(if terminal { REFRESH } else { REPORT }).await;

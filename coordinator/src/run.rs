@@ -16,6 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::fleet::Fleet;
 use crate::interruption;
 use crate::nemesis::Active;
+use crate::output;
 use crate::plan::can_suffer;
 use crate::progress::Progress;
 use crate::recorder::Recorder;
@@ -50,18 +51,27 @@ pub struct RunOptions {
 pub async fn run(options: RunOptions) -> Result<Exit, Failure> {
     let interrupted = interruption::listen();
     let plan = &options.plan;
-    println!("seed {}; to repeat this run: {}", plan.seed, options.again);
+    output::println(format_args!(
+        "seed {}; to repeat this run: {}",
+        plan.seed, options.again
+    ));
     let folder = make_folder(&options.output, plan)?;
-    println!("run folder {}", folder.display());
+    output::println_path("run folder", &folder);
 
     let idle = faults_without_victim(plan);
     if !idle.is_empty() {
-        println!("no client of this fleet can suffer {}", idle.join(", "));
+        output::println(format_args!(
+            "no client of this fleet can suffer {}",
+            idle.join(", ")
+        ));
     }
     let verdict = carry_out(&options, &folder, &interrupted).await?;
-    println!("\n{}", squall_checker::render(&verdict));
-    println!("report {}", folder.join("report.html").display());
-    println!("seed {}; to repeat this run: {}", plan.seed, options.again);
+    output::println(format_args!("\n{}", squall_checker::render(&verdict)));
+    output::println_path("report", &folder.join("report.html"));
+    output::println(format_args!(
+        "seed {}; to repeat this run: {}",
+        plan.seed, options.again
+    ));
     Ok(check::exit(&verdict))
 }
 
@@ -81,12 +91,21 @@ pub async fn carry_out(
         .map_err(|error| Failure::unavailable("cannot write the history", error))?;
     recorder.record(Event::Phase(Phase::Start));
     if let Err(failure) = stand(options, folder, &recorder, interrupted).await {
-        recorder.trouble(failure.to_string());
-        // For the files only: without a storm there is nothing to tell but why.
-        check::judge_folder(folder)?;
+        // For the files only: without a storm there is nothing to tell but why, and that is told at the end.
+        recorder.record(Event::Trouble {
+            what: failure.to_string(),
+        });
+        judge(folder).await?;
         return Err(failure);
     }
-    check::judge_folder(folder)
+    judge(folder).await
+}
+
+/// On another thread: who asks for the end once more is heard while a long history is judged.
+async fn judge(folder: &Path) -> Result<Verdict, Failure> {
+    let folder = folder.to_owned();
+    let judging = tokio::task::spawn_blocking(move || check::judge_folder(&folder));
+    judging.await.expect("a panic ends the program")
 }
 
 /// Everything between the first process that starts and the last that ends.
@@ -108,11 +127,15 @@ async fn stand(
     };
     let tell = |what: &str| {
         if !options.quiet {
-            eprintln!("starting {what}");
+            output::eprintln(format_args!("starting {what}"));
         }
     };
     if plan.clients.iter().any(|c| c.kind.meets_in_postgres()) {
-        tell("PostgreSQL and the sync service");
+        match (&options.database_url, &options.service) {
+            (None, _) => tell("PostgreSQL and the sync service"),
+            (Some(_), ServiceChoice::Embedded) => tell("the sync service"),
+            (Some(_), ServiceChoice::Remote { .. }) => {}
+        }
     }
     let environment = Environment::start(environment_options, recorder, interrupted).await?;
     let Some(environment) = environment else {
@@ -163,7 +186,7 @@ async fn inhabit(
         }
         () = recorder.broken().cancelled() => Ok(()),
         () = interrupted.cancelled() => {
-            eprintln!("\nending; once more to end at once");
+            output::eprintln("\nending; once more to end at once");
             recorder.record(Event::Interrupted);
             Ok(())
         }

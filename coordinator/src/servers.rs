@@ -16,6 +16,7 @@ use crate::exit::Failure;
 use crate::greeting::greet;
 use crate::leftovers;
 use crate::lock::DatabaseLock;
+use crate::output;
 use crate::preflight::{self, Needs};
 use crate::process::OwnedProcess;
 use crate::proxy::Proxy;
@@ -130,7 +131,7 @@ impl Servers {
         let signer = Signer::new(secret)
             .map_err(|error| Failure::Usage(format!("--service-key: {error}")))?;
         greet(&service, &signer, options.first_sync_deadline, |what| {
-            eprintln!("{what}");
+            output::eprintln(what);
         })
         .await?;
         let backend = Backend::start(
@@ -267,7 +268,7 @@ impl Servers {
             && self.prepared
             && let Err(error) = leftovers::clean_up(&self.database_url, &self.slot).await
         {
-            eprintln!("{error}");
+            output::eprintln(error);
         }
         if let Some(lock) = self.lock.take() {
             lock.release().await;

@@ -391,25 +391,6 @@ async fn a_database_is_for_one_run_at_a_time() {
     cluster.stop().await;
 }
 
-/// `squall serve` of those tables.
-async fn serve(url: &str, folder: &Path, tables: &str) -> (tokio::process::Child, String) {
-    let mut service = Command::new(env!("CARGO_BIN_EXE_squall"))
-        .args(["serve", "--tables", tables, "--slot", tables])
-        .arg("--storage")
-        .arg(folder.join(format!("{tables}.sqlite")))
-        .args(["--publication", tables])
-        .env("SQUALL_DATABASE_URL", url)
-        .env("SQUALL_SERVICE_KEY", KEY)
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(service.stdout.take().unwrap()).lines();
-    let line = lines.next_line().await.unwrap().unwrap();
-    let address = line.strip_prefix("listening on ").unwrap();
-    (service, format!("http://{address}"))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_not_synced_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -417,7 +398,8 @@ async fn a_table_that_is_not_synced_is_named() {
     let url = cluster.url();
     // The tables, as squall makes them.
     assert_ok(&run(&url, folder.path(), &["--payload"]).await);
-    let (_mww, only_mww) = serve(&url, folder.path(), "mww").await;
+    let (_mww, address) = serve(&url, &folder.path().join("mww.sqlite"), "mww").await;
+    let only_mww = format!("http://{address}");
     let with_key = ["--service-key", KEY, "--service-url", &only_mww];
     for (arguments, table) in [
         (&["--workload", "ledger"][..], "`SELECT * FROM ledger`"),

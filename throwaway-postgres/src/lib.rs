@@ -299,7 +299,7 @@ async fn start_server(
     let log_begin = fs::metadata(&log).map_or(0, |data| data.len());
     let mut command = command(programs.join("postgres"), folder, &log)?;
     command.arg("-D").arg(folder.join("data"));
-    for (name, value) in settings(folder, port, options) {
+    for (name, value) in settings(port, options) {
         command.arg("-c").arg(format!("{name}={value}"));
     }
     let server = Server(Process::spawn(command, user)?);
@@ -333,18 +333,13 @@ async fn start_server(
     }
 }
 
-fn settings(folder: &Path, port: u16, options: &Options) -> Vec<(String, String)> {
-    // A Unix socket's address holds 107 bytes; without room for it there is only TCP.
-    let socket = folder.join(format!(".s.PGSQL.{port}"));
-    let sockets = match socket.as_os_str().len() {
-        ..=107 => folder.display().to_string(),
-        _ => String::new(),
-    };
+fn settings(port: u16, options: &Options) -> Vec<(String, String)> {
     let on_off = |on| if on { "on" } else { "off" }.to_string();
     let ours = [
         ("listen_addresses", "127.0.0.1".into()),
         ("port", port.to_string()),
-        ("unix_socket_directories", sockets),
+        // A cluster is a URL. A socket would need a path of at most 107 bytes, and without commas.
+        ("unix_socket_directories", String::new()),
         ("wal_level", "logical".into()),
         ("max_replication_slots", "32".into()),
         ("max_wal_senders", "32".into()),

@@ -1,5 +1,11 @@
 //! Client processes with a real PostgreSQL, the real service and real files.
 
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "cargo shows what a failed test said"
+)]
+
 mod isolation;
 mod workloads;
 mod world;

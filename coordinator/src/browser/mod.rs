@@ -17,6 +17,7 @@ mod temporary;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,13 +32,15 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
-use squall_throwaway_postgres::Temporary;
-
+use crate::port;
 use crate::process::OwnedProcess;
 use bidi::Bidi;
+use squall_throwaway_postgres::Temporary;
 
 /// A browser starts in about a second; twenty at once on two cores took 43 s.
 const START_DEADLINE: Duration = Duration::from_secs(60);
+/// How many ports chromedriver is offered.
+const PORT_ATTEMPTS: usize = 20;
 /// chromedriver gives up on a script after this long.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(2);
 /// chromedriver gives up on loading a page, and on a renderer that does not answer, after this.
@@ -65,6 +68,10 @@ pub enum BrowserError {
     },
     #[error("{program:?} could not be started: {source}")]
     Spawn { program: PathBuf, source: io::Error },
+    #[error("no port of the loopback interface is free: {0}")]
+    NoPort(#[source] io::Error),
+    #[error("every port that was chosen was taken before chromedriver could use it")]
+    PortsTaken,
     #[error("{what} did not come up: {reason}; what it said is in {log:?}")]
     Start {
         what: &'static str,
@@ -135,15 +142,37 @@ impl Driver {
     /// Starts chromedriver on a free port; what it says goes to `chromedriver.log` in `log_dir`.
     ///
     /// # Errors
-    /// It is not installed, or did not say within a minute which port it listens on.
+    /// It is not installed, or did not say within a minute that it listens.
     pub async fn start(log_dir: &Path) -> Result<Self, BrowserError> {
+        let mut ports = std::iter::repeat_with(port::free);
+        Self::start_on(&mut ports, log_dir).await
+    }
+
+    /// Tries one port after another, as they may be taken between the choice and its use.
+    /// (chromedriver's own choice is worse: it takes one that is free on `::1` and gives up if it is taken
+    /// on 127.0.0.1, and without IPv6 it says that it listens on port 0.)
+    async fn start_on(
+        ports: &mut impl Iterator<Item = io::Result<u16>>,
+        log_dir: &Path,
+    ) -> Result<Self, BrowserError> {
+        for port in ports.take(PORT_ATTEMPTS) {
+            let port = port.map_err(BrowserError::NoPort)?;
+            if let Some(driver) = Self::try_start(port, log_dir).await? {
+                return Ok(driver);
+            }
+        }
+        Err(BrowserError::PortsTaken)
+    }
+
+    /// None if the port is taken.
+    async fn try_start(port: u16, log_dir: &Path) -> Result<Option<Self>, BrowserError> {
         let program = programs::CHROMEDRIVER.find()?;
         let log_path = log_dir.join("chromedriver.log");
         let log = open_log(&log_path)?;
         let temporary = temporary::make().map_err(BrowserError::Temporary)?;
         let mut command = Command::new(&program);
         command
-            .arg("--port=0")
+            .arg(format!("--port={port}"))
             .env("TMPDIR", temporary.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -158,30 +187,34 @@ impl Driver {
         };
         let mut lines = BufReader::new(stdout.expect("standard output is piped")).lines();
         let mut log = tokio::fs::File::from_std(log);
-        let port = async {
+        let greeting = async {
             while let Ok(Some(line)) = lines.next_line().await {
                 let _ = log.write_all(format!("{line}\n").as_bytes()).await;
-                if let Some(port) = port_in_greeting(&line) {
-                    return Some(port);
+                if let Some(greeting) = greeting(&line, port) {
+                    return Some(greeting);
                 }
             }
             None
         };
-        let port = tokio::time::timeout(START_DEADLINE, port)
+        let greeting = tokio::time::timeout(START_DEADLINE, greeting)
             .await
-            .map_err(|_| failed(format!("it named no port within {START_DEADLINE:?}")))?
-            .ok_or_else(|| failed("it ended without naming a port".to_owned()))?;
+            .map_err(|_| failed(format!("it did not start within {START_DEADLINE:?}")))?
+            .ok_or_else(|| failed("it ended without having started".to_owned()))?;
+        if greeting == Greeting::PortIsTaken {
+            let _ = log.flush().await;
+            return Ok(None);
+        }
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 let _ = log.write_all(format!("{line}\n").as_bytes()).await;
             }
             let _ = log.flush().await;
         });
-        Ok(Self {
+        Ok(Some(Self {
             process,
             url: format!("http://127.0.0.1:{port}/"),
             temporary,
-        })
+        }))
     }
 
     /// chromedriver's process id.
@@ -203,11 +236,23 @@ impl Driver {
     }
 }
 
-/// Newer versions say "started successfully on port 40123.", older ones "on port 40123" while
-/// starting; with `--port=0` only the final number counts.
-fn port_in_greeting(line: &str) -> Option<u16> {
-    let rest = line.split_once("started successfully on port ")?.1;
-    rest.trim_end_matches('.').parse().ok()
+/// What chromedriver says of the port that it shall listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Greeting {
+    Started,
+    PortIsTaken,
+}
+
+/// It begins with "Starting ChromeDriver … on port 40123", which says nothing yet; then it "was started
+/// successfully on port 40123." (older versions do not name the port), or the "IPv4 port not available".
+fn greeting(line: &str, port: u16) -> Option<Greeting> {
+    if line.contains("port not available") {
+        return Some(Greeting::PortIsTaken);
+    }
+    let rest = line.split_once("was started successfully")?.1;
+    let named = rest.strip_prefix(" on port ");
+    let ours = named.is_none_or(|named| named.trim_end_matches('.') == port.to_string());
+    ours.then_some(Greeting::Started)
 }
 
 /// How to start a [`Browser`].
@@ -536,6 +581,7 @@ async fn debugging_port(file: &Path) -> u16 {
             && let Some((port, path)) = text.split_once('\n')
             && !path.is_empty()
             && let Ok(port) = port.parse()
+            && port != 0
         {
             return port;
         }
@@ -543,8 +589,8 @@ async fn debugging_port(file: &Path) -> u16 {
     }
 }
 
-fn flags(options: &BrowserOptions) -> Vec<String> {
-    let mut flags: Vec<String> = [
+fn flags(options: &BrowserOptions) -> Vec<OsString> {
+    let mut flags: Vec<OsString> = [
         "--remote-debugging-port=0",
         // Only squall's own pages are ever loaded, and as root or in a container the sandbox does
         // not come up.
@@ -574,13 +620,15 @@ fn flags(options: &BrowserOptions) -> Vec<String> {
         "--disable-backgrounding-occluded-windows",
         "--disable-renderer-backgrounding",
     ]
-    .map(str::to_owned)
+    .map(OsString::from)
     .to_vec();
     if !options.headed {
-        flags.push("--headless".to_owned());
+        flags.push("--headless".into());
     }
-    flags.push(format!("--user-data-dir={}", options.profile.display()));
-    flags.push("about:blank".to_owned());
+    let mut profile = OsString::from("--user-data-dir=");
+    profile.push(&options.profile);
+    flags.push(profile);
+    flags.push("about:blank".into());
     flags
 }
 

@@ -4,6 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use super::BrowserError;
+use crate::environment_variable;
 
 /// A program of the browser fleet and the places where it may be.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +60,7 @@ impl Program {
             variable: self.variable,
             package: self.package,
         };
-        if let Some(path) = env::var_os(self.variable).filter(|path| !path.is_empty()) {
+        if let Some(path) = environment_variable(self.variable) {
             let path = PathBuf::from(path);
             return if path.is_file() {
                 Ok(path)

@@ -223,6 +223,48 @@ async fn only_the_addresses_of_squall_are_reachable() {
     browser.stop().await.unwrap();
 }
 
+/// A port may be taken on either address between its choice and its use, so that another one is tried.
+#[tokio::test]
+async fn ports_that_are_taken_are_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let holders = ["127.0.0.1:0", "[::1]:0"].map(std::net::TcpListener::bind);
+    let taken: Vec<u16> = holders
+        .iter()
+        .flatten()
+        .map(|holder| holder.local_addr().unwrap().port())
+        .collect();
+    let free = port::free().unwrap();
+    let mut ports = taken.iter().copied().chain([free]).map(Ok);
+    let driver = Driver::start_on(&mut ports, folder.path()).await.unwrap();
+    assert_eq!(driver.url, format!("http://127.0.0.1:{free}/"));
+    driver.stop().await.unwrap();
+
+    let mut ports = taken.iter().copied().map(Ok);
+    let refused = Driver::start_on(&mut ports, folder.path()).await;
+    assert!(matches!(refused, Err(BrowserError::PortsTaken)));
+}
+
+#[test]
+fn only_the_port_that_was_asked_for_is_accepted() {
+    let started = "ChromeDriver was started successfully";
+    for (line, is) in [
+        ("Starting ChromeDriver 148.0 (65db) on port 4000", None),
+        (&format!("{started} on port 4000."), Some(Greeting::Started)),
+        (&format!("{started}."), Some(Greeting::Started)),
+        (&format!("{started} on port 0."), None),
+        (
+            "IPv4 port not available. Exiting...",
+            Some(Greeting::PortIsTaken),
+        ),
+        (
+            "IPv6 port not available. Exiting...",
+            Some(Greeting::PortIsTaken),
+        ),
+    ] {
+        assert_eq!(greeting(line, 4000), is, "{line}");
+    }
+}
+
 #[test]
 fn a_missing_program_is_named_with_its_package() {
     let program = programs::Program {

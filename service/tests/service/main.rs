@@ -1,5 +1,11 @@
 //! The service against a real PostgreSQL.
 
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "cargo shows what a failed test said"
+)]
+
 mod harness;
 mod life;
 mod load;
