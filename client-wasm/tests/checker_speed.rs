@@ -1,7 +1,10 @@
 //! How fast the checker is in a browser, to be compared with the same program outside of one. It
 //! prints and asserts no time, so it runs only when asked for; see this crate's README.
 
-#![allow(clippy::print_stdout, reason = "allow-print-in-tests does not see through the name")]
+#![allow(
+    clippy::print_stdout,
+    reason = "allow-print-in-tests does not see through the name"
+)]
 
 use squall_checker::formats::plume;
 use squall_checker::generate::{mww, registers};

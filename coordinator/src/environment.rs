@@ -12,6 +12,7 @@ use squall_protocol::plan::{ClientKind, ClientSpec, PlanOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
+use crate::greeting;
 use crate::link::Link;
 use crate::pages::{self, Pages};
 use crate::plan;
@@ -76,6 +77,8 @@ pub struct Environment {
     servers: Option<Servers>,
     pages: Pages,
     places: BTreeMap<String, Place>,
+    /// Where the sync service is, if there is one.
+    service: Option<String>,
 }
 
 /// What belongs to one client: its control link and its fault proxies.
@@ -120,12 +123,13 @@ impl Environment {
         let mut servers = servers?;
         let furnishing = furnish(servers.as_mut(), &options, recorder);
         let furnished = interrupted.run_until_cancelled(furnishing).await;
-        if let Some(Ok((pages, places))) = furnished {
+        if let Some(Ok((pages, places, service))) = furnished {
             return Ok(Some(Environment {
                 options,
                 servers,
                 pages,
                 places,
+                service,
             }));
         }
         if let Some(servers) = servers {
@@ -180,6 +184,12 @@ impl Environment {
         self.options.first_sync_deadline
     }
 
+    /// Why the sync service does not answer a request that goes past the fault proxies, if it does not.
+    pub async fn service_is_silent(&self) -> Option<String> {
+        let silence = greeting::silence(self.service.as_deref()?).await?;
+        Some(silence.to_string())
+    }
+
     /// Watches the servers, and says which of them ended although nobody wanted it. Never returns
     /// while they live.
     pub async fn collapsed(&self) -> String {
@@ -202,7 +212,7 @@ async fn furnish(
     servers: Option<&mut Servers>,
     options: &EnvironmentOptions,
     recorder: &Recorder,
-) -> Result<(Pages, BTreeMap<String, Place>), Failure> {
+) -> Result<(Pages, BTreeMap<String, Place>, Option<String>), Failure> {
     let doors = match servers {
         Some(servers) => Some(servers.open(options).await?),
         None => None,
@@ -236,7 +246,8 @@ async fn furnish(
         .map(|(name, place)| (name.clone(), place.link.clone()))
         .collect();
     let pages = Pages::start(links, pages::bundle()).await?;
-    Ok((pages, places))
+    let service = doors.map(|doors| doors.service().to_owned());
+    Ok((pages, places, service))
 }
 
 /// What a client is told.

@@ -41,12 +41,8 @@ pub async fn greet(
     deadline: Duration,
     tell: impl Fn(&str),
 ) -> Result<(), Failure> {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(ANSWER_DEADLINE.min(deadline))
-        .build()
-        .map_err(|error| Failure::unavailable("cannot make requests", NoAnswer::from(error)))?;
+    let client = client(ANSWER_DEADLINE.min(deadline))
+        .map_err(|error| Failure::unavailable("cannot make requests", error))?;
     let began = Instant::now();
     let mut told = String::new();
     loop {
@@ -72,6 +68,24 @@ pub async fn greet(
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Why a service that was there does not answer at all, whatever it might say; none if it answers.
+pub async fn silence(address: &str) -> Option<NoAnswer> {
+    let request = async {
+        let request = client(ANSWER_DEADLINE)?.get(format!("http://{address}/"));
+        request.send().await.map_err(NoAnswer::from)
+    };
+    request.await.err()
+}
+
+fn client(deadline: Duration) -> Result<reqwest::Client, NoAnswer> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(deadline)
+        .build()
+        .map_err(NoAnswer::from)
 }
 
 async fn ask(client: &reqwest::Client, address: &str, signer: &Signer) -> Judgement {

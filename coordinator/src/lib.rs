@@ -36,6 +36,7 @@ pub mod process;
 pub mod progress;
 pub mod proxy;
 pub mod recorder;
+pub mod recovery;
 pub mod report;
 pub mod run;
 pub mod servers;

@@ -53,6 +53,13 @@ pub struct Doors {
     credentials: Backend,
 }
 
+impl Doors {
+    /// The `host:port` of the sync service.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+}
+
 /// A client's own fault proxies.
 pub struct Proxies {
     pub service: Proxy,

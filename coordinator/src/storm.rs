@@ -1,12 +1,11 @@
 //! The middle of a run: start, storm, heal, probe, final reads. Everything that happens is recorded;
 //! nothing is judged here.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use squall_protocol::history::{Event, Phase};
-use squall_protocol::plan::{Plan, PlannedTransaction, Workload};
-use squall_protocol::transaction::{Effects, Key, Reads, Rows, Transaction};
+use squall_protocol::plan::{Plan, PlannedTransaction};
+use squall_protocol::transaction::{Effects, Rows};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -19,11 +18,7 @@ use crate::fleet::{Client, Fleet};
 use crate::nemesis::{self, Active};
 use crate::progress::{self, Progress};
 use crate::recorder::Recorder;
-
-/// The pause between two reads of a client that waits for the others' probes.
-const PROBE_READ_PAUSE: Duration = Duration::from_millis(100);
-/// What the probes are given at least, however much of the recovery deadline is used up.
-const PROBE_GRACE: Duration = Duration::from_secs(5);
+use crate::recovery::Recovery;
 
 /// Takes a started fleet through the whole plan. Cancelling `stop` ends the storm before its time;
 /// everything after the storm follows as always.
@@ -59,21 +54,23 @@ pub async fn rage(
     storm(plan, fleet, recorder, progress, active, stop).await;
 
     progress.phase("recovery");
-    let deadline = Instant::now() + Duration::from_millis(plan.options.recovery_deadline_ms);
     for client in &fleet.clients {
         if let Err(error) = client.start(fleet.driver()).await {
             recorder.trouble(error.to_string());
         }
     }
-    all_recovered(fleet, deadline).await;
+    let recovery = Recovery {
+        plan,
+        environment,
+        fleet,
+        recorder,
+    };
+    recovery.settle().await;
 
     recorder.record(Event::Phase(Phase::Probe));
     progress.phase("probes");
-    let deadline = deadline.max(Instant::now() + PROBE_GRACE);
     forget_statuses(fleet);
-    probe(plan, fleet, deadline).await;
-    // The probes are uploads too: they must be acknowledged before anyone can say what the end is.
-    all_recovered(fleet, deadline).await;
+    recovery.probe().await;
 
     recorder.record(Event::Phase(Phase::FinalRead));
     progress.phase("final reads");
@@ -152,79 +149,6 @@ fn forget_statuses(fleet: &Fleet) {
     for client in &fleet.clients {
         client.link.forget_status();
     }
-}
-
-/// Waits until every client has recovered or time is up.
-async fn all_recovered(fleet: &Fleet, deadline: Instant) {
-    let recoveries = fleet.clients.iter().map(|client| recovered(client));
-    let _ = tokio::time::timeout_at(deadline, futures_util::future::join_all(recoveries)).await;
-}
-
-/// Waits until a client says that it is connected and everything it wrote is acknowledged.
-async fn recovered(client: &Client) {
-    if !client.spec.kind.syncs() {
-        return;
-    }
-    let settled = client.link.wait(|link| {
-        link.status()
-            .is_some_and(|status| status.connected && status.acknowledged && status.queue == 0)
-    });
-    settled.await;
-}
-
-/// Every client does its probe, and everyone reads, whatever its role, until all that was written is
-/// seen or time is up.
-async fn probe(plan: &Plan, fleet: &Fleet, deadline: Instant) {
-    let clients = fleet.clients.iter().zip(&plan.probes);
-    let probes = clients.map(|(client, probe)| client.link.operate(probe.clone()));
-    let probed = futures_util::future::join_all(probes).await;
-    let expected: Rows = probed
-        .into_iter()
-        .flatten()
-        .flat_map(|effects| effects.writes)
-        .collect();
-    let read = Transaction {
-        reads: match plan.options.workload {
-            Workload::Mww | Workload::Ledger => Reads::All,
-            // The lists and sets of a long run are many.
-            Workload::ListAppend | Workload::Gset => {
-                let keys: BTreeSet<Key> = expected.iter().map(|(key, _)| *key).collect();
-                Reads::Keys(keys.into_iter().collect())
-            }
-        },
-        ..Transaction::read_all()
-    };
-    let watch = fleet.clients.iter().map(|client| {
-        let (expected, read) = (&expected, &read);
-        async move {
-            while Instant::now() < deadline {
-                let effects = client.link.operate(read.clone()).await;
-                if effects.is_some_and(|effects| sees(&effects, expected)) {
-                    return;
-                }
-                tokio::time::sleep(PROBE_READ_PAUSE).await;
-            }
-        }
-    });
-    futures_util::future::join_all(watch).await;
-}
-
-/// Whether a read holds what was written: in rows at least that value, in lists and sets that element.
-fn sees(read: &Effects, expected: &Rows) -> bool {
-    expected
-        .iter()
-        .all(|&(key, value)| match &read.collections {
-            None => read
-                .reads
-                .binary_search_by_key(&key, |row| row.0)
-                .is_ok_and(|found| read.reads[found].1 >= value),
-            Some(collections) => collections
-                .binary_search_by_key(&key, |collection| collection.0)
-                .is_ok_and(|found| {
-                    let mut elements = collections[found].1.split(' ');
-                    elements.any(|element| element == value.to_string())
-                }),
-        })
 }
 
 /// Everyone's last read, what PostgreSQL holds, and the state of the database files.

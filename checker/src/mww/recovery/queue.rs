@@ -1,8 +1,9 @@
 //! A client's upload queue after the heal, as its own reports tell of it.
 //!
 //! The clock runs from the heal, or from a later write, until a report says that the queue is empty and
-//! everything is acknowledged. Whenever fewer rows are left than ever since, the queue has made progress,
-//! and the clock begins anew. So a queue that stands still for longer than the deadline is told from one
+//! everything is acknowledged. Whenever fewer rows are left than ever since, or more was downloaded than ever
+//! since the heal (the acknowledgement comes with a download), there was progress, and the clock begins
+//! anew. So a queue that stands still for longer than the deadline is told from one
 //! that is long: only the former is late.
 
 use squall_protocol::history::Event;
@@ -19,7 +20,9 @@ pub(super) struct Queue {
     pub late: Option<(usize, u64)>,
     /// When the queue made its last progress, in microseconds; before there was any, when it had to begin.
     pub progressed: u64,
-    /// The highest and the last number of rows that were reported.
+    /// The most that was downloaded of a checkpoint.
+    downloaded: u64,
+    /// The highest number of rows that was reported, and the last report.
     pub most: u64,
     pub last: Option<Report>,
     /// The times of the first and the last report of a queue that was not empty yet.
@@ -32,6 +35,8 @@ pub(super) struct Queue {
 pub(super) struct Report {
     pub rows: u64,
     pub acknowledged: bool,
+    /// The operations that were downloaded of the next checkpoint.
+    downloaded: u64,
 }
 
 impl Report {
@@ -93,7 +98,10 @@ impl Queue {
         if self.drained.is_some() {
             return;
         }
-        let progress = lowest.is_some_and(|lowest| report.rows < lowest) || report.is_drained();
+        let progress = lowest.is_some_and(|lowest| report.rows < lowest)
+            || report.downloaded > self.downloaded
+            || report.is_drained();
+        self.downloaded = self.downloaded.max(report.downloaded);
         if progress {
             let pause = time.saturating_sub(self.progressed);
             if pause > deadline {
@@ -137,6 +145,7 @@ fn steps(index: &Index, healed: usize) -> Vec<(usize, usize, Step)> {
             let report = Report {
                 rows: status.queue,
                 acknowledged: status.acknowledged,
+                downloaded: status.download.map_or(0, |download| download.downloaded),
             };
             steps.push((record, names[client.as_str()], Step::Report(report)));
         }
