@@ -178,7 +178,7 @@ pub struct RunArgs {
     /// least for so long.
     #[arg(long, value_name = "DURATION", default_value = "20ms", value_parser = duration)]
     pub batch_pause: Duration,
-    /// How long every client may take to recover after the faults have ended.
+    /// How long a client may go without progress while it recovers, after the faults have ended.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub recovery_deadline: Duration,
     /// End the storm as soon as a violation of a safety property is certain. Everything is healed
