@@ -81,6 +81,17 @@ fn errors_have_a_place_and_an_expectation() {
     insta::assert_snapshot!(error(&format!("{HEADER}\n{{\"time\":1,\"event\":\"interrupted\"}}\n{{\"time\":2,\n")), @r#"line 3, column 10: expected a record such as {"time":0,"event":{…}}, but: EOF while parsing a value"#);
 }
 
+/// What a field says that this checker does not know might decide.
+#[test]
+fn a_field_that_is_not_known_is_refused() {
+    let record = |event: &str| error(&format!("{HEADER}\n{{\"time\":1,\"event\":{event}}}\n"));
+    let misspelt = r#"{"ok":{"client":"a","operation":1,"reads":[],"writes":[],"ledgr":null}}"#;
+    assert!(record(misspelt).contains("unknown field `ledgr`"));
+    assert!(record(r#""interrupted","more":1"#).contains("unknown field `more`"));
+    let header = HEADER.replace("\"seed\"", "\"merge\":\"lww\",\"seed\"");
+    assert!(error(&format!("{header}\n")).contains("unknown field `merge`"));
+}
+
 #[test]
 fn a_reader_that_fails_is_an_error() {
     struct Failing;

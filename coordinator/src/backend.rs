@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -27,6 +27,7 @@ use tower_http::cors::CorsLayer;
 
 use crate::database::describe;
 use crate::exit::Failure;
+use crate::recorder::Recorder;
 use crate::token::{self, Signer};
 
 /// How often an upload is tried again after PostgreSQL found it in conflict with another, before
@@ -34,6 +35,9 @@ use crate::token::{self, Signer};
 const ATTEMPTS: u32 = 64;
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(128);
+/// PostgreSQL may be unable to take a client's uploads for so long before that counts as trouble of the
+/// infrastructure: a full disk, a table that somebody has dropped, a constraint that somebody has added.
+const UNABLE: Duration = Duration::from_secs(5);
 
 /// The running backend. Dropping it does not stop it; it ends with the program.
 pub struct Backend {
@@ -48,6 +52,29 @@ struct Shared {
     signer: Arc<Signer>,
     /// The address of the sync service for each client: it leads through the client's proxy.
     endpoints: Arc<Mutex<BTreeMap<String, String>>>,
+    inability: Arc<Mutex<Inability>>,
+    recorder: Recorder,
+}
+
+/// Since when PostgreSQL has taken no upload of a client, by client.
+#[derive(Default)]
+struct Inability {
+    since: BTreeMap<String, Instant>,
+    told: bool,
+}
+
+impl Inability {
+    /// An upload went well, or not. Answers whether that is to be told now.
+    fn see(&mut self, client: &str, able: bool, now: Instant) -> bool {
+        if able {
+            self.since.remove(client);
+            return false;
+        }
+        let since = self.since.entry(client.to_owned()).or_insert(now);
+        let tell = now - *since > UNABLE && !self.told;
+        self.told |= tell;
+        tell
+    }
 }
 
 impl Backend {
@@ -63,6 +90,7 @@ impl Backend {
         signer: Arc<Signer>,
         port: u16,
         connections: usize,
+        recorder: Recorder,
     ) -> Result<Backend, Failure> {
         let starting = "cannot start the backend";
         let config: tokio_postgres::Config = database_url
@@ -84,6 +112,8 @@ impl Backend {
             pool,
             signer,
             endpoints: Arc::clone(&endpoints),
+            inability: Arc::default(),
+            recorder,
         };
         let listener = TcpListener::bind(("127.0.0.1", port))
             .await
@@ -166,13 +196,24 @@ async fn upload(
 
     let mut pause = FIRST_PAUSE;
     for _ in 0..ATTEMPTS {
-        match apply(&shared.pool, &upload, &statements).await {
+        let applied = apply(&shared.pool, &upload, &statements).await;
+        let able = !matches!(applied, Err(ApplyError::Later(_)));
+        let tell = {
+            let mut inability = shared.inability.lock().expect("no one panics here");
+            inability.see(&upload.client_id, able, Instant::now())
+        };
+        match applied {
             Ok(repeated) => return Ok(Json(UploadAnswer { repeated })),
             Err(ApplyError::Conflict) => tokio::time::sleep(pause).await,
             Err(ApplyError::Refused(error)) => {
                 return Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, error));
             }
             Err(ApplyError::Later(error)) => {
+                if tell {
+                    shared.recorder.trouble(format!(
+                        "PostgreSQL has taken no upload of a client for {UNABLE:?}: {error}"
+                    ));
+                }
                 return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, error));
             }
         }
@@ -259,5 +300,33 @@ fn unauthorized(error: &str) -> Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         (self.0, Json(BackendError { error: self.1 })).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_client_that_fails_all_the_time_is_told_of_and_once() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut inability = Inability::default();
+        for (client, able, seconds, told) in [
+            ("a", false, 0, false),
+            ("b", false, 1, false),
+            ("a", true, 4, false),
+            ("a", false, 5, false),
+            ("b", false, 6, false),
+            ("b", false, 7, true),
+            ("b", false, 8, false),
+            ("a", false, 20, false),
+        ] {
+            assert_eq!(
+                inability.see(client, able, at(seconds)),
+                told,
+                "{client} at {seconds}"
+            );
+        }
     }
 }

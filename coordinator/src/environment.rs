@@ -214,7 +214,7 @@ async fn furnish(
     recorder: &Recorder,
 ) -> Result<(Pages, BTreeMap<String, Place>, Option<String>), Failure> {
     let doors = match servers {
-        Some(servers) => Some(servers.open(options).await?),
+        Some(servers) => Some(servers.open(options, recorder).await?),
         None => None,
     };
     let mut places = BTreeMap::new();

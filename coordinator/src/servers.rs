@@ -20,6 +20,7 @@ use crate::output;
 use crate::preflight::{self, Needs};
 use crate::process::OwnedProcess;
 use crate::proxy::Proxy;
+use crate::recorder::Recorder;
 use crate::token::{Secret, Signer};
 
 /// The service makes its first snapshot before it listens.
@@ -114,7 +115,11 @@ impl Servers {
     /// # Errors
     ///
     /// The first thing that would not start, and what to do about it.
-    pub async fn open(&mut self, options: &EnvironmentOptions) -> Result<Doors, Failure> {
+    pub async fn open(
+        &mut self,
+        options: &EnvironmentOptions,
+        recorder: &Recorder,
+    ) -> Result<Doors, Failure> {
         let lock = DatabaseLock::take(&self.database_url).await?;
         let needs = Needs {
             embedded: options.service == ServiceChoice::Embedded,
@@ -147,6 +152,7 @@ impl Servers {
             Arc::new(signer),
             options.backend.port,
             preflight::pool_size(&options.clients),
+            recorder.clone(),
         )
         .await?;
         Ok(Doors {

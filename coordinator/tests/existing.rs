@@ -391,6 +391,28 @@ async fn a_database_is_for_one_run_at_a_time() {
     cluster.stop().await;
 }
 
+/// A constraint that somebody adds in the middle of a run says nothing about the clients.
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_that_postgresql_cannot_take_are_trouble() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(Options::default()).await.unwrap();
+    let url = cluster.url();
+    let spoil = async {
+        storm_begins(folder.path()).await;
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let spoiled = client
+            .batch_execute("ALTER TABLE squall_uploads ADD CHECK (client_id IS NULL) NOT VALID");
+        spoiled.await.unwrap();
+    };
+    let arguments = ["--recovery-deadline", "8s"];
+    let (output, ()) = tokio::join!(run(&url, folder.path(), &arguments), spoil);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("PostgreSQL has taken no upload"), "{text}");
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_not_synced_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -179,6 +179,13 @@ fn a_service_that_dies_on_its_own_makes_the_verdict_unknown() {
 }
 
 #[test]
+fn a_service_that_no_longer_answers_is_named_and_no_client_is_blamed() {
+    let stop = |run: &Run| signal(run.find(&["squall serve"]), "-STOP");
+    let arguments = [&NATIVE[..], &["--recovery-deadline", "3s"]].concat();
+    disturbed(&arguments, stop, 2, "the sync service no longer answers");
+}
+
+#[test]
 fn a_client_that_dies_on_its_own_makes_the_verdict_unknown() {
     let kill = |run: &Run| signal(run.find(&["squall client", "native-2"]), "-KILL");
     disturbed(&NATIVE, kill, 2, "native-2: its process ended on its own");

@@ -1,7 +1,7 @@
 //! The history of a run: everything that happened, in the order in which the coordinator saw it.
 //!
 //! A history is a file of JSON lines. The first is the [`Header`], every other one a [`Record`].
-//! Lines are appended and flushed as things happen, so a history that was cut short (a crash, a full
+//! A field that is not known is refused: what it says might decide. Lines are appended and flushed as things happen, so a history that was cut short (a crash, a full
 //! disk) is still readable up to its last complete line.
 //!
 //! An operation's `invoke` is recorded before the client can have started it, and its completion
@@ -22,6 +22,7 @@ pub const HISTORY_VERSION: u32 = 1;
 
 /// The first line: what a checker needs to know to judge the rest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Header {
     /// [`HISTORY_VERSION`]. Also what tells a squall history from other JSON lines.
     pub squall_history: u32,
@@ -44,6 +45,7 @@ pub struct Header {
 
 /// Every other line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Record {
     /// Microseconds since the run began, never decreasing.
     pub time: u64,
@@ -70,7 +72,7 @@ pub enum Phase {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Event {
     /// A phase began.
     Phase(Phase),
