@@ -166,7 +166,7 @@ fn in_words() {
     insta::assert_snapshot!(dependencies(&skew).render(), @r"
     cycles of dependencies, whether a model allows them or not; components by name:
     G2-item: 1
-    - in a component of 2 transactions: Transaction 0 of session 0 read key x and did not see that transaction 1 of session 1 wrote it. Transaction 1 of session 1 read key y and did not see that transaction 0 of session 0 wrote it.
+    - in a component of 2 transactions: Transaction 0 of session 0 read key :x and did not see that transaction 1 of session 1 wrote it. Transaction 1 of session 1 read key :y and did not see that transaction 0 of session 0 wrote it.
     ");
     assert_eq!(dependencies(&ok(0, "[:r :x []]")).render(), "");
 }

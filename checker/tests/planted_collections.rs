@@ -369,7 +369,9 @@ fn each_planted_anomaly_is_found_by_the_models_that_forbid_it() {
                 let report = reading.registers.check(model);
                 let expected = match anomaly.models.contains(&model) {
                     true => Judgement::Violation,
-                    false => Judgement::Ok,
+                    false if report.exercised => Judgement::Ok,
+                    // Most of these histories put only some models to the test.
+                    false => Judgement::Unknown,
                 };
                 assert_eq!(
                     report.judgement, expected,

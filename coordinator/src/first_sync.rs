@@ -63,7 +63,7 @@ async fn wait_for(client: &Client, deadline: Duration) -> Result<(), Failure> {
 
 /// Whether the client has applied a complete checkpoint, if it syncs: what has no rows at first looks
 /// the same before.
-fn has_synced(client: &Client) -> bool {
+pub fn has_synced(client: &Client) -> bool {
     let synced = |status: ClientStatus| status.last_synced_at_ms.is_some();
     !client.spec.kind.syncs() || client.link.status().is_some_and(synced)
 }
