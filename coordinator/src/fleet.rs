@@ -192,6 +192,13 @@ impl Fleet {
         self.driver.as_ref()
     }
 
+    /// Forgets what clients have reported, so that the next reports are known to be newer than now.
+    pub fn forget_statuses(&self) {
+        for client in &self.clients {
+            client.link.forget_status();
+        }
+    }
+
     /// Ends every client in an orderly way where that is possible, and by force where not.
     pub async fn stop(self) {
         futures_util::future::join_all(self.clients.iter().map(|client| client.stop())).await;

@@ -61,6 +61,8 @@ impl Recovery<'_> {
         let clients = self.fleet.clients.iter().zip(&self.plan.probes);
         let probes = clients.map(|(client, probe)| client.link.operate(probe.clone()));
         let probed = futures_util::future::join_all(probes).await;
+        // What is reported from now on knows of the probe.
+        self.fleet.forget_statuses();
         let written: Vec<Rows> = probed
             .into_iter()
             .map(|effects| effects.map_or_else(Rows::new, |effects| effects.writes))

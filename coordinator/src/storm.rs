@@ -71,7 +71,6 @@ pub async fn rage(
 
     recorder.record(Event::Phase(Phase::Probe));
     progress.phase("probes");
-    forget_statuses(fleet);
     recovery.probe().await;
 
     recorder.record(Event::Phase(Phase::FinalRead));
@@ -109,7 +108,7 @@ async fn storm(
         }
         recorder.record(Event::Phase(Phase::Heal));
         progress.phase("heal");
-        forget_statuses(fleet);
+        fleet.forget_statuses();
         over.cancel();
     };
     tokio::join!(
@@ -144,12 +143,6 @@ async fn operate(
             return;
         }
         client.link.operate(planned.transaction.clone()).await;
-    }
-}
-
-fn forget_statuses(fleet: &Fleet) {
-    for client in &fleet.clients {
-        client.link.forget_status();
     }
 }
 
