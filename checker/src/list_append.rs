@@ -197,8 +197,9 @@ impl Lists {
                         .may_be_overwritten((key, index.value(operation)), text)
             });
         let recording = Recording::new(kept);
-        let single_copy = one_copy::judge(&kept.header, &recording, kept.records.len());
-        let causal = self.causal(&self.as_registers(recording), kept.records.len());
+        let records = kept.records.len();
+        let single_copy = single.then(|| one_copy::judge(&recording, records));
+        let causal = Lists::causal(&self.as_registers(recording), records);
         let mut findings = self.told.into_findings();
         findings.push(convergence);
         findings.extend(of_end);
@@ -209,7 +210,7 @@ impl Lists {
     }
 
     /// Causal consistency of whole transactions; `records` is the length of the history.
-    pub fn causal(&self, recording: &Recording, records: usize) -> Findings {
+    pub fn causal(recording: &Recording, records: usize) -> Findings {
         by_model::judge(
             Property::CausalConsistency,
             Model::Causal,

@@ -26,26 +26,18 @@ pub(crate) fn applies(header: &Header) -> bool {
         || (all(&[ClientKind::Postgres]) && header.isolation == Isolation::Serializable)
 }
 
-/// Judges the history of that header, if there is only one copy of the data; `records` is its length.
-pub(crate) fn judge(header: &Header, recording: &Recording, records: usize) -> Option<Findings> {
-    applies(header).then(|| {
-        by_model::judge(
-            Property::StrictSerializability,
-            Model::StrictSerializability,
-            recording,
-            records,
-            |_| true,
-        )
-    })
+/// Judges a recording of one copy; `records` is the length of its history.
+pub(crate) fn judge(recording: &Recording, records: usize) -> Findings {
+    by_model::judge(
+        Property::StrictSerializability,
+        Model::StrictSerializability,
+        recording,
+        records,
+        |_| true,
+    )
 }
 
-/// As [`judge`], for a history that is whole.
+/// Judges the history, if there is only one copy of the data.
 pub(crate) fn judge_whole(history: &History) -> Option<Findings> {
-    // A recording is made only where it is needed.
-    applies(&history.header)
-        .then(|| {
-            let recording = Recording::new(history);
-            judge(&history.header, &recording, history.records.len())
-        })
-        .flatten()
+    applies(&history.header).then(|| judge(&Recording::new(history), history.records.len()))
 }

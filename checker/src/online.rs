@@ -150,9 +150,8 @@ impl Online {
         /// So much more at least.
         const STEP: usize = 16;
         let length = self.kept.records.len();
-        let header = &self.kept.header;
         let told = |property| self.anew.told.contains(&property);
-        let single_copy = one_copy::applies(header) && !told(Property::StrictSerializability);
+        let single_copy = self.keeps_reads && !told(Property::StrictSerializability);
         let lists = match &self.judges {
             Judges::Lists(lists) if !told(Property::CausalConsistency) => Some(lists),
             _ => None,
@@ -163,9 +162,9 @@ impl Online {
         let rows = single_copy.then(|| Recording::new(&self.kept).of_what_ended());
         let registers = lists.map(|lists| {
             let recording = lists.as_registers(Recording::new(&self.kept));
-            (lists, recording.of_what_ended())
+            recording.of_what_ended()
         });
-        if matches!(rows, Some(None)) || matches!(registers, Some((_, None))) {
+        if matches!(rows, Some(None)) || matches!(registers, Some(None)) {
             // How what is under way ends decides, which is soon; looking at every event would be dear.
             self.anew.next = length + length / 64 + STEP;
             return Vec::new();
@@ -173,11 +172,10 @@ impl Online {
         self.anew.next = length + length / 8 + STEP;
         let mut found: Vec<Finding> = Vec::new();
         if let Some(recording) = rows.flatten() {
-            let findings = one_copy::judge(header, &recording, length);
-            found.extend(findings.and_then(|findings| findings.first()));
+            found.extend(one_copy::judge(&recording, length).first());
         }
-        if let Some((lists, Some(recording))) = registers {
-            found.extend(lists.causal(&recording, length).first());
+        if let Some(recording) = registers.flatten() {
+            found.extend(Lists::causal(&recording, length).first());
         }
         let properties = found.iter().map(|finding| finding.property);
         self.anew.told.extend(properties);

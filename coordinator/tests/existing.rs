@@ -40,10 +40,15 @@ fn command(database_url: &str, folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
 /// Waits until the query, which may not be possible yet, counts something.
 async fn wait_until(database_url: &str, query: &str) {
-    let (client, connection) = tokio_postgres::connect(database_url, NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = connect(database_url).await;
     let counts = async {
         loop {
             let row = client.query_one(query, &[]).await;
@@ -64,8 +69,7 @@ fn assert_ok(output: &Output) {
 }
 
 async fn count(database_url: &str, query: &str) -> i64 {
-    let (client, connection) = tokio_postgres::connect(database_url, NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = connect(database_url).await;
     client.query_one(query, &[]).await.unwrap().get(0)
 }
 
@@ -172,8 +176,7 @@ async fn a_first_sync_may_take_its_time_as_long_as_it_goes_on() {
     let url = cluster.url();
     assert_ok(&run(&url, folder.path(), &["--workload", "mww"]).await);
     let (service, address) = serve(&url, &folder.path().join("storage.sqlite"), "mww").await;
-    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = connect(&url).await;
     // 60,000 operations of 20 bytes and more, in bursts that are a transaction each.
     let burst = "UPDATE mww SET v = v + 1";
     for _ in 0..600 {
@@ -309,8 +312,7 @@ async fn databases_that_cannot_be_used_are_refused() {
 
     let mut cluster = Cluster::start(Options::default()).await.unwrap();
     let url = cluster.url();
-    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = connect(&url).await;
     client
         .batch_execute(
             "CREATE TABLE mww (id text PRIMARY KEY, k integer NOT NULL UNIQUE, v bigint NOT NULL);
@@ -399,8 +401,7 @@ async fn uploads_that_postgresql_cannot_take_are_trouble() {
     let url = cluster.url();
     let spoil = async {
         storm_begins(folder.path()).await;
-        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
-        tokio::spawn(connection);
+        let client = connect(&url).await;
         let spoiled = client
             .batch_execute("ALTER TABLE squall_uploads ADD CHECK (client_id IS NULL) NOT VALID");
         spoiled.await.unwrap();

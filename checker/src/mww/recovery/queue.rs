@@ -20,6 +20,8 @@ pub(super) struct Queue {
     pub late: Option<(usize, u64)>,
     /// When the queue made its last progress, in microseconds; before there was any, when it had to begin.
     pub progressed: u64,
+    /// The lowest number of rows that was reported since the client wrote last.
+    lowest: Option<u64>,
     /// The most that was downloaded of a checkpoint.
     downloaded: u64,
     /// The highest number of rows that was reported, and the last report.
@@ -62,34 +64,19 @@ impl Queue {
             progressed: begin,
             ..Queue::default()
         });
-        // What is lowest since the client wrote last.
-        let mut lowest: Vec<Option<u64>> = vec![None; queues.len()];
         for (record, client, step) in steps(index, healed) {
-            queues[client].take(
-                record,
-                index.time(record),
-                step,
-                &mut lowest[client],
-                deadline,
-            );
+            queues[client].take(record, index.time(record), step, deadline);
         }
         queues
     }
 
-    fn take(
-        &mut self,
-        record: usize,
-        time: u64,
-        step: Step,
-        lowest: &mut Option<u64>,
-        deadline: u64,
-    ) {
+    fn take(&mut self, record: usize, time: u64, step: Step, deadline: u64) {
         let report = match step {
             Step::Write => {
                 if self.drained.take().is_some() {
                     self.progressed = time;
                 }
-                *lowest = None;
+                self.lowest = None;
                 return;
             }
             Step::Report(report) => report,
@@ -98,7 +85,7 @@ impl Queue {
         if self.drained.is_some() {
             return;
         }
-        let progress = lowest.is_some_and(|lowest| report.rows < lowest)
+        let progress = self.lowest.is_some_and(|lowest| report.rows < lowest)
             || report.downloaded > self.downloaded
             || report.is_drained();
         self.downloaded = self.downloaded.max(report.downloaded);
@@ -112,7 +99,8 @@ impl Queue {
         if report.is_drained() {
             self.drained = Some(record);
         }
-        *lowest = Some(lowest.map_or(report.rows, |lowest| lowest.min(report.rows)));
+        let lowest = self.lowest.unwrap_or(report.rows);
+        self.lowest = Some(lowest.min(report.rows));
         if self.most == 0 {
             self.from = time;
         }
