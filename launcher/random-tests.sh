@@ -19,7 +19,7 @@ random_seconds() {
     esac
 }
 
-# The test programs that have random tests, as arguments for cargo: --test NAME, or --lib.
+# The test programs whose histories are random, as arguments for cargo: --test NAME, or --lib.
 random_targets() {
     local file
     while read -r file; do
@@ -28,7 +28,7 @@ random_targets() {
             */tests/*.rs) printf -- '--test\n%s\n' "$(basename "$file" .rs)" ;;
             *) printf -- '--lib\n' ;;
         esac
-    done < <(cd "$root" && grep -rl --include='*.rs' '^ *proptest! {' -- */tests */src | sort)
+    done < <(cd "$root" && grep -rlE --include='*.rs' '^ *proptest! \{|= random_seed\(\)' -- */tests */src | sort)
 }
 
 # random_tests SECONDS: rounds of all random tests and of a storm, each round at a new seed, until the time

@@ -138,7 +138,7 @@ fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -162,9 +162,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_cause_at_the_bottom_is_what_is_told() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        // Bound but not listening: refused, and nobody else can be given the port meanwhile.
+        let held = TcpSocket::new_v4().unwrap();
+        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = held.local_addr().unwrap();
         assert_eq!(asked(format!("http://{address}/")).await, NoAnswer::Refused);
 
         let unknown = asked("http://no-such-host.invalid/".to_owned()).await;

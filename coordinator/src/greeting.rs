@@ -249,9 +249,10 @@ mod tests {
         assert!(error.contains("not ready within 600ms"), "{error}");
         assert!(!error.contains("key"), "{error}");
 
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        drop(listener);
+        // Bound but not listening: refused, and nobody else can be given the port meanwhile.
+        let held = tokio::net::TcpSocket::new_v4().unwrap();
+        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = held.local_addr().unwrap().to_string();
         let (told, end) = greeted(&address, SHORT).await;
         let error = end.unwrap_err();
         assert!(error.contains("connection refused"), "{error}");
