@@ -166,6 +166,9 @@ impl Book {
             },
             Event::Info {
                 client, operation, ..
+            }
+            | Event::Malformed {
+                client, operation, ..
             } => News {
                 ended: self.complete(client, *operation, Ending::Info),
                 ..News::default()

@@ -88,6 +88,11 @@ impl Findings {
         self.doubts.push(text);
     }
 
+    /// Whether these are of that property.
+    pub fn is_of(&self, property: Property) -> bool {
+        self.property == property
+    }
+
     /// Whether these are of that property, which was never put to the test.
     pub fn is_untested(&self, property: Property) -> bool {
         self.property == property && self.judgement() == Judgement::Unknown && self.exercised == 0

@@ -86,6 +86,7 @@ mod atomic_visibility;
 pub(crate) mod explain;
 pub(crate) mod floor;
 pub(crate) mod index;
+pub(crate) mod malformed;
 mod monotonic_writes;
 mod no_thin_air_read;
 pub(crate) mod online;
@@ -182,6 +183,7 @@ pub(crate) fn conclude(index: Index, mut findings: Vec<Findings>, counts: Counts
             follow.does_not_apply("only one session writes, so no write follows one of another's");
         }
     }
+    malformed::judge(index.records, &mut findings);
     let in_doubt = !index.complete_and_untroubled() || findings.iter().any(Findings::leaves_doubt);
     let properties: Vec<PropertyVerdict> =
         findings.into_iter().map(Findings::into_verdict).collect();
@@ -260,6 +262,7 @@ pub(crate) fn count(counts: &mut Counts, event: &Event) {
             counts.rows_written += writes.len() as u64;
         }
         Event::Fail { .. } => counts.fail += 1,
+        Event::Malformed { .. } => counts.ok += 1,
         Event::Info { .. } => counts.info += 1,
         Event::FaultBegin { fault, .. } => {
             let name = fault.kind().name().to_owned();

@@ -39,6 +39,7 @@ use crate::history::History;
 use crate::ledger::Ledger;
 use crate::list_append::Lists;
 use crate::mww::index::Index;
+use crate::mww::malformed;
 use crate::mww::online::Reads;
 use crate::mww::{MAX_KEYS, count, too_large};
 use crate::one_copy;
@@ -114,6 +115,7 @@ impl Online {
         }
         self.keep(record);
         let mut found = self.judges.push(&record.event);
+        found.extend(malformed::found(&record.event));
         found.extend(self.judge_anew());
         self.found += found.len() as u64;
         found

@@ -75,7 +75,9 @@ impl PayloadIntact {
                     self.judge(ledger.zip(payload.as_ref()), Some(*operation), name, found);
                 }
             }
-            Event::Fail { operation, .. } | Event::Info { operation, .. } => {
+            Event::Fail { operation, .. }
+            | Event::Info { operation, .. }
+            | Event::Malformed { operation, .. } => {
                 self.not_asked.remove(operation);
             }
             Event::FinalRead {

@@ -11,10 +11,11 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt};
 use rusqlite::Connection;
-use squall_protocol::control::{ClientConfig, FromClient, LogLevel, ToClient};
+use squall_protocol::contract::{CONTRACT_VERSION, ClientConfig, FromClient, LogLevel, ToClient};
+use squall_protocol::sql::Dialect;
 
 use crate::client::Client;
-use crate::error::outcome;
+use crate::error::execution;
 use crate::platform::Platform;
 
 /// The shortest time between two status messages.
@@ -36,7 +37,7 @@ pub enum AgentEnd {
 pub enum Mode {
     /// It connects by itself, as soon as it is ready.
     Syncing,
-    /// It never connects, whatever it is told, and its database begins with the workload's first rows.
+    /// It never connects, whatever it is told, and a new database is filled by itself.
     Local,
 }
 
@@ -58,12 +59,10 @@ pub async fn run_agent<P: Platform>(
 ) -> Result<AgentEnd, String> {
     let outgoing: Rc<dyn Fn(FromClient)> = Rc::new(outgoing);
     let mut incoming = pin!(incoming);
-    outgoing(FromClient::Hello {
-        client: name.to_owned(),
-    });
+    outgoing(hello(name));
     let config = loop {
         match incoming.next().await {
-            Some(ToClient::Configure(config)) => break config,
+            Some(ToClient::Configure(config)) => break *config,
             Some(ToClient::Stop) => return Ok(AgentEnd::Stopped),
             Some(other) => outgoing(FromClient::Log {
                 level: LogLevel::Error,
@@ -103,7 +102,7 @@ pub async fn run_agent<P: Platform>(
         client.connect();
     }
     let background = async {
-        let emit = |effects| outgoing(FromClient::Emission(effects));
+        let emit = |results| outgoing(FromClient::Emission { results });
         let status = report_status(&client, &*outgoing);
         futures_util::future::join3(client.run(), status, client.watch(emit)).await;
     };
@@ -121,6 +120,15 @@ pub async fn run_agent<P: Platform>(
     Ok(end)
 }
 
+/// The first message of an incarnation whose database is SQLite.
+pub fn hello(client: &str) -> FromClient {
+    FromClient::Hello {
+        client: client.to_owned(),
+        contract: CONTRACT_VERSION,
+        dialect: Dialect::Sqlite,
+    }
+}
+
 /// Does what the coordinator says until it says stop.
 async fn obey<P: Platform>(
     client: &Client<P>,
@@ -130,16 +138,18 @@ async fn obey<P: Platform>(
 ) -> AgentEnd {
     while let Some(message) = incoming.next().await {
         match message {
-            ToClient::Transaction {
+            ToClient::Execute {
                 operation,
-                transaction,
-                seen,
-            } => {
-                client.remember(&seen);
-                outgoing(FromClient::Completed {
-                    operation,
-                    outcome: outcome(client.transact_after(&transaction, &seen)),
-                });
+                access,
+                calls,
+            } => outgoing(FromClient::Completed {
+                operation,
+                outcome: execution(client.execute(access, &calls)),
+            }),
+            ToClient::Watch { calls, at_once } => {
+                if let Err(error) = client.set_watch(calls, at_once) {
+                    client.log(LogLevel::Error, format!("live query: {error}"));
+                }
             }
             ToClient::Connect if mode == Mode::Syncing => client.connect(),
             ToClient::Disconnect => client.disconnect(),
@@ -148,10 +158,6 @@ async fn obey<P: Platform>(
                     .integrity_check()
                     .unwrap_or_else(|error| vec![format!("the check could not be done: {error}")]),
             }),
-            ToClient::FindRow { id } => match client.find_row(&id) {
-                Ok(tables) => outgoing(FromClient::Found { tables }),
-                Err(error) => client.log(LogLevel::Error, format!("looking for a row: {error}")),
-            },
             ToClient::Stop => return AgentEnd::Stopped,
             ToClient::Connect => client.log(LogLevel::Error, "a local client does not connect"),
             ToClient::Configure(_) => client.log(

@@ -6,9 +6,8 @@ use std::rc::Rc;
 use futures_util::future::join;
 use rusqlite::Connection;
 use squall_protocol::backend::Credentials;
-use squall_protocol::control::{ClientConfig, ClientStatus, DownloadProgress, LogLevel};
-use squall_protocol::ledger::LedgerSeen;
-use squall_protocol::transaction::{Effects, Transaction};
+use squall_protocol::contract::{Access, ClientConfig, ClientStatus, DownloadProgress, LogLevel};
+use squall_protocol::sql::{Call, SqlRows};
 
 use crate::error::ClientError;
 use crate::platform::Platform;
@@ -65,12 +64,12 @@ pub(crate) struct State {
     pub(crate) uploading: Cell<bool>,
     pub(crate) download_error: RefCell<Option<String>>,
     pub(crate) upload_error: RefCell<Option<String>>,
-    /// Grows when the workload's tables change, if there is a live query.
+    /// The live query, if there is one.
+    pub(crate) watched: RefCell<Option<Vec<Call>>>,
+    /// Grows when the tables change, if there is a live query.
     pub(crate) changes: Cell<u64>,
-    /// Whether the live query's next emission is to be as if it was the first.
-    pub(crate) anew: Cell<bool>,
-    /// What of the ledger a live query need not tell.
-    pub(crate) told: RefCell<LedgerSeen>,
+    /// Whether the live query is to emit without waiting for a change.
+    pub(crate) emit_at_once: Cell<bool>,
 }
 
 impl<P: Platform> Client<P> {
@@ -88,8 +87,8 @@ impl<P: Platform> Client<P> {
         Ok(Self::with(store, config, platform, log))
     }
 
-    /// As [`Client::open`], of a database that is never synced, though it could be: a new one is given
-    /// the workload's first rows. Such a client is not to be connected.
+    /// As [`Client::open`], of a database that is never synced, though it could be: a new one is filled as
+    /// the configuration says. Such a client is not to be connected.
     pub fn open_local(
         connection: Connection,
         config: ClientConfig,
@@ -123,25 +122,21 @@ impl<P: Platform> Client<P> {
         self.0.new_session
     }
 
-    /// Does a transaction of the workload in one SQLite transaction; see [`crate::operations`].
+    /// Does the calls in one SQLite transaction; see [`crate::execute`].
     ///
-    /// After every error but [`ClientError::CommitUnknown`] it certainly did not happen.
-    pub fn transact(&self, transaction: &Transaction) -> Result<Effects, ClientError> {
-        self.transact_after(transaction, &LedgerSeen::nothing())
-    }
-
-    /// As [`Client::transact`], for someone who holds those rows of the ledger already.
-    pub fn transact_after(
-        &self,
-        transaction: &Transaction,
-        seen: &LedgerSeen,
-    ) -> Result<Effects, ClientError> {
-        let config = &self.0.config;
-        let effects = self.store(|store| store.transact(config, transaction, seen));
+    /// After every error but [`ClientError::CommitUnknown`] nothing of it certainly happened.
+    pub fn execute(&self, access: Access, calls: &[Call]) -> Result<Vec<SqlRows>, ClientError> {
+        let statements = &self.0.config.statements;
+        let results = self.store(|store| store.execute(statements, access, calls));
         self.note_changes();
         // Even after an error: the COMMIT may have happened.
         self.wake_uploads();
-        effects
+        results
+    }
+
+    /// The rows of a query, for whoever shows the database to a person.
+    pub fn query(&self, sql: &str) -> Result<SqlRows, ClientError> {
+        self.store(|store| store.query(sql))
     }
 
     /// Lets the client sync, from now until [`Client::disconnect`].
@@ -205,11 +200,6 @@ impl<P: Platform> Client<P> {
     /// Resolves when the status may have changed since this future was first polled.
     pub async fn status_changed(&self) {
         self.0.changed.notified().await
-    }
-
-    /// The workload's tables that have a row of that id.
-    pub fn find_row(&self, id: &str) -> Result<Vec<String>, ClientError> {
-        self.store(|store| store.find_row(id))
     }
 
     /// The rows of SQLite's `PRAGMA integrity_check`: the single row `ok` for an intact file.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::{Either, Fuse, FutureExt, select};
 use futures_util::stream;
 use futures_util::{StreamExt, select_biased};
-use squall_protocol::control::LogLevel;
+use squall_protocol::contract::LogLevel;
 
 use crate::client::Client;
 use crate::instruction::{Instruction, Severity};

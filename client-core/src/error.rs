@@ -1,6 +1,7 @@
 //! What can go wrong with a client's database.
 
-use squall_protocol::transaction::{Effects, Outcome};
+use squall_protocol::contract::Execution;
+use squall_protocol::sql::SqlRows;
 
 /// An operation on a client's database that was not done.
 #[derive(Debug, thiserror::Error)]
@@ -18,12 +19,15 @@ pub enum ClientError {
     /// No complete checkpoint has ever been applied.
     #[error("the database has never been synced: wait for the first sync")]
     NeverSynced,
-    /// The database does not hold all rows that the workload has from the start.
-    #[error("the database holds {rows} of {keys} rows: it was made or synced incompletely")]
-    NotSynced { rows: usize, keys: u32 },
-    /// A transaction names a key that the workload does not have.
-    #[error("there is no key {key}: the workload has the keys 0 to {keys} (exclusive)")]
-    UnknownKey { key: u32, keys: u32 },
+    /// A statement of a call failed.
+    #[error("{source}, in: {sql}")]
+    Statement {
+        sql: String,
+        source: rusqlite::Error,
+    },
+    /// A call names a statement that the run does not have.
+    #[error("there is no statement {statement} among {statements}")]
+    UnknownStatement { statement: usize, statements: usize },
     /// A row of the upload queue, or an answer of powersync_core, is not what it should be.
     #[error("{what} is malformed: {source}")]
     Malformed {
@@ -35,12 +39,12 @@ pub enum ClientError {
     Closed,
 }
 
-/// How a transaction ended for which a client answers this.
-pub fn outcome(done: Result<Effects, ClientError>) -> Outcome {
+/// How a transaction ended of which this came.
+pub fn execution(done: Result<Vec<SqlRows>, ClientError>) -> Execution {
     match done {
-        Ok(effects) => Outcome::Ok(effects),
-        Err(error @ ClientError::CommitUnknown(_)) => Outcome::Info(error.to_string()),
-        Err(error) => Outcome::Fail(error.to_string()),
+        Ok(results) => Execution::Committed(results),
+        Err(error @ ClientError::CommitUnknown(_)) => Execution::Unknown(error.to_string()),
+        Err(error) => Execution::Failed(error.to_string()),
     }
 }
 

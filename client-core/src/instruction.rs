@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use squall_protocol::control::DownloadProgress;
+use squall_protocol::contract::DownloadProgress;
 
 /// One instruction.
 #[derive(Debug, Deserialize)]

@@ -1,19 +1,17 @@
-//! The client's database: the workload's rows, the upload queue, and powersync_core in it.
+//! The client's database: its tables, the upload queue, and powersync_core in it.
 //!
 //! Every method is one SQLite transaction, or none. The tables whose names begin with `ps_` are
 //! powersync_core's; what is done with them here is what PowerSync's own SDKs do.
 
 use rusqlite::{Connection, OptionalExtension, ToSql, TransactionBehavior};
 use squall_protocol::backend::CrudEntry;
-use squall_protocol::control::ClientConfig;
-use squall_protocol::ledger::LedgerSeen;
+use squall_protocol::contract::{Access, ClientConfig, TableSchema};
 use squall_protocol::plan::Uploader;
-use squall_protocol::transaction::{Effects, Transaction};
-use squall_workloads::{Table, client_schema, definition};
+use squall_protocol::sql::{Call, SqlRows};
 
 use crate::error::{ClientError, Doing};
+use crate::execute;
 use crate::instruction::Instruction;
-use crate::operations;
 
 /// The key in `ps_kv` of the gate: downloaded checkpoints are applied only when the service has
 /// announced this write checkpoint.
@@ -25,10 +23,10 @@ const PENDING: i64 = i64::MAX;
 /// An open database.
 pub(crate) struct Store {
     connection: Connection,
-    /// The workload's.
-    tables: &'static [Table],
+    /// The names of the tables that are synced.
+    tables: Vec<String>,
     /// Whether the database is known to hold what its transactions need: it has been synced, or
-    /// never will be. Rows alone do not tell, as `gset` begins without any.
+    /// never will be. Rows alone do not tell: a table may be empty.
     complete: bool,
     /// The identity that powersync_core gave the database.
     session: String,
@@ -55,8 +53,8 @@ pub(crate) struct QueueState {
 }
 
 impl Store {
-    /// Prepares a database for the workload, making its tables if there are none. A `local` database
-    /// syncs with nobody: it is given its first rows here.
+    /// Prepares a database, making its tables if there are none. A `local` database syncs with nobody: it is
+    /// filled here.
     pub(crate) fn open(
         mut connection: Connection,
         config: &ClientConfig,
@@ -78,25 +76,24 @@ impl Store {
         sqlite
             .query_row(
                 "SELECT powersync_replace_schema(?1)",
-                [client_schema(definition(config.workload, config.payload), local).to_string()],
+                [schema(&config.tables, local).to_string()],
                 |_| Ok(()),
             )
-            .doing("making the workload's tables")?;
+            .doing("making the tables")?;
         if local && new_session {
-            operations::seed(&sqlite, config)?;
+            execute::perform(&sqlite, &config.statements, &config.new_database)?;
         }
         let session = sqlite
             .query_row("SELECT powersync_client_id()", [], |row| row.get(0))
             .doing("reading the database's identity")?;
         sqlite.commit().doing("preparing the database")?;
-        if config.watch {
-            connection
-                .query_row("SELECT powersync_update_hooks('install')", [], |_| Ok(()))
-                .doing("installing the hooks of the live query")?;
-        }
         Ok(Store {
             connection,
-            tables: definition(config.workload, config.payload).tables,
+            tables: config
+                .tables
+                .iter()
+                .map(|table| table.name.clone())
+                .collect(),
             complete: local,
             session,
             new_session,
@@ -111,22 +108,37 @@ impl Store {
         self.new_session
     }
 
-    /// Does a transaction of the workload.
-    pub(crate) fn transact(
+    /// Does the calls in one transaction.
+    pub(crate) fn execute(
         &mut self,
-        config: &ClientConfig,
-        transaction: &Transaction,
-        seen: &LedgerSeen,
-    ) -> Result<Effects, ClientError> {
+        statements: &[String],
+        access: Access,
+        calls: &[Call],
+    ) -> Result<Vec<SqlRows>, ClientError> {
         if !self.complete && last_synced_at(&self.connection)?.is_none() {
             return Err(ClientError::NeverSynced);
         }
         self.complete = true;
-        operations::transact(&mut self.connection, config, transaction, seen)
+        execute::execute(&mut self.connection, statements, access, calls)
     }
 
-    /// Whether anything was committed to the workload's tables since the last call. Only for a store
-    /// whose configuration has a live query.
+    /// The rows of a query of which no statement of the run is made.
+    pub(crate) fn query(&self, sql: &str) -> Result<SqlRows, ClientError> {
+        if !self.complete && last_synced_at(&self.connection)?.is_none() {
+            return Err(ClientError::NeverSynced);
+        }
+        execute::rows(&self.connection, sql, &[]).doing("reading what is shown")
+    }
+
+    /// Lets [`Store::take_changes`] know what changes from now on.
+    pub(crate) fn watch_changes(&self) -> Result<(), ClientError> {
+        self.connection
+            .query_row("SELECT powersync_update_hooks('install')", [], |_| Ok(()))
+            .doing("installing the hooks of the live query")
+    }
+
+    /// Whether anything was committed to the tables since the last call. Only after
+    /// [`Store::watch_changes`].
     pub(crate) fn take_changes(&self) -> Result<bool, ClientError> {
         let changed: String = self
             .connection
@@ -142,7 +154,7 @@ impl Store {
         let mut names = changed
             .iter()
             .filter_map(|name| name.strip_prefix("ps_data__"));
-        Ok(names.any(|name| self.tables.iter().any(|table| table.name == name)))
+        Ok(names.any(|name| self.tables.iter().any(|table| table == name)))
     }
 
     /// Calls `powersync_control` in a transaction of its own. If that fails, neither the database
@@ -289,22 +301,6 @@ impl Store {
         })
     }
 
-    /// The workload's tables that have a row of that id.
-    pub(crate) fn find_row(&self, id: &str) -> Result<Vec<String>, ClientError> {
-        let mut found = Vec::new();
-        for table in self.tables {
-            let there = self
-                .connection
-                .prepare(&format!("SELECT 1 FROM {} WHERE id = ?1", table.name))
-                .and_then(|mut statement| statement.exists([id]))
-                .doing("looking for a row")?;
-            if there {
-                found.push(table.name.to_owned());
-            }
-        }
-        Ok(found)
-    }
-
     /// The rows of SQLite's `PRAGMA integrity_check`: the single row `ok` for an intact file.
     pub(crate) fn integrity_check(&self) -> Result<Vec<String>, ClientError> {
         self.connection
@@ -321,6 +317,34 @@ impl Store {
                 source,
             })
     }
+}
+
+/// The tables in the form that `powersync_replace_schema` takes. What is written to a table that is
+/// `local_only` is not queued for an upload.
+fn schema(tables: &[TableSchema], local_only: bool) -> serde_json::Value {
+    let table = |table: &TableSchema| {
+        let type_of = |name: &String| {
+            let mut columns = table.columns.iter();
+            columns
+                .find(|column| column.name == *name)
+                .map(|column| &column.kind)
+        };
+        let indexed = table.index.iter();
+        let indexed: Vec<_> = indexed
+            .map(|name| serde_json::json!({ "name": name, "ascending": true, "type": type_of(name) }))
+            .collect();
+        let indexes = match indexed.is_empty() {
+            true => serde_json::json!([]),
+            false => serde_json::json!([{ "name": table.index.join("_"), "columns": indexed }]),
+        };
+        serde_json::json!({
+            "name": table.name,
+            "local_only": local_only,
+            "columns": table.columns,
+            "indexes": indexes,
+        })
+    };
+    serde_json::json!({ "tables": tables.iter().map(table).collect::<Vec<_>>() })
 }
 
 /// Calls `powersync_control`, to be done within a transaction.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use serde::Deserialize;
 use squall_protocol::backend::{Upload, UploadAnswer};
-use squall_protocol::control::LogLevel;
+use squall_protocol::contract::LogLevel;
 use squall_protocol::plan::Uploader;
 
 use crate::client::Client;

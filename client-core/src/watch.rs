@@ -1,14 +1,13 @@
-//! The live query: reads everything again whenever the workload's tables changed, and tells what is new.
+//! The live query: calls that are done again whenever the tables changed.
 //!
 //! As in PowerSync's SDKs, what changed a table is told by SQLite's update and commit hooks, whether it
 //! was a transaction of the client's own or a checkpoint; many changes in a short time are one emission.
+//! Whether an emission says anything new is not asked here.
 
 use std::time::Duration;
 
-use squall_protocol::control::LogLevel;
-use squall_protocol::ledger::LedgerSeen;
-use squall_protocol::transaction::{Effects, Through, Transaction};
-use squall_workloads::ledger;
+use squall_protocol::contract::{Access, LogLevel};
+use squall_protocol::sql::{Call, SqlRows};
 
 use crate::client::Client;
 use crate::error::ClientError;
@@ -18,118 +17,72 @@ use crate::platform::Platform;
 const AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
 impl<P: Platform> Client<P> {
-    /// Keeps the live query open until the client is closed, if its configuration wants one.
-    ///
-    /// The first emission comes as soon as the database is synced, one more after every change whose
-    /// result differs from the last one's, the last change included. Of the ledger an emission tells
-    /// the rows that were not told to be seen with any transaction, nor in an emission before. Those
-    /// that a transaction has read since are told again: not every answer ends up in a history.
-    pub async fn watch(&self, emit: impl Fn(Effects)) {
-        if !self.0.config.watch {
-            return;
+    /// Keeps these calls as the live query, in the place of the one before. It emits after the next change
+    /// of the tables, or at once, which is as soon as the database is synced.
+    pub fn set_watch(&self, calls: Vec<Call>, at_once: bool) -> Result<(), ClientError> {
+        let state = &self.0.state;
+        if state.watched.replace(Some(calls)).is_none() {
+            self.store(|store| store.watch_changes())?;
         }
-        let changes = &self.0.state.changes;
-        let mut looked_at = None;
-        let mut last = None;
+        if at_once {
+            state.emit_at_once.set(true);
+        }
+        self.0.changed.notify();
+        Ok(())
+    }
+
+    /// Does what [`Client::set_watch`] says until the client is closed. To be called once.
+    pub async fn watch(&self, emit: impl Fn(Vec<SqlRows>)) {
+        let state = &self.0.state;
+        let mut looked_at = state.changes.get();
         loop {
             self.0
                 .changed
-                .until(|| Some(changes.get()) != looked_at || self.closed())
+                .until(|| {
+                    state.emit_at_once.get() || state.changes.get() != looked_at || self.closed()
+                })
                 .await;
-            looked_at = Some(changes.get());
-            if self.0.state.anew.take() {
-                last = None;
-            }
+            state.emit_at_once.set(false);
+            looked_at = state.changes.get();
             match self.emission() {
-                Ok(effects) => {
-                    let picture = picture(&effects);
-                    if last.as_ref() != Some(&picture) || has_rows(&effects) {
-                        last = Some(picture);
-                        emit(effects);
-                    }
+                Ok(results) => {
+                    emit(results);
                     self.0.platform.sleep(AT_MOST_EVERY).await;
                 }
                 Err(ClientError::Closed) => return,
                 // The first sync need not change a row.
                 Err(ClientError::NeverSynced) => {
-                    looked_at = None;
+                    state.emit_at_once.set(true);
                     self.0.changed.notified().await;
                 }
                 Err(error) => {
                     self.log(LogLevel::Warn, format!("live query: {error}"));
-                    looked_at = None;
+                    state.emit_at_once.set(true);
                     self.pause().await;
                 }
             }
         }
     }
 
-    /// Begins the live query anew, with everything that is there: for a listener that may have missed
-    /// emissions.
-    pub fn watch_anew(&self) {
-        let state = &self.0.state;
-        state.told.take();
-        state.anew.set(true);
-        state.changes.set(state.changes.get() + 1);
-        self.0.changed.notify();
+    fn emission(&self) -> Result<Vec<SqlRows>, ClientError> {
+        let calls = self.0.state.watched.borrow().clone().unwrap_or_default();
+        let statements = &self.0.config.statements;
+        self.store(|store| store.execute(statements, Access::Read, &calls))
     }
 
-    /// Reads everything, and remembers what of it needs not be told again.
-    fn emission(&self) -> Result<Effects, ClientError> {
-        let read = Transaction {
-            through: Through::Watch,
-            ..Transaction::read_all()
-        };
-        let seen = LedgerSeen {
-            window: Some(ledger::WINDOW),
-            ..self.0.state.told.borrow().clone()
-        };
-        let effects = self.store(|store| store.transact(&self.0.config, &read, &seen))?;
-        if let Some(ledger) = &effects.ledger {
-            self.0.state.told.borrow_mut().see(&ledger.reads);
-        }
-        Ok(effects)
-    }
-
-    /// Remembers what the history holds of the ledger, so that no emission need tell it.
-    pub(crate) fn remember(&self, seen: &LedgerSeen) {
-        self.0.state.told.borrow_mut().see_too(seen);
-    }
-
-    /// Looks whether the workload's tables changed; whoever calls this notifies.
+    /// Looks whether the tables changed; whoever calls this notifies.
     pub(crate) fn note_changes(&self) {
-        if !self.0.config.watch {
+        let state = &self.0.state;
+        if state.watched.borrow().is_none() {
             return;
         }
-        let changes = &self.0.state.changes;
         match self.store(|store| store.take_changes()) {
             Ok(false) | Err(ClientError::Closed) => {}
-            Ok(true) => changes.set(changes.get() + 1),
+            Ok(true) => state.changes.set(state.changes.get() + 1),
             Err(error) => {
                 self.log(LogLevel::Warn, format!("live query: {error}"));
-                changes.set(changes.get() + 1);
+                state.changes.set(state.changes.get() + 1);
             }
         }
     }
-}
-
-/// What emissions are compared by: everything, but of the ledger only how far it goes, as its rows are
-/// told once and the part of it that is counted moves on.
-fn picture(effects: &Effects) -> Effects {
-    let mut picture = effects.clone();
-    for of in picture
-        .ledger
-        .iter_mut()
-        .flat_map(|ledger| &mut ledger.reads)
-    {
-        of.rows.clear();
-        of.count += of.above;
-        of.above = 0;
-    }
-    picture
-}
-
-fn has_rows(effects: &Effects) -> bool {
-    let mut ledgers = effects.ledger.iter().flat_map(|ledger| &ledger.reads);
-    ledgers.any(|of| !of.rows.is_empty())
 }

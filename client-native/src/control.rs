@@ -2,7 +2,7 @@
 
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt, StreamExt, future::BoxFuture};
-use squall_protocol::control::{FromClient, LogLevel, ToClient};
+use squall_protocol::contract::{FromClient, LogLevel, ToClient};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;

@@ -21,10 +21,10 @@ mod sqlite3;
 use std::path::PathBuf;
 
 use squall_client_core::agent::{AgentEnd, Mode, run_agent};
-use squall_protocol::control::FromClient;
+use squall_protocol::contract::FromClient;
 
 pub use http::{NativePlatform, NoAnswer};
-pub use postgres::{PostgresOptions, ledger, operations, run_postgres, session};
+pub use postgres::{PostgresOptions, execute, run_postgres, session};
 pub use sqlite::create as create_shared_file;
 
 /// What a native client has to be told from outside; everything else it is told by the coordinator.

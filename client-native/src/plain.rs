@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use futures_util::StreamExt;
-use squall_protocol::control::{ClientConfig, FromClient, LogLevel, ToClient};
-use squall_protocol::ledger::LedgerSeen;
-use squall_protocol::transaction::{Outcome, Transaction};
+use squall_client_core::agent::hello;
+use squall_protocol::contract::{Access, ClientConfig, Execution, FromClient, LogLevel, ToClient};
+use squall_protocol::sql::Call;
 
 use crate::{Error, NativeOptions, control};
 
@@ -25,12 +25,8 @@ pub(crate) trait Database: Sized {
     /// The session's identity, and whether it began just now.
     fn session(&self) -> (String, bool);
 
-    /// Does a transaction. An error is the end of the client.
-    async fn transact(
-        &mut self,
-        transaction: &Transaction,
-        seen: &LedgerSeen,
-    ) -> Result<Outcome, String>;
+    /// Does the calls in one transaction. An error is the end of the client.
+    async fn execute(&mut self, access: Access, calls: &[Call]) -> Result<Execution, String>;
 
     /// The rows of SQLite's `PRAGMA integrity_check`.
     async fn integrity_check(&mut self) -> Result<Vec<String>, String>;
@@ -58,15 +54,13 @@ pub(crate) async fn run<D: Database>(
             });
             Error::Fatal(error)
         };
-        tell(FromClient::Hello {
-            client: options.client.clone(),
-        });
+        tell(hello(&options.client));
         let mut database: Option<D> = None;
         while let Some(message) = incoming.next().await {
             match (message, &mut database) {
                 (ToClient::Configure(config), None) => {
                     let file = &options.database;
-                    let opened = D::open(file, &database_options, config).await;
+                    let opened = D::open(file, &database_options, *config).await;
                     let opened = opened.map_err(|error| {
                         let file = file.display();
                         fatal(format!("the database {file} can not be opened: {error}"))
@@ -79,14 +73,14 @@ pub(crate) async fn run<D: Database>(
                     });
                 }
                 (
-                    ToClient::Transaction {
+                    ToClient::Execute {
                         operation,
-                        transaction,
-                        seen,
+                        access,
+                        calls,
                     },
                     Some(database),
                 ) => {
-                    let outcome = database.transact(&transaction, &seen).await;
+                    let outcome = database.execute(access, &calls).await;
                     let outcome = outcome.map_err(fatal)?;
                     tell(FromClient::Completed { operation, outcome });
                 }

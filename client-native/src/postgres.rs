@@ -1,27 +1,24 @@
-//! The client that reads and writes PostgreSQL itself: the same transactions, at the isolation level
-//! that the configuration says.
+//! The client whose database is PostgreSQL itself: calls in transactions at the isolation level that the
+//! configuration says.
 
-mod gset;
-pub mod ledger;
-mod list_append;
-mod mww;
-pub mod operations;
-mod payload;
+pub mod execute;
 pub mod session;
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use squall_protocol::control::{ClientConfig, FromClient, LogLevel, ToClient};
-use squall_protocol::ledger::LedgerSeen;
-use squall_protocol::plan::{Isolation, Workload};
-use squall_protocol::transaction::{Effects, Outcome, Transaction};
+use squall_protocol::contract::{
+    Access, CONTRACT_VERSION, ClientConfig, Execution, FromClient, LogLevel, ToClient,
+};
+use squall_protocol::plan::Isolation;
+use squall_protocol::sql::{Call, Dialect, SqlRows};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel};
 
 use crate::{Error, control};
+use execute::Statements;
 
 /// The pause before the first retry of a transaction; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -40,7 +37,7 @@ pub struct PostgresOptions {
 
 /// How one attempt at a transaction ended.
 enum Attempt {
-    Committed(Effects),
+    Committed(Vec<SqlRows>),
     /// It certainly did not happen, and may succeed if tried again.
     Retry(String),
     /// It certainly did not happen, and would not the next time.
@@ -51,7 +48,7 @@ enum Attempt {
 
 /// Lives the life of a client on PostgreSQL: until the coordinator says stop, or is gone.
 ///
-/// It answers [`ToClient::Configure`] and [`ToClient::Transaction`] as every client does, and sends
+/// It answers [`ToClient::Configure`] and [`ToClient::Execute`] as every client does, and sends
 /// no status, as it does not sync.
 pub async fn run_postgres(options: PostgresOptions) -> Result<(), Error> {
     let connection = control::connect(&options.control_url, &options.client).await?;
@@ -64,6 +61,8 @@ pub async fn run_postgres(options: PostgresOptions) -> Result<(), Error> {
         };
         tell(FromClient::Hello {
             client: options.client.clone(),
+            contract: CONTRACT_VERSION,
+            dialect: Dialect::Postgres,
         });
         let mut session: Option<Session> = None;
         while let Some(message) = incoming.next().await {
@@ -71,10 +70,10 @@ pub async fn run_postgres(options: PostgresOptions) -> Result<(), Error> {
                 (ToClient::Configure(config), None) => {
                     let mut new = Session {
                         options: options.clone(),
-                        config,
-                        client: None,
+                        config: *config,
+                        connection: None,
                     };
-                    if let Err(error) = new.client(new.deadline()).await {
+                    if let Err(error) = new.connection(new.deadline()).await {
                         tell(FromClient::Fatal {
                             error: error.clone(),
                         });
@@ -87,14 +86,14 @@ pub async fn run_postgres(options: PostgresOptions) -> Result<(), Error> {
                     });
                 }
                 (
-                    ToClient::Transaction {
+                    ToClient::Execute {
                         operation,
-                        transaction,
-                        seen,
+                        access,
+                        calls,
                     },
                     Some(session),
                 ) => {
-                    let outcome = session.transact(&transaction, &seen).await;
+                    let outcome = session.execute(access, &calls).await;
                     tell(FromClient::Completed { operation, outcome });
                 }
                 (ToClient::Stop, _) => return Ok(()),
@@ -114,7 +113,12 @@ struct Session {
     options: PostgresOptions,
     config: ClientConfig,
     /// The connection; none before the first and after one was lost.
-    client: Option<Client>,
+    connection: Option<Connection>,
+}
+
+struct Connection {
+    client: Client,
+    statements: Statements,
 }
 
 impl Session {
@@ -122,9 +126,14 @@ impl Session {
         Instant::now() + Duration::from_millis(self.config.request_deadline_ms)
     }
 
-    /// The connection, made anew if there is none.
-    async fn client(&mut self, deadline: Instant) -> Result<&mut Client, String> {
-        if self.client.as_ref().is_none_or(Client::is_closed) {
+    /// The connection, a new one if there is none.
+    async fn connection(&mut self, deadline: Instant) -> Result<&mut Connection, String> {
+        if self
+            .connection
+            .as_ref()
+            .is_none_or(|c| c.client.is_closed())
+        {
+            self.connection = None;
             let failed = |reason| format!("no connection to PostgreSQL: {reason}");
             let database = self.options.database_url.parse();
             let database = database.map_err(|error| failed(text(&error)))?;
@@ -133,65 +142,55 @@ impl Session {
                 .await
                 .map_err(|_| failed("no answer in time".to_owned()))?
                 .map_err(|error| failed(text(&error)))?;
-            if self.config.workload == Workload::Ledger {
-                let alone = ledger::wait_until_alone(&client, &self.config.client);
-                timeout_at(deadline, alone)
-                    .await
-                    .map_err(|_| failed("an earlier connection does not end".to_owned()))?
-                    .map_err(|error| failed(text(&error)))?;
-            }
-            self.client = Some(client);
+            let mut statements = Statements::new(self.config.statements.clone());
+            let first = statements.perform(&client, &self.config.new_connection);
+            timeout_at(deadline, first)
+                .await
+                .map_err(|_| failed("what comes first on it does not end".to_owned()))?
+                .map_err(|error| failed(error.to_string()))?;
+            self.connection = Some(Connection { client, statements });
         }
-        Ok(self.client.as_mut().expect("it has just been made"))
+        Ok(self.connection.as_mut().expect("it has just been made"))
     }
 
-    /// Does a transaction, again and again while PostgreSQL can not serialize it, until the deadline
-    /// of a request.
-    async fn transact(&mut self, transaction: &Transaction, seen: &LedgerSeen) -> Outcome {
-        let keys = self.config.keys;
-        if let Some(key) = transaction.unknown_key(keys) {
-            return Outcome::Fail(format!("there is no key {key} among {keys}"));
-        }
+    /// Does the calls in a transaction, again and again while PostgreSQL can not serialize it, until the
+    /// deadline of a request.
+    async fn execute(&mut self, access: Access, calls: &[Call]) -> Execution {
         let deadline = self.deadline();
         let mut pause = FIRST_PAUSE;
         loop {
-            let reason = match self.attempt(transaction, seen, deadline).await {
-                Attempt::Committed(effects) => return Outcome::Ok(effects),
-                Attempt::Failed(reason) => return Outcome::Fail(reason),
-                Attempt::Unknown(reason) => return Outcome::Info(reason),
+            let reason = match self.attempt(access, calls, deadline).await {
+                Attempt::Committed(results) => return Execution::Committed(results),
+                Attempt::Failed(reason) => return Execution::Failed(reason),
+                Attempt::Unknown(reason) => return Execution::Unknown(reason),
                 Attempt::Retry(reason) => reason,
             };
             if Instant::now() + pause >= deadline {
-                return Outcome::Fail(format!("given up, as the time is over: {reason}"));
+                return Execution::Failed(format!("given up, as the time is over: {reason}"));
             }
             sleep(pause).await;
             pause = LONGEST_PAUSE.min(pause * 2);
         }
     }
 
-    async fn attempt(
-        &mut self,
-        transaction: &Transaction,
-        seen: &LedgerSeen,
-        deadline: Instant,
-    ) -> Attempt {
-        let config = self.config.clone();
-        let client = match self.client(deadline).await {
-            Ok(client) => client,
+    async fn attempt(&mut self, access: Access, calls: &[Call], deadline: Instant) -> Attempt {
+        let isolation = isolation_level(self.config.isolation);
+        let connection = match self.connection(deadline).await {
+            Ok(connection) => connection,
             Err(reason) => return Attempt::Retry(reason),
         };
         let committing = Cell::new(false);
         let attempt = timeout_at(
             deadline,
-            read_and_write(client, transaction, seen, &config, &committing),
+            transact(connection, isolation, access, calls, &committing),
         );
         match attempt.await {
-            Ok(Ok(effects)) => Attempt::Committed(effects),
-            Ok(Err(operations::Error::Postgres(error))) => judge(&error, committing.get()),
+            Ok(Ok(results)) => Attempt::Committed(results),
+            Ok(Err(execute::Error::Postgres(error))) => judge(&error, committing.get()),
             Ok(Err(error)) => Attempt::Failed(error.to_string()),
             Err(_) => {
                 // Whatever is still going on there ends with the connection.
-                self.client = None;
+                self.connection = None;
                 match committing.get() {
                     true => Attempt::Unknown("COMMIT was not answered in time".to_owned()),
                     false => Attempt::Failed("PostgreSQL did not answer in time".to_owned()),
@@ -201,28 +200,33 @@ impl Session {
     }
 }
 
+fn isolation_level(isolation: Isolation) -> IsolationLevel {
+    match isolation {
+        Isolation::ReadCommitted => IsolationLevel::ReadCommitted,
+        Isolation::RepeatableRead => IsolationLevel::RepeatableRead,
+        Isolation::Serializable => IsolationLevel::Serializable,
+    }
+}
+
 /// The transaction itself.
-async fn read_and_write(
-    client: &mut Client,
-    transaction: &Transaction,
-    seen: &LedgerSeen,
-    config: &ClientConfig,
+async fn transact(
+    connection: &mut Connection,
+    isolation: IsolationLevel,
+    access: Access,
+    calls: &[Call],
     committing: &Cell<bool>,
-) -> Result<Effects, operations::Error> {
-    let postgres = client
+) -> Result<Vec<SqlRows>, execute::Error> {
+    let postgres = connection
+        .client
         .build_transaction()
-        .isolation_level(match config.isolation {
-            Isolation::ReadCommitted => IsolationLevel::ReadCommitted,
-            Isolation::RepeatableRead => IsolationLevel::RepeatableRead,
-            Isolation::Serializable => IsolationLevel::Serializable,
-        })
-        .read_only(!transaction.through.is_write_transaction())
+        .isolation_level(isolation)
+        .read_only(access == Access::Read)
         .start()
         .await?;
-    let effects = operations::perform(&postgres, config, transaction, seen).await?;
+    let results = connection.statements.perform(&postgres, calls).await?;
     committing.set(true);
     postgres.commit().await?;
-    Ok(effects)
+    Ok(results)
 }
 
 /// What an error means for the transaction.

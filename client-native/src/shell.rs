@@ -12,7 +12,7 @@ use std::process::Stdio;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
-use squall_protocol::backend::CrudValue;
+use squall_protocol::sql::SqlValue;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStdin, Command};
@@ -80,7 +80,7 @@ impl Shell {
     pub(crate) async fn query<R: DeserializeOwned>(
         &mut self,
         sql: &str,
-        parameters: &[CrudValue],
+        parameters: &[SqlValue],
     ) -> Result<Vec<R>, ShellError> {
         let text = self.result_of(&with_parameters(sql, parameters)).await?;
         if text.is_empty() {
@@ -99,7 +99,7 @@ impl Shell {
     pub(crate) async fn execute(
         &mut self,
         sql: &str,
-        parameters: &[CrudValue],
+        parameters: &[SqlValue],
     ) -> Result<(), ShellError> {
         match &self.result_of(&with_parameters(sql, parameters)).await?[..] {
             "" => Ok(()),
@@ -159,7 +159,7 @@ impl Shell {
 }
 
 /// The statement with its parameters `$1`, `$2`, … in their places.
-fn with_parameters(sql: &str, parameters: &[CrudValue]) -> String {
+fn with_parameters(sql: &str, parameters: &[SqlValue]) -> String {
     let mut text = String::with_capacity(sql.len());
     let mut rest = sql;
     while let Some((before, after)) = rest.split_once('$') {
@@ -175,20 +175,28 @@ fn with_parameters(sql: &str, parameters: &[CrudValue]) -> String {
 }
 
 /// A value in SQLite's syntax.
-fn literal(value: &CrudValue) -> String {
+fn literal(value: &SqlValue) -> String {
     match value {
-        CrudValue::Null => "NULL".to_owned(),
-        CrudValue::Integer(i64::MIN) => "(-9223372036854775807 - 1)".to_owned(),
-        CrudValue::Integer(number) => number.to_string(),
+        SqlValue::Null => "NULL".to_owned(),
+        SqlValue::Integer(i64::MIN) => "(-9223372036854775807 - 1)".to_owned(),
+        SqlValue::Integer(number) => number.to_string(),
         // Seventeen significant digits tell every real from its neighbours.
-        CrudValue::Real(number) => format!("{number:.16e}"),
+        SqlValue::Real(number) if number.is_nan() => "NULL".to_owned(),
+        // What is too large for a double is infinite.
+        SqlValue::Real(number) if number.is_infinite() && *number > 0.0 => "9e999".to_owned(),
+        SqlValue::Real(number) if number.is_infinite() => "-9e999".to_owned(),
+        SqlValue::Real(number) => format!("{number:.16e}"),
+        SqlValue::Blob(bytes) => format!("x'{}'", hexadecimal(bytes)),
         // The shell reads lines, and SQL ends at a NUL.
-        CrudValue::Text(text) if text.contains(|c: char| c.is_control()) => {
-            let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-            format!("CAST(x'{hex}' AS TEXT)")
+        SqlValue::Text(text) if text.contains(|c: char| c.is_control()) => {
+            format!("CAST(x'{}' AS TEXT)", hexadecimal(text.as_bytes()))
         }
-        CrudValue::Text(text) => format!("'{}'", text.replace('\'', "''")),
+        SqlValue::Text(text) => format!("'{}'", text.replace('\'', "''")),
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A row: the array of its columns, which the shell writes as an object. Their names may be anything,
@@ -230,8 +238,8 @@ mod tests {
         Shell::start(Path::new("sqlite3"), file, 100).await.unwrap()
     }
 
-    async fn read_back(shell: &mut Shell, value: &CrudValue) -> CrudValue {
-        let rows: Vec<(CrudValue, i64, i64)> = shell
+    async fn read_back(shell: &mut Shell, value: &SqlValue) -> SqlValue {
+        let rows: Vec<(SqlValue, i64, i64)> = shell
             .query("SELECT $1, 8, 8", std::slice::from_ref(value))
             .await
             .unwrap();
@@ -261,10 +269,10 @@ mod tests {
         let texts = texts.into_iter().chain([&long[..]]).map(str::to_owned);
         let numbers = [0, -1, i64::MAX, i64::MIN, 1 << 53, (1 << 53) + 1];
         let values = texts
-            .map(CrudValue::Text)
-            .chain(numbers.map(CrudValue::Integer))
-            .chain([0.1, -2.5e300, 5e-324].map(CrudValue::Real))
-            .chain([CrudValue::Null]);
+            .map(SqlValue::Text)
+            .chain(numbers.map(SqlValue::Integer))
+            .chain([0.1, -2.5e300, 5e-324].map(SqlValue::Real))
+            .chain([SqlValue::Null]);
         for value in values {
             assert_eq!(read_back(&mut shell, &value).await, value);
         }
@@ -289,7 +297,7 @@ mod tests {
         }
         let none: Vec<(i64,)> = shell.query("SELECT 1 WHERE 0", &[]).await.unwrap();
         assert!(none.is_empty());
-        let seven = CrudValue::Integer(7);
+        let seven = SqlValue::Integer(7);
         assert_eq!(read_back(&mut shell, &seven).await, seven);
     }
 

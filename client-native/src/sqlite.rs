@@ -4,11 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use squall_client_core::rusqlite::{Connection, TransactionBehavior};
-use squall_client_core::{ClientError, operations, outcome};
-use squall_protocol::control::ClientConfig;
-use squall_protocol::ledger::LedgerSeen;
-use squall_protocol::transaction::{Outcome, Transaction};
-use squall_workloads::{definition, sqlite};
+use squall_client_core::{ClientError, execute, execution};
+use squall_protocol::contract::{Access, ClientConfig, Execution};
+use squall_protocol::sql::Call;
 
 use crate::database;
 use crate::plain::Database;
@@ -20,7 +18,8 @@ const NEW_IDENTITY: &str = "INSERT INTO squall_database VALUES (lower(hex(random
 /// The identity that the file was made with.
 pub(crate) const READ_IDENTITY: &str = "SELECT identity FROM squall_database";
 
-/// Makes the file that plain SQLite clients share, with the tables of the workload and its first rows.
+/// Makes the file that plain SQLite clients share: its tables, by these statements, and what it holds at
+/// first, as the configuration says.
 ///
 /// Clients do not make it themselves: they all begin at once, and a file that is gone in the middle of
 /// a run must not come back empty.
@@ -28,13 +27,17 @@ pub(crate) const READ_IDENTITY: &str = "SELECT identity FROM squall_database";
 /// # Errors
 ///
 /// SQLite's own, as text; also when there is such a file already.
-pub fn create(file: &Path, config: &ClientConfig) -> Result<(), String> {
+pub fn create(file: &Path, tables: &[String], config: &ClientConfig) -> Result<(), String> {
     let connection = database::open(file)?;
-    let made = fill(connection, config);
+    let made = fill(connection, tables, config);
     made.map_err(|error| format!("{}: {error}", file.display()))
 }
 
-fn fill(mut connection: Connection, config: &ClientConfig) -> Result<(), ClientError> {
+fn fill(
+    mut connection: Connection,
+    tables: &[String],
+    config: &ClientConfig,
+) -> Result<(), ClientError> {
     let failed = |source| ClientError::Sqlite {
         doing: "making the shared file",
         source,
@@ -42,12 +45,11 @@ fn fill(mut connection: Connection, config: &ClientConfig) -> Result<(), ClientE
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(failed)?;
-    let tables = sqlite::tables(definition(config.workload, config.payload));
     let statements = tables.iter().map(String::as_str);
     for statement in statements.chain([IDENTITY_TABLE, NEW_IDENTITY]) {
         transaction.execute(statement, []).map_err(failed)?;
     }
-    operations::seed(&transaction, config)?;
+    execute::perform(&transaction, &config.statements, &config.new_database)?;
     transaction.commit().map_err(failed)
 }
 
@@ -80,13 +82,10 @@ impl Database for Sqlite {
         (self.session.clone(), false)
     }
 
-    async fn transact(
-        &mut self,
-        transaction: &Transaction,
-        seen: &LedgerSeen,
-    ) -> Result<Outcome, String> {
-        let effects = operations::transact(&mut self.connection, &self.config, transaction, seen);
-        Ok(outcome(effects))
+    async fn execute(&mut self, access: Access, calls: &[Call]) -> Result<Execution, String> {
+        let statements = &self.config.statements;
+        let results = execute::execute(&mut self.connection, statements, access, calls);
+        Ok(execution(results))
     }
 
     async fn integrity_check(&mut self) -> Result<Vec<String>, String> {

@@ -1,13 +1,10 @@
 //! The client that does everything by way of the `sqlite3` command-line shell: another build of SQLite,
 //! and none of our own code between the SQL and the file.
 
-mod operations;
-
 use std::path::{Path, PathBuf};
 
-use squall_protocol::control::ClientConfig;
-use squall_protocol::ledger::LedgerSeen;
-use squall_protocol::transaction::{Outcome, Through, Transaction};
+use squall_protocol::contract::{Access, ClientConfig, Execution};
+use squall_protocol::sql::{Call, SqlRows};
 
 use crate::plain::Database;
 use crate::shell::{Shell, ShellError};
@@ -18,6 +15,20 @@ pub(crate) struct Sqlite3 {
     shell: Shell,
     config: ClientConfig,
     session: String,
+}
+
+impl Sqlite3 {
+    async fn perform(&mut self, calls: &[Call]) -> Result<Vec<SqlRows>, ShellError> {
+        let mut results = Vec::with_capacity(calls.len());
+        for call in calls {
+            let sql = self.config.statements.get(call.statement);
+            let sql = sql.ok_or_else(|| {
+                ShellError::Refused(format!("there is no statement {}", call.statement))
+            })?;
+            results.push(self.shell.query(sql, &call.parameters).await?);
+        }
+        Ok(results)
+    }
 }
 
 impl Database for Sqlite3 {
@@ -46,26 +57,21 @@ impl Database for Sqlite3 {
         (self.session.clone(), false)
     }
 
-    async fn transact(
-        &mut self,
-        transaction: &Transaction,
-        seen: &LedgerSeen,
-    ) -> Result<Outcome, String> {
-        let begin = match transaction.through {
-            Through::WriteTransaction => "BEGIN IMMEDIATE",
-            Through::ReadTransaction | Through::Watch => "BEGIN DEFERRED",
+    async fn execute(&mut self, access: Access, calls: &[Call]) -> Result<Execution, String> {
+        let begin = match access {
+            Access::Write => "BEGIN IMMEDIATE",
+            Access::Read => "BEGIN DEFERRED",
         };
         let mut committing = false;
         let attempt = async {
             self.shell.execute(begin, &[]).await?;
-            let effects =
-                operations::perform(&mut self.shell, &self.config, transaction, seen).await?;
+            let results = self.perform(calls).await?;
             committing = true;
             self.shell.execute("COMMIT", &[]).await?;
-            Ok(effects)
+            Ok(results)
         };
         let reason = match attempt.await {
-            Ok(effects) => return Ok(Outcome::Ok(effects)),
+            Ok(results) => return Ok(Execution::Committed(results)),
             Err(ShellError::Refused(reason)) => reason,
             Err(gone) => return Err(gone.to_string()),
         };
@@ -74,10 +80,10 @@ impl Database for Sqlite3 {
             return Err(gone.to_string());
         }
         Ok(match committing {
-            true => Outcome::Info(format!(
+            true => Execution::Unknown(format!(
                 "COMMIT failed, the transaction may or may not have happened: {reason}"
             )),
-            false => Outcome::Fail(reason),
+            false => Execution::Failed(reason),
         })
     }
 

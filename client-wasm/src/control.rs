@@ -11,7 +11,8 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, Stream, StreamExt, stream};
 use gloo_net::websocket::{Message, State, futures::WebSocket};
 use gloo_timers::future::sleep;
-use squall_protocol::control::{ClientConfig, FromClient, LogLevel, ToClient};
+use squall_client_core::agent::hello;
+use squall_protocol::contract::{ClientConfig, FromClient, LogLevel, ToClient};
 
 /// The pause before a lost connection is tried again.
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
@@ -57,9 +58,9 @@ pub struct Control<W> {
     outgoing: Outgoing,
     incoming: Option<SplitStream<WebSocket>>,
     /// What the client was configured with.
-    config: Option<ClientConfig>,
+    config: Option<Box<ClientConfig>>,
     /// A different configuration, for the next life of the client.
-    next_config: Option<ClientConfig>,
+    next_config: Option<Box<ClientConfig>>,
 }
 
 impl<W: Watcher> Control<W> {
@@ -145,9 +146,7 @@ impl<W: Watcher> Control<W> {
     async fn connect(&mut self) {
         loop {
             if let Ok(mut socket) = WebSocket::open(&self.url) {
-                let hello = FromClient::Hello {
-                    client: self.client.clone(),
-                };
+                let hello = hello(&self.client);
                 let text = serde_json::to_string(&hello).expect("a message has only text keys");
                 // Resolves when the WebSocket is open or could not be opened; in the latter case, a
                 // browser drops the message without an error.

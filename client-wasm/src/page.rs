@@ -4,8 +4,8 @@
 
 use js_sys::JsString;
 use serde::{Deserialize, Serialize};
-use squall_protocol::control::{ClientStatus, LogLevel};
-use squall_protocol::transaction::Rows;
+use squall_protocol::contract::{ClientStatus, LogLevel};
+use squall_protocol::sql::SqlRows;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
@@ -30,9 +30,9 @@ pub enum ToPage {
     Status {
         status: ClientStatus,
     },
-    /// Every row, when they changed.
+    /// Of every row of the first table its first two columns, when they changed.
     Rows {
-        rows: Rows,
+        rows: SqlRows,
     },
     /// What came of [`FromPage::Write`], in a sentence.
     Written {
@@ -54,7 +54,7 @@ pub enum ToPage {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum FromPage {
-    /// Write a value to a few random keys, in one transaction.
+    /// Have the coordinator choose a transaction, and do it.
     Write,
     Connect,
     Disconnect,

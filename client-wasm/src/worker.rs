@@ -1,17 +1,13 @@
 //! The worker: a client's life from its start to its stop.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 use gloo_timers::future::sleep;
-use js_sys::{Date, Math};
 use squall_client_core::agent::{AgentEnd, Mode, run_agent};
 use squall_client_core::{Client, ClientError};
-use squall_protocol::control::{ClientConfig, FromClient, LogLevel};
-use squall_protocol::ledger::LedgerSeen;
-use squall_protocol::transaction::{Effects, Rows, Transaction, Value};
+use squall_protocol::contract::{ClientConfig, Execution, FromClient, LogLevel, TableSchema};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::spawn_local;
 
@@ -24,8 +20,6 @@ use crate::storage::Storage;
 const OPEN_DEADLINE: Duration = Duration::from_secs(15);
 /// The shortest time between two messages with rows to the page.
 const ROWS_AT_MOST_EVERY: Duration = Duration::from_millis(200);
-/// How many keys a person's transaction writes.
-const KEYS_PER_WRITE: u32 = 4;
 
 thread_local! {
     /// The worker's connection to the coordinator. Global so that a panic can be reported on it.
@@ -41,7 +35,8 @@ pub fn start(client: String) {
         name: client,
         outgoing: OUTGOING.with(Outgoing::clone),
         client: RefCell::default(),
-        keys: Cell::default(),
+        shown: RefCell::default(),
+        write_wanted: Cell::default(),
         introduced: Cell::default(),
     }));
     let listener = worker.clone();
@@ -71,8 +66,10 @@ struct Inner {
     outgoing: Outgoing,
     /// The client while its database is open.
     client: RefCell<Option<Client<Browser>>>,
-    /// The number of rows, as configured.
-    keys: Cell<u32>,
+    /// What the page shows of the database.
+    shown: RefCell<String>,
+    /// Whether a person waits for a transaction.
+    write_wanted: Cell<bool>,
     /// Whether the coordinator has been told on this connection that the client is ready.
     introduced: Cell<bool>,
 }
@@ -129,7 +126,10 @@ impl Worker {
         config: &ClientConfig,
         storage: &RefCell<Option<Storage>>,
     ) -> Result<squall_client_core::rusqlite::Connection, String> {
-        self.0.keys.set(config.keys);
+        let first = config.tables.first();
+        self.0
+            .shown
+            .replace(first.map_or_else(String::new, rows_shown));
         let acquired = Storage::acquire(&self.0.name, OPEN_DEADLINE)
             .await
             .map_err(|error| error.to_string())?;
@@ -164,12 +164,18 @@ impl Worker {
                 status: status.clone(),
             }),
             FromClient::Log { level, line } => to_page_log(*level, line),
+            FromClient::Completed { outcome, .. } => {
+                if self.0.write_wanted.take() {
+                    page::tell(&ToPage::Written {
+                        text: told(outcome),
+                    });
+                }
+            }
             // Not between two connections: the next one begins with everything.
-            FromClient::Emission(_) if !self.0.introduced.get() => return,
-            FromClient::Completed { .. }
-            | FromClient::Emission(_)
+            FromClient::Emission { .. } if !self.0.introduced.get() => return,
+            FromClient::Emission { .. }
             | FromClient::Integrity { .. }
-            | FromClient::Found { .. }
+            | FromClient::TransactionWanted
             | FromClient::Fatal { .. } => {}
         }
         self.0.outgoing.send(&message);
@@ -178,16 +184,9 @@ impl Worker {
     /// Shows the rows to the page whenever they changed, until the client is closed.
     async fn show_rows(&self, client: Client<Browser>) {
         let mut shown = None;
-        let mut seen = LedgerSeen {
-            window: Some(0),
-            ..LedgerSeen::nothing()
-        };
         loop {
-            let rows = match client.transact_after(&Transaction::read_all(), &seen) {
-                Ok(effects) => {
-                    seen.see(effects.ledger.as_ref().map_or(&[], |ledger| &ledger.reads));
-                    Some(shown_rows(effects))
-                }
+            let rows = match client.query(&self.0.shown.borrow()) {
+                Ok(rows) => Some(rows),
                 Err(ClientError::Closed) => return,
                 // Not complete yet, or an error that the status and the operations show too.
                 Err(_) => None,
@@ -210,24 +209,13 @@ impl Worker {
             return;
         };
         match message {
-            FromPage::Write => page::tell(&ToPage::Written {
-                text: self.write(&client),
-            }),
+            FromPage::Write => {
+                self.0.write_wanted.set(true);
+                self.say(FromClient::TransactionWanted);
+            }
             FromPage::Connect => client.connect(),
             FromPage::Disconnect => client.disconnect(),
             FromPage::PageEvent { event } => self.take_page_event(&client, event),
-        }
-    }
-
-    /// Does a transaction for a person; the answer is for that person too.
-    fn write(&self, client: &Client<Browser>) -> String {
-        let transaction = Transaction::new(value_now(), random_keys(self.0.keys.get()));
-        match client.transact(&transaction) {
-            Ok(effects) => {
-                let keys: Vec<String> = effects.writes.iter().map(|(k, _)| k.to_string()).collect();
-                format!("Wrote {} to keys {}", transaction.value, keys.join(", "))
-            }
-            Err(error) => format!("Not written: {error}"),
         }
     }
 
@@ -254,8 +242,6 @@ impl Watcher for Worker {
         let client = self.0.client.borrow();
         let client = client.as_ref()?;
         self.0.introduced.set(true);
-        // What was emitted since the last connection was lost has reached nobody.
-        client.watch_anew();
         Some(FromClient::Ready {
             session: client.session().to_owned(),
             new_session: client.new_session(),
@@ -267,16 +253,24 @@ impl Watcher for Worker {
     }
 }
 
-/// What the page shows of a read: every key's value, or how many elements its list or set has.
-fn shown_rows(effects: Effects) -> Rows {
-    let Some(collections) = effects.collections else {
-        return effects.reads;
-    };
-    let elements = |text: &str| text.split_whitespace().count() as Value;
-    let collections = collections.into_iter();
-    collections
-        .map(|(key, text)| (key, elements(&text)))
-        .collect()
+/// The query for what the page shows of a table: the first two columns of every row.
+fn rows_shown(table: &TableSchema) -> String {
+    let columns: Vec<&str> = table
+        .columns
+        .iter()
+        .take(2)
+        .map(|column| &column.name[..])
+        .collect();
+    let columns = columns.join(", ");
+    format!("SELECT {columns} FROM {} ORDER BY {columns}", table.name)
+}
+
+/// What a person is told of the transaction that was asked for.
+fn told(outcome: &Execution) -> String {
+    match outcome {
+        Execution::Committed(_) => "Written".to_owned(),
+        Execution::Failed(reason) | Execution::Unknown(reason) => format!("Not written: {reason}"),
+    }
 }
 
 /// A log line, for the page and for whoever reads the browser's console. Not what is only for
@@ -305,18 +299,4 @@ fn control_url(client: &str) -> String {
     };
     let name = String::from(js_sys::encode_uri_component(client));
     format!("{scheme}://{}/control?client={name}", location.host())
-}
-
-/// A value for a person's write: the time in milliseconds since 1970, so that later writes win.
-fn value_now() -> Value {
-    Date::now() as Value
-}
-
-/// A few distinct keys out of `0..keys`, or all if there are not that many.
-fn random_keys(keys: u32) -> Vec<u32> {
-    let mut chosen = BTreeSet::new();
-    while chosen.len() < KEYS_PER_WRITE.min(keys) as usize {
-        chosen.insert((Math::random() * f64::from(keys)) as u32);
-    }
-    chosen.into_iter().collect()
 }

@@ -9,7 +9,7 @@ use squall_client_core::rusqlite::Connection;
 use squall_client_core::{Client, ClientError};
 use squall_client_wasm::platform::Browser;
 use squall_client_wasm::storage::Storage;
-use squall_protocol::control::ClientConfig;
+use squall_protocol::contract::ClientConfig;
 use squall_protocol::plan::{Isolation, Uploader, Workload};
 use squall_protocol::transaction::Transaction;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use squall_client_core::Client;
 use squall_client_wasm::platform::Browser;
 use squall_client_wasm::storage::Storage;
-use squall_protocol::control::ClientConfig;
+use squall_protocol::contract::ClientConfig;
 use squall_protocol::payload::PayloadRead;
 use squall_protocol::plan::{Isolation, Uploader, Workload};
 use squall_protocol::transaction::{Collections, Transaction};

@@ -18,7 +18,7 @@ use squall_client_native::session;
 use squall_protocol::backend::{
     BackendError, Credentials, CrudOp, CrudValue, Upload, UploadAnswer,
 };
-use squall_workloads::{Definition, Merge};
+use squall_workloads::{Merge, Workload};
 use tokio::net::TcpListener;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -47,7 +47,7 @@ pub struct Backend {
 
 #[derive(Clone)]
 struct Shared {
-    workload: &'static Definition,
+    workload: &'static dyn Workload,
     pool: Pool,
     signer: Arc<Signer>,
     /// The address of the sync service for each client: it leads through the client's proxy.
@@ -86,7 +86,7 @@ impl Backend {
     /// When the database's address makes no sense or no port can be had.
     pub async fn start(
         database_url: &str,
-        workload: &'static Definition,
+        workload: &'static dyn Workload,
         signer: Arc<Signer>,
         port: u16,
         connections: usize,
@@ -190,7 +190,7 @@ async fn upload(
     let statements: Vec<Merge> = upload
         .crud
         .iter()
-        .map(shared.workload.merge)
+        .map(|entry| shared.workload.merge(entry))
         .collect::<Result<_, String>>()
         .map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))?;
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use squall_protocol::plan::PlanOptions;
-use squall_workloads::{Table, definition};
+use squall_workloads::{Table, workload};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::Client as Database;
 
@@ -57,7 +57,7 @@ impl<'f> Canary<'f> {
         Canary {
             clients: clients.filter(|client| client.spec.kind.syncs()).collect(),
             url,
-            tables: definition(options.workload, options.payload).tables,
+            tables: workload(options.workload, options.payload).tables(),
             id: format!("canary-{}", uuid::Uuid::new_v4().simple()),
             deadline,
         }

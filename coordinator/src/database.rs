@@ -1,11 +1,12 @@
 //! The workload's tables in the source database: how they are made, seeded and read.
 
-use squall_client_native::{operations, session};
-use squall_protocol::plan::{PlanOptions, Workload};
-use squall_protocol::transaction::{Effects, INITIAL_VALUE};
-use squall_workloads::{definition, list_append, mww};
+use squall_client_native::execute::{self, Statements};
+use squall_client_native::session;
+use squall_protocol::plan::PlanOptions;
+use squall_protocol::sql::Dialect;
+use squall_protocol::transaction::Effects;
+use squall_workloads::{Compiler, workload};
 use tokio_postgres::config::Host;
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, GenericClient, IsolationLevel};
 
 use crate::exit::Failure;
@@ -22,7 +23,7 @@ pub const UPLOADS_TABLE: &str = "CREATE TABLE IF NOT EXISTS squall_uploads (
 
 /// The tables of a workload that are synced to clients.
 pub fn tables(options: &PlanOptions) -> Vec<String> {
-    let tables = definition(options.workload, options.payload).tables.iter();
+    let tables = workload(options.workload, options.payload).tables().iter();
     tables.map(|table| table.name.to_owned()).collect()
 }
 
@@ -109,7 +110,7 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
 ///
 /// When the database cannot be used, or a table holds rows of someone else's.
 pub async fn prepare(url: &str, options: &PlanOptions) -> Result<(), Failure> {
-    let tables = definition(options.workload, options.payload).tables;
+    let tables = workload(options.workload, options.payload).tables();
     let mut client = connect(url).await?;
     let failed = |error: tokio_postgres::Error| {
         Failure::unavailable(
@@ -151,20 +152,14 @@ pub async fn prepare(url: &str, options: &PlanOptions) -> Result<(), Failure> {
             .await
             .map_err(failed)?;
     }
-    let keys = i64::from(options.keys);
-    let seeded = match options.workload {
-        Workload::Mww | Workload::Ledger => {
-            let parameters: [&(dyn ToSql + Sync); 2] = [&keys, &INITIAL_VALUE];
-            transaction.execute(mww::SEED_POSTGRES, &parameters).await
-        }
-        Workload::ListAppend => {
-            transaction
-                .execute(list_append::SEED_POSTGRES, &[&keys])
-                .await
-        }
-        Workload::Gset => Ok(0),
-    };
-    seeded.map_err(failed)?;
+    let compiler = compiler(options);
+    let mut statements = Statements::new(compiler.statements());
+    let first_rows = compiler.first_rows();
+    let performed = statements.perform(&transaction, &first_rows).await;
+    performed.map_err(|error| match error {
+        execute::Error::Postgres(error) => failed(error),
+        error => Failure::Unavailable(error.to_string()),
+    })?;
     transaction.commit().await.map_err(failed)
 }
 
@@ -174,12 +169,28 @@ pub async fn prepare(url: &str, options: &PlanOptions) -> Result<(), Failure> {
 ///
 /// PostgreSQL's own, or what is wrong with the tables, as text.
 pub async fn read(client: &impl GenericClient, options: &PlanOptions) -> Result<Effects, String> {
-    operations::read_everything(client, options.workload, options.payload, options.keys)
-        .await
-        .map_err(|error| match error {
-            operations::Error::Postgres(error) => describe(&error),
-            error => error.to_string(),
-        })
+    let compiler = compiler(options);
+    let mut statements = Statements::new(compiler.statements());
+    let read = statements
+        .perform(client, &compiler.read_everything())
+        .await;
+    let results = read.map_err(|error| match error {
+        execute::Error::Postgres(error) => describe(&error),
+        error => error.to_string(),
+    })?;
+    let effects = compiler.everything(results);
+    effects.map_err(|malformed| malformed.to_string())
+}
+
+/// Speaks of the workload with PostgreSQL, in nobody's name.
+fn compiler(options: &PlanOptions) -> Compiler {
+    let PlanOptions {
+        workload,
+        payload,
+        keys,
+        ..
+    } = *options;
+    Compiler::new(workload, payload, keys, "", Dialect::Postgres)
 }
 
 /// Everything that the workload's tables hold at one moment.

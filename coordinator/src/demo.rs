@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use rand::seq::index;
 use serde::Serialize;
-use squall_protocol::control::ClientStatus;
+use squall_protocol::contract::ClientStatus;
 use squall_protocol::history::{HISTORY_VERSION, Header};
 use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, PlanOptions, Workload};
 use squall_protocol::transaction::{Rows, Transaction, Value};
@@ -28,6 +28,7 @@ use crate::environment::{
 use crate::exit::{Exit, Failure};
 use crate::fleet::Fleet;
 use crate::interruption;
+use crate::link::Link;
 use crate::output;
 use crate::pages;
 use crate::plan;
@@ -99,6 +100,12 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         offline: Mutex::default(),
         database,
     });
+    for pane in &demo.clients[..2] {
+        tokio::spawn(write_when_asked(
+            environment.place(&pane.name).link.clone(),
+            args.keys,
+        ));
+    }
     let listeners = port::listen(args.port).map_err(|error| {
         Failure::unavailable(format!("cannot listen on port {}", args.port), error)
     })?;
@@ -120,6 +127,14 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         environment.stop().await;
     }
     collapsed.map_or(Ok(Exit::Ok), |what| Err(Failure::Unavailable(what)))
+}
+
+/// Does a write whenever a person at that client asks for one.
+async fn write_when_asked(link: Link, keys: u32) {
+    loop {
+        link.transaction_wanted().await;
+        link.operate(random_write(keys)).await;
+    }
 }
 
 fn announce(address: SocketAddr) {

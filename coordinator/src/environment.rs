@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use squall_protocol::control::ClientConfig;
+use squall_protocol::contract::ClientConfig;
 use squall_protocol::fault::FaultKind;
 use squall_protocol::plan::{ClientKind, ClientSpec, PlanOptions};
+use squall_workloads::{Compiler, Table, sqlite, workload};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
@@ -223,11 +224,13 @@ async fn furnish(
             Some(doors) => Some(doors.open_for(&client.name).await?),
             None => None,
         };
-        let config = config(options, client, proxies.as_ref());
+        let compiler = compiler(&options.plan, client);
+        let config = config(options, client, &compiler, proxies.as_ref());
+        let watches = plan::watches(&options.plan, client.kind);
         places.insert(
             client.name.clone(),
             Place {
-                link: Link::new(config, recorder.clone()),
+                link: Link::new(config, compiler, watches, recorder.clone()),
                 proxies,
             },
         );
@@ -238,7 +241,9 @@ async fn furnish(
             |error: String| Failure::unavailable("cannot make the shared file", error);
         let file =
             database_file(options, client).map_err(|error| unavailable(error.to_string()))?;
-        squall_client_native::create_shared_file(&file, &config(options, client, None))
+        let tables = workload(options.plan.workload, options.plan.payload);
+        let config = config(options, client, &compiler(&options.plan, client), None);
+        squall_client_native::create_shared_file(&file, &sqlite::tables(tables), &config)
             .map_err(unavailable)?;
     }
     let links = places
@@ -250,18 +255,30 @@ async fn furnish(
     Ok((pages, places, service))
 }
 
+/// Speaks of the workload with that client.
+fn compiler(plan: &PlanOptions, client: &ClientSpec) -> Compiler {
+    Compiler::new(
+        plan.workload,
+        plan.payload,
+        plan.keys,
+        &client.name,
+        client.kind.dialect(),
+    )
+}
+
 /// What a client is told.
 fn config(
     options: &EnvironmentOptions,
     client: &ClientSpec,
+    compiler: &Compiler,
     proxies: Option<&Proxies>,
 ) -> ClientConfig {
     ClientConfig {
         client: client.name.clone(),
-        workload: options.plan.workload,
-        keys: options.plan.keys,
-        payload: options.plan.payload,
-        watch: plan::watches(&options.plan, client.kind),
+        tables: compiler.tables().iter().map(Table::schema).collect(),
+        statements: compiler.statements(),
+        new_database: compiler.first_rows(),
+        new_connection: compiler.new_connection(),
         isolation: options.plan.isolation,
         uploader: options.plan.uploader,
         backend_url: proxies.map_or_else(String::new, |proxies| proxies.backend.url()),

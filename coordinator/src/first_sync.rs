@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use squall_protocol::control::{ClientStatus, DownloadProgress};
+use squall_protocol::contract::{ClientStatus, DownloadProgress};
 use squall_protocol::transaction::{Effects, INITIAL_VALUE};
 use tokio::time::Instant;
 
@@ -20,13 +20,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// When a client made no progress for that long: what it had received by then.
-pub async fn wait(fleet: &Fleet, deadline: Duration) -> Result<(), Failure> {
+pub async fn wait(fleet: &Fleet, keys: u32, deadline: Duration) -> Result<(), Failure> {
     let clients = fleet.clients.iter();
-    let syncs = clients.map(|client| wait_for(client, deadline));
+    let syncs = clients.map(|client| wait_for(client, keys, deadline));
     futures_util::future::try_join_all(syncs).await.map(drop)
 }
 
-async fn wait_for(client: &Client, deadline: Duration) -> Result<(), Failure> {
+async fn wait_for(client: &Client, keys: u32, deadline: Duration) -> Result<(), Failure> {
     let mut progress = Progress::begin(Instant::now());
     let mut rows = None;
     loop {
@@ -35,7 +35,7 @@ async fn wait_for(client: &Client, deadline: Duration) -> Result<(), Failure> {
             // In the middle of a history, rows change with every checkpoint; nobody but squall writes
             // in its tables, so this comes to an end.
             let read = client.link.peek().await;
-            if read.as_ref().is_some_and(is_first) {
+            if read.as_ref().is_some_and(|read| is_first(read, keys)) {
                 return Ok(());
             }
             if read.is_some() && read != rows {
@@ -68,11 +68,16 @@ pub fn has_synced(client: &Client) -> bool {
     !client.spec.kind.syncs() || client.link.status().is_some_and(synced)
 }
 
-/// Whether that is what every workload begins with.
-fn is_first(effects: &Effects) -> bool {
+/// Whether that is what every workload begins with: every key has its row, or its collection.
+fn is_first(effects: &Effects, keys: u32) -> bool {
+    let found = effects
+        .collections
+        .as_ref()
+        .map_or(effects.reads.len(), Vec::len);
     let mut rows = effects.reads.iter();
     let mut collections = effects.collections.iter().flatten();
-    rows.all(|&(_, value)| value == INITIAL_VALUE)
+    found == keys as usize
+        && rows.all(|&(_, value)| value == INITIAL_VALUE)
         && effects
             .ledger
             .as_ref()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
-use squall_protocol::control::ToClient;
+use squall_protocol::contract::ToClient;
 use squall_protocol::fault::FaultKind;
 use squall_protocol::plan::{ClientKind, ClientSpec};
 use tokio::process::Command;

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::{SinkExt, StreamExt};
-use squall_protocol::control::{ClientConfig, ClientStatus, FromClient, LogLevel, ToClient};
+use squall_protocol::contract::{
+    Access, CONTRACT_VERSION, ClientConfig, ClientStatus, Execution, FromClient, LogLevel, ToClient,
+};
 use squall_protocol::history::Event;
 use squall_protocol::ledger::LedgerSeen;
+use squall_protocol::sql::{Call, SqlRows};
 use squall_protocol::transaction::{Effects, Outcome, Through, Transaction};
-use squall_workloads::ledger;
+use squall_workloads::{Compiler, Known, ledger};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -27,10 +30,15 @@ const OPERATION_DEADLINE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Link {
     config: Arc<ClientConfig>,
+    compiler: Arc<Compiler>,
+    /// Whether the client keeps a live query.
+    watches: bool,
     recorder: Recorder,
     state: Arc<Mutex<State>>,
     /// Notified whenever the state changed.
     changed: Arc<Notify>,
+    /// Notified when a person asks for a transaction.
+    wanted: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -46,6 +54,10 @@ struct State {
     seen_rows: u64,
     /// How many they were when all were counted last.
     counted_rows: u64,
+    /// The sequence number of the session's last transaction that wrote, while it is known.
+    last_seq: Option<i64>,
+    /// What the live query emitted last.
+    emitted: Option<Effects>,
     /// Whether what a live query emits belongs in the history.
     begun: bool,
     /// Why the next end of a connection is no surprise.
@@ -57,20 +69,28 @@ struct Connection {
     ready: bool,
     pending: Option<Pending>,
     integrity: Option<oneshot::Sender<Vec<String>>>,
-    found: Option<oneshot::Sender<Vec<String>>>,
 }
 
-/// A transaction that has not been answered.
+/// Calls that have not been answered.
 struct Pending {
     operation: u64,
-    /// Whether it belongs in the history.
-    recorded: bool,
-    answer: oneshot::Sender<Outcome>,
+    /// The operation of the history that they are, if they are one.
+    recorded: Option<Transaction>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// What came of calls.
+enum Answer {
+    /// Of an operation of the history, which has been recorded.
+    Outcome(Outcome),
+    Execution(Execution),
 }
 
 impl State {
     /// Remembers what the history holds from now on.
     fn see(&mut self, effects: &Effects) {
+        let seq = effects.ledger.as_ref().and_then(|ledger| ledger.seq);
+        self.last_seq = seq.or(self.last_seq);
         let Some(ledger) = &effects.ledger else {
             return;
         };
@@ -92,6 +112,14 @@ impl State {
         }
     }
 
+    /// What a live query need not read.
+    fn seen_by_watch(&self) -> LedgerSeen {
+        LedgerSeen {
+            window: Some(ledger::WINDOW),
+            highest: self.seen.highest.clone(),
+        }
+    }
+
     fn forget(&mut self) {
         self.seen = LedgerSeen::nothing();
         self.seen_rows = 0;
@@ -101,12 +129,20 @@ impl State {
 
 impl Link {
     /// A link for the client of that configuration, which may connect at any time.
-    pub fn new(config: ClientConfig, recorder: Recorder) -> Link {
+    pub fn new(
+        config: ClientConfig,
+        compiler: Compiler,
+        watches: bool,
+        recorder: Recorder,
+    ) -> Link {
         Link {
             config: Arc::new(config),
+            compiler: Arc::new(compiler),
+            watches,
             recorder,
             state: Arc::default(),
             changed: Arc::default(),
+            wanted: Arc::default(),
         }
     }
 
@@ -174,18 +210,33 @@ impl Link {
             operation,
             transaction: transaction.clone(),
         });
-        match self.transact(operation, transaction, true).await {
+        match self.transact(operation, transaction).await {
             Ok(Outcome::Ok(effects)) => Some(effects),
-            Ok(Outcome::Fail(_) | Outcome::Info(_)) => None,
+            Ok(_) => None,
             Err(outcome) => {
-                self.complete(&mut self.lock(), operation, *outcome);
+                self.record(&mut self.lock(), operation, *outcome);
                 None
             }
         }
     }
 
+    /// What a client's answer means for the transaction.
+    fn outcome(&self, transaction: &Transaction, execution: Execution) -> Outcome {
+        match execution {
+            Execution::Committed(results) => match self.compiler.interpret(transaction, results) {
+                Ok(effects) => Outcome::Ok(effects),
+                Err(malformed) => Outcome::Malformed(malformed.to_string()),
+            },
+            Execution::Failed(reason) => Outcome::Fail(reason),
+            Execution::Unknown(reason) => Outcome::Info(reason),
+        }
+    }
+
     /// Records how an operation ended.
-    fn complete(&self, state: &mut State, operation: u64, outcome: Outcome) {
+    fn record(&self, state: &mut State, operation: u64, outcome: Outcome) {
+        if !matches!(outcome, Outcome::Ok(_) | Outcome::Fail(_)) {
+            state.last_seq = None;
+        }
         let client = self.name().to_owned();
         self.recorder.record(match outcome {
             Outcome::Ok(effects) => {
@@ -200,6 +251,11 @@ impl Link {
                     payload: effects.payload,
                 }
             }
+            Outcome::Malformed(error) => Event::Malformed {
+                client,
+                operation,
+                error,
+            },
             Outcome::Fail(error) => Event::Fail {
                 client,
                 operation,
@@ -221,32 +277,102 @@ impl Link {
 
     /// Reads every row without leaving a trace in the history.
     pub async fn peek(&self) -> Option<Effects> {
-        let operation = self.recorder.new_operation();
         let read = Transaction::read_all();
-        match self.transact(operation, read, false).await {
-            Ok(Outcome::Ok(effects)) => Some(effects),
+        let calls = self.compiler.compile(&read, &Known::default());
+        let results = self.ask(calls).await?;
+        self.compiler.interpret(&read, results).ok()
+    }
+
+    /// Has the client look for the row of that id: the tables of the workload that have it. None if no
+    /// answer came by the deadline.
+    pub async fn find_row(&self, id: &str, deadline: Instant) -> Option<Vec<String>> {
+        let asked = self.ask(self.compiler.find_row(id));
+        let results = tokio::time::timeout_at(deadline, asked).await.ok()??;
+        Some(self.compiler.tables_with_row(&results))
+    }
+
+    /// Does calls that only read and leave no trace in the history.
+    async fn ask(&self, calls: Vec<Call>) -> Option<Vec<SqlRows>> {
+        let operation = self.recorder.new_operation();
+        match self.execute(operation, None, Access::Read, calls).await {
+            Ok(Answer::Execution(Execution::Committed(results))) => Some(results),
             _ => None,
         }
     }
 
-    /// Does a transaction. What the client answers is in the history already, if it is to be recorded:
-    /// at the moment when the answer came, so that nothing that the client says later comes before it.
-    /// What is known without an answer is not: that is the error.
+    /// Does a transaction of the history. What the client answers is recorded already: at the moment when the
+    /// answer came, so that nothing that the client says later comes before it. What is known without an
+    /// answer is not: that is the error.
     async fn transact(
         &self,
         operation: u64,
         transaction: Transaction,
-        recorded: bool,
     ) -> Result<Outcome, Box<Outcome>> {
+        let mut known = {
+            let state = self.lock();
+            Known {
+                seen: state.seen(),
+                last_seq: state.last_seq.unwrap_or_default(),
+            }
+        };
+        let is_known = || self.lock().last_seq.is_some();
+        if !transaction.is_read_only()
+            && let Some(calls) = self.compiler.last_seq()
+            && !is_known()
+        {
+            known.last_seq = self
+                .last_seq(calls)
+                .await
+                .map_err(|reason| Box::new(Outcome::Fail(reason)))?;
+        }
+        let calls = self.compiler.compile(&transaction, &known);
+        let access = match transaction.through {
+            Through::WriteTransaction => Access::Write,
+            Through::ReadTransaction | Through::Watch => Access::Read,
+        };
+        let recorded = Some(transaction);
+        match self.execute(operation, recorded, access, calls).await? {
+            Answer::Outcome(outcome) => Ok(outcome),
+            Answer::Execution(_) => unreachable!("what is recorded has an outcome"),
+        }
+    }
+
+    /// The sequence number of the client's last transaction that wrote, by its own database. An error is
+    /// why it did not say.
+    async fn last_seq(&self, calls: Vec<Call>) -> Result<i64, String> {
+        let operation = self.recorder.new_operation();
+        let answer = self.execute(operation, None, Access::Read, calls).await;
+        match answer.map_err(|outcome| *outcome) {
+            Ok(Answer::Execution(Execution::Committed(results))) => {
+                let seq = self.compiler.seq(&results);
+                seq.map_err(|malformed| malformed.to_string())
+            }
+            Ok(Answer::Execution(Execution::Failed(reason) | Execution::Unknown(reason)))
+            | Err(Outcome::Fail(reason) | Outcome::Info(reason)) => Err(reason),
+            Ok(Answer::Outcome(_)) | Err(_) => unreachable!("it is not recorded"),
+        }
+    }
+
+    async fn execute(
+        &self,
+        operation: u64,
+        recorded: Option<Transaction>,
+        access: Access,
+        calls: Vec<Call>,
+    ) -> Result<Answer, Box<Outcome>> {
+        let failed = |reason: &str| Box::new(Outcome::Fail(reason.to_owned()));
         let answer = {
             let mut state = self.lock();
-            let seen = state.seen();
             let Some(connection) = state.connection.as_mut().filter(|c| c.ready) else {
-                return Err(Box::new(Outcome::Fail("the client is down".to_owned())));
+                return Err(failed("the client is down"));
             };
-            if connection.pending.is_some() {
-                let owes = "the client still owes an earlier answer";
-                return Err(Box::new(Outcome::Fail(owes.to_owned())));
+            // Nobody waits any more for an answer that was given up.
+            if connection
+                .pending
+                .as_ref()
+                .is_some_and(|p| p.recorded.is_some() || !p.answer.is_closed())
+            {
+                return Err(failed("the client still owes an earlier answer"));
             }
             let (sender, answer) = oneshot::channel();
             connection.pending = Some(Pending {
@@ -254,24 +380,22 @@ impl Link {
                 recorded,
                 answer: sender,
             });
-            let _ = connection.to_client.send(ToClient::Transaction {
+            let _ = connection.to_client.send(ToClient::Execute {
                 operation,
-                transaction,
-                seen,
+                access,
+                calls,
             });
             answer
         };
+        let unknown = |reason: String| Box::new(Outcome::Info(reason));
         match tokio::time::timeout(OPERATION_DEADLINE, answer).await {
-            Ok(Ok(outcome)) => Ok(outcome),
-            Ok(Err(_)) => {
-                let ended = "the incarnation ended before it answered";
-                Err(Box::new(Outcome::Info(ended.to_owned())))
-            }
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(unknown(
+                "the incarnation ended before it answered".to_owned(),
+            )),
             Err(_) => {
                 let seconds = OPERATION_DEADLINE.as_secs();
-                Err(Box::new(Outcome::Info(format!(
-                    "no answer within {seconds} s"
-                ))))
+                Err(unknown(format!("no answer within {seconds} s")))
             }
         }
     }
@@ -284,13 +408,9 @@ impl Link {
         tokio::time::timeout(deadline, answer).await.ok()?.ok()
     }
 
-    /// Has the client look for the row of that id: the tables of the workload that have it. None if no
-    /// answer came by the deadline.
-    pub async fn find_row(&self, id: &str, deadline: Instant) -> Option<Vec<String>> {
-        let (sender, answer) = oneshot::channel();
-        self.lock().connection.as_mut().filter(|c| c.ready)?.found = Some(sender);
-        self.send(ToClient::FindRow { id: id.to_owned() });
-        tokio::time::timeout_at(deadline, answer).await.ok()?.ok()
+    /// Waits until a person at the client asks for a transaction.
+    pub async fn transaction_wanted(&self) {
+        self.wanted.notified().await
     }
 
     /// From now on, what a live query emits belongs in the history.
@@ -346,8 +466,22 @@ impl Link {
     ) {
         let mut state = self.lock();
         match message {
-            FromClient::Hello { client: _ } => {
-                let _ = to_client.send(ToClient::Configure(self.config.as_ref().clone()));
+            FromClient::Hello {
+                client: _,
+                contract,
+                dialect,
+            } => {
+                let expected = self.compiler.dialect();
+                if contract != CONTRACT_VERSION || dialect != expected {
+                    self.recorder.trouble(format!(
+                        "{} speaks version {contract} of the client contract and {dialect:?}; \
+                         version {CONTRACT_VERSION} and {expected:?} are needed",
+                        self.name()
+                    ));
+                    return;
+                }
+                let config = Box::new(self.config.as_ref().clone());
+                let _ = to_client.send(ToClient::Configure(config));
                 state.fatal = None;
                 if state.connection.as_ref().is_some_and(|c| c.ready) {
                     self.record_end(state.incarnation, "another incarnation took its place");
@@ -357,7 +491,6 @@ impl Link {
                     ready: false,
                     pending: None,
                     integrity: None,
-                    found: None,
                 });
             }
             FromClient::Ready { session, .. } => {
@@ -366,9 +499,15 @@ impl Link {
                     state.session = Some(session.clone());
                     state.forget();
                 }
+                // An answer may have been lost.
+                state.last_seq = None;
+                let watch = self.watches.then(|| self.watch(&state, true));
                 let current = state.connection.as_mut();
                 if let Some(connection) = current.filter(|c| c.to_client.same_channel(to_client)) {
                     connection.ready = true;
+                    if let Some(watch) = watch {
+                        let _ = to_client.send(watch);
+                    }
                     state.incarnation += 1;
                     state.expected_end = None;
                     *incarnation = Some(state.incarnation);
@@ -383,26 +522,29 @@ impl Link {
                 let current = state.connection.as_mut();
                 let pending = current.and_then(|c| c.pending.take_if(|p| p.operation == operation));
                 if let Some(pending) = pending {
-                    // Someone who has given up waiting has recorded that.
-                    if pending.recorded && !pending.answer.is_closed() {
-                        self.complete(&mut state, operation, outcome.clone());
-                    }
-                    let _ = pending.answer.send(outcome);
+                    let answer = match &pending.recorded {
+                        None => Answer::Execution(outcome),
+                        Some(transaction) => {
+                            let outcome = self.outcome(transaction, outcome);
+                            // Someone who has given up waiting has recorded that.
+                            if !pending.answer.is_closed() {
+                                self.record(&mut state, operation, outcome.clone());
+                            }
+                            Answer::Outcome(outcome)
+                        }
+                    };
+                    let _ = pending.answer.send(answer);
                 }
             }
             // Before that, it shows what is no part of the run.
-            FromClient::Emission(_) if !state.begun => {}
-            FromClient::Emission(effects) => {
-                let operation = self.recorder.new_operation();
-                self.recorder.record(Event::Invoke {
-                    client: self.name().to_owned(),
-                    operation,
-                    transaction: Transaction {
-                        through: Through::Watch,
-                        ..Transaction::read_all()
-                    },
-                });
-                self.complete(&mut state, operation, Outcome::Ok(effects));
+            FromClient::Emission { results: _ } if !state.begun => {}
+            FromClient::Emission { results } => {
+                self.emission(&mut state, results);
+                let watch = self.watch(&state, false);
+                let _ = to_client.send(watch);
+            }
+            FromClient::TransactionWanted => {
+                self.wanted.notify_one();
             }
             FromClient::Status(status) => {
                 self.recorder.record(Event::Status {
@@ -416,13 +558,6 @@ impl Link {
                     && let Some(answer) = connection.integrity.take()
                 {
                     let _ = answer.send(report);
-                }
-            }
-            FromClient::Found { tables } => {
-                if let Some(connection) = &mut state.connection
-                    && let Some(answer) = connection.found.take()
-                {
-                    let _ = answer.send(tables);
                 }
             }
             FromClient::Log { level, line } => match level {
@@ -442,6 +577,41 @@ impl Link {
         }
         drop(state);
         self.changed.notify_waiters();
+    }
+
+    /// Records an emission of the live query, if it says anything that the one before did not.
+    fn emission(&self, state: &mut State, results: Vec<SqlRows>) {
+        let transaction = Transaction {
+            through: Through::Watch,
+            ..Transaction::read_all()
+        };
+        let outcome = self.outcome(&transaction, Execution::Committed(results));
+        if let Outcome::Ok(effects) = &outcome {
+            let picture = picture(effects);
+            if state.emitted.as_ref() == Some(&picture) && !has_rows(effects) {
+                return;
+            }
+            state.emitted = Some(picture);
+        }
+        let operation = self.recorder.new_operation();
+        self.recorder.record(Event::Invoke {
+            client: self.name().to_owned(),
+            operation,
+            transaction,
+        });
+        self.record(state, operation, outcome);
+    }
+
+    /// The live query from now on: everything but what the history holds already.
+    fn watch(&self, state: &State, at_once: bool) -> ToClient {
+        let known = Known {
+            seen: state.seen_by_watch(),
+            ..Known::default()
+        };
+        ToClient::Watch {
+            calls: self.compiler.compile(&Transaction::read_all(), &known),
+            at_once,
+        }
     }
 
     /// The connection is over: nothing that was asked over it will be answered.
@@ -475,4 +645,25 @@ impl Link {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no one panics with this lock")
     }
+}
+
+/// What emissions are compared by: everything, but of the ledger only how far it goes, as its rows are
+/// told once and the part of it that is counted moves on.
+fn picture(effects: &Effects) -> Effects {
+    let mut picture = effects.clone();
+    for of in picture
+        .ledger
+        .iter_mut()
+        .flat_map(|ledger| &mut ledger.reads)
+    {
+        of.rows.clear();
+        of.count += of.above;
+        of.above = 0;
+    }
+    picture
+}
+
+fn has_rows(effects: &Effects) -> bool {
+    let mut ledgers = effects.ledger.iter().flat_map(|ledger| &ledger.reads);
+    ledgers.any(|of| !of.rows.is_empty())
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use squall_protocol::control::ToClient;
+use squall_protocol::contract::ToClient;
 use squall_protocol::fault::{Fault, PartitionDirection, PartitionManner, PartitionTarget};
 use squall_protocol::history::Event;
 use squall_protocol::plan::{Plan, PlannedFault};

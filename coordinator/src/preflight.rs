@@ -6,7 +6,7 @@
 //! [`squall_client_native::session::SETTINGS`].
 
 use squall_protocol::plan::{ClientKind, ClientSpec, PlanOptions};
-use squall_workloads::definition;
+use squall_workloads::workload;
 use tokio_postgres::{Error, GenericClient};
 
 use crate::database::{self, describe, without_password};
@@ -232,7 +232,7 @@ pub async fn check(
         // nobody sees it.
         let made = transaction.batch_execute("SET LOCAL search_path = pg_temp");
         made.await.map_err(failed)?;
-        let definitions = definition(options.workload, options.payload).tables.iter();
+        let definitions = workload(options.workload, options.payload).tables().iter();
         let definitions = definitions.map(|table| table.postgres);
         for definition in definitions.chain([database::UPLOADS_TABLE]) {
             let made = transaction.batch_execute(definition);

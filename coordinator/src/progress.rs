@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use squall_protocol::control::DownloadProgress;
+use squall_protocol::contract::DownloadProgress;
 use tokio::task::JoinHandle;
 
 use crate::link::Link;

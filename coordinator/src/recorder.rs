@@ -73,7 +73,7 @@ impl Recorder {
     pub fn record(&self, event: Event) {
         let mut inner = self.lock();
         match &event {
-            Event::Ok { .. } => inner.counts.ok += 1,
+            Event::Ok { .. } | Event::Malformed { .. } => inner.counts.ok += 1,
             Event::Fail { .. } => inner.counts.fail += 1,
             Event::Info { .. } => inner.counts.info += 1,
             _ => {}

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use squall_protocol::control::ClientStatus;
+use squall_protocol::contract::ClientStatus;
 use squall_protocol::plan::{Plan, Workload};
 use squall_protocol::transaction::{Effects, Key, Reads, Rows, Transaction};
 use tokio::time::Instant;
@@ -250,7 +250,7 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
-    use squall_protocol::control::DownloadProgress;
+    use squall_protocol::contract::DownloadProgress;
 
     use super::*;
 

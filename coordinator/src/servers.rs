@@ -148,7 +148,7 @@ impl Servers {
         .await?;
         let backend = Backend::start(
             &self.database_url,
-            squall_workloads::definition(options.plan.workload, options.plan.payload),
+            squall_workloads::workload(options.plan.workload, options.plan.payload),
             Arc::new(signer),
             options.backend.port,
             preflight::pool_size(&options.clients),

@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::ClientStatus;
+use crate::contract::ClientStatus;
 use crate::fault::Fault;
 use crate::ledger::{LedgerEffects, LedgerRead};
 use crate::payload::PayloadRead;
@@ -105,6 +105,13 @@ pub enum Event {
             skip_serializing_if = "Option::is_none"
         )]
         payload: Option<PayloadRead>,
+    },
+    /// The operation committed, but what its client answered makes no sense: what it has read is not known,
+    /// and its writes are possible writes.
+    Malformed {
+        client: String,
+        operation: u64,
+        error: String,
     },
     /// The operation did not happen.
     Fail {

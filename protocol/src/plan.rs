@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, FaultKind};
+use crate::sql::Dialect;
 use crate::transaction::Transaction;
 
 /// The version of the plan's format.
@@ -101,6 +102,14 @@ impl ClientKind {
     /// the sync service.
     pub fn meets_in_postgres(self) -> bool {
         self.syncs() || self == ClientKind::Postgres
+    }
+
+    /// The SQL that the databases of this kind speak.
+    pub fn dialect(self) -> Dialect {
+        match self {
+            ClientKind::Postgres => Dialect::Postgres,
+            _ => Dialect::Sqlite,
+        }
     }
 
     /// Whether all clients of this kind work on the one file.

@@ -156,6 +156,8 @@ pub struct Effects {
 pub enum Outcome {
     /// It committed locally (on PostgreSQL, for a `postgres` client).
     Ok(Effects),
+    /// It committed, and what came back makes no sense. The text says why.
+    Malformed(String),
     /// It certainly did not happen. The text says why.
     Fail(String),
     /// It may or may not have happened. The text says why.

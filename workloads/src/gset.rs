@@ -16,15 +16,13 @@
 use std::collections::BTreeMap;
 
 use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
-use squall_protocol::transaction::{Collections, Key, Value};
+use squall_protocol::transaction::{Collections, Effects, Key, Reads, Transaction, Value};
 
-use crate::{Definition, Merge, Table, complaint, list_append};
+use crate::rows::{Malformed, Results};
+use crate::{Context, Merge, Statement, Step, Table, Workload, complaint};
 
 /// The workload.
-pub const DEFINITION: Definition = Definition {
-    tables: &[TABLE],
-    merge,
-};
+pub struct Gset;
 
 const TABLE: Table = Table {
     name: "gset",
@@ -40,17 +38,79 @@ const TABLE: Table = Table {
 };
 
 /// Every element's key and value, in the order of both.
-pub const READ_ALL: &str = "SELECT k, v FROM gset ORDER BY k, v";
+static READ: Statement = Statement::common("SELECT k, v FROM gset ORDER BY k, v");
 
-/// As [`READ_ALL`], of the key `$1`.
-pub const READ_KEY: &str = "SELECT k, v FROM gset WHERE k = $1 ORDER BY k, v";
+/// As [`READ`], of the key `$1`.
+static READ_KEY: Statement = Statement::common("SELECT k, v FROM gset WHERE k = $1 ORDER BY k, v");
 
 /// Inserts an element: id, key, value.
-pub const INSERT: &str = "INSERT INTO gset (id, k, v) VALUES ($1, $2, $3)";
+static INSERT: Statement = Statement::common("INSERT INTO gset (id, k, v) VALUES ($1, $2, $3)");
 
-/// The sets of those keys, in key order, out of the elements that were read, in the order of
-/// [`READ_ALL`]. Elements of other keys make sets of their own: whether they may be is for the checker.
-pub fn collections(
+impl Workload for Gset {
+    fn tables(&self) -> &'static [Table] {
+        const { &[TABLE] }
+    }
+
+    fn statements(&self) -> &'static [&'static Statement] {
+        static STATEMENTS: &[&Statement] = &[&READ, &READ_KEY, &INSERT];
+        STATEMENTS
+    }
+
+    fn compile(&self, _: &Context, transaction: &Transaction) -> Vec<Step> {
+        let mut steps = match &transaction.reads {
+            Reads::Nothing => Vec::new(),
+            Reads::Keys(keys) => keys
+                .iter()
+                .map(|key| READ_KEY.with([(*key).into()]))
+                .collect(),
+            Reads::All => vec![READ.with([])],
+        };
+        let value = transaction.value;
+        let keys = transaction.written().into_iter();
+        steps
+            .extend(keys.map(|key| INSERT.with([id(key, value).into(), key.into(), value.into()])));
+        steps
+    }
+
+    fn interpret(
+        &self,
+        context: &Context,
+        transaction: &Transaction,
+        results: &mut Results,
+    ) -> Result<Effects, Malformed> {
+        let mut elements = Vec::new();
+        let mut read = || -> Result<(), Malformed> {
+            for row in results.rows(2)? {
+                elements.push((row.key(0)?, row.integer(1)?));
+            }
+            Ok(())
+        };
+        let collections = match &transaction.reads {
+            Reads::Nothing => None,
+            Reads::Keys(keys) => {
+                keys.iter().try_for_each(|_| read())?;
+                Some(collections(keys.iter().copied(), elements))
+            }
+            Reads::All => {
+                read()?;
+                Some(collections(0..context.keys, elements))
+            }
+        };
+        let writes = transaction.written().into_iter();
+        Ok(Effects {
+            writes: writes.map(|key| (key, transaction.value)).collect(),
+            collections,
+            ..Effects::default()
+        })
+    }
+
+    fn merge(&self, entry: &CrudEntry) -> Result<Merge, String> {
+        merge(entry)
+    }
+}
+
+/// The sets of those keys, in key order, out of the elements that were read, in the order of [`READ`]. Elements of other keys make sets of their own: whether they may be is for the checker.
+fn collections(
     keys: impl IntoIterator<Item = Key>,
     elements: impl IntoIterator<Item = (Key, Value)>,
 ) -> Collections {
@@ -58,13 +118,16 @@ pub fn collections(
         keys.into_iter().map(|key| (key, String::new())).collect();
     for (key, value) in elements {
         let set = sets.entry(key).or_default();
-        *set = list_append::append(set, value);
+        if !set.is_empty() {
+            set.push(' ');
+        }
+        set.push_str(&value.to_string());
     }
     sets.into_iter().collect()
 }
 
 /// The id of an element's row.
-pub fn id(key: Key, value: Value) -> String {
+fn id(key: Key, value: Value) -> String {
     format!("{key}/{value}")
 }
 

@@ -29,23 +29,21 @@
 //! *Proves* all that `mww` does, and of every single transaction that it is visible as a whole or not
 //! at all, in its client's order, once, and in the end everywhere.
 
-use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
-use squall_protocol::ledger::{ClientLedger, LedgerSeen};
-use squall_protocol::transaction::{Key, Rows};
+use std::collections::BTreeMap;
 
-use crate::{Definition, Merge, Table, complaint, mww, payload};
+use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
+use squall_protocol::ledger::{ClientLedger, LedgerEffects, LedgerRead, LedgerRow};
+use squall_protocol::sql::SqlValue;
+use squall_protocol::transaction::{Effects, Reads, Transaction};
+
+use crate::rows::{Malformed, Results};
+use crate::{Context, Merge, Statement, Step, Table, Workload, complaint, mww, payload};
 
 /// The workload.
-pub const DEFINITION: Definition = Definition {
-    tables: &[mww::TABLE, TABLE],
-    merge,
-};
-
-/// The workload with the payload table.
-pub const WITH_PAYLOAD: Definition = Definition {
-    tables: &[mww::TABLE, TABLE, payload::TABLE],
-    merge: merge_with_payload,
-};
+pub struct Ledger {
+    /// Whether there is the payload table as well.
+    pub payload: bool,
+}
 
 const TABLE: Table = Table {
     name: "ledger",
@@ -72,52 +70,274 @@ const TABLE: Table = Table {
 /// How many of each client's latest rows are counted by a transaction that does not count all.
 pub const WINDOW: i64 = 256;
 
-/// Of all rows, per client its name, the count of its rows and their highest `seq`.
-pub const READ_TOTALS: &str = "SELECT coalesce(client, ''), count(*), coalesce(max(seq), 0) FROM ledger GROUP BY client ORDER BY client";
+/// Of all rows, per client its name, the count of its rows, what the count begins after, and their highest
+/// `seq`.
+static TOTALS: Statement = Statement::common(
+    "SELECT coalesce(client, ''), count(*), 0, coalesce(max(seq), 0) FROM ledger GROUP BY client ORDER BY client",
+);
 
-/// The first client after `$1` in the order of names, or null.
-pub const NEXT_CLIENT: &str = "SELECT min(client) FROM ledger WHERE client > $1";
+/// As [`TOTALS`], of each client's rows above the `seq` that the JSON object `$1` has for it, or all of them.
+/// The clients are found one after the other in the index.
+static TOTALS_ABOVE: Statement = Statement {
+    sqlite: "WITH RECURSIVE names (client) AS (
+            SELECT min(client) FROM ledger
+            UNION ALL
+            SELECT (SELECT min(client) FROM ledger WHERE ledger.client > names.client)
+            FROM names WHERE client IS NOT NULL
+        ), bounds (client, above) AS MATERIALIZED (
+            SELECT client, coalesce((SELECT value FROM json_each($1) WHERE key = names.client), 0)
+            FROM names WHERE client IS NOT NULL
+        )
+        SELECT client,
+            (SELECT count(*) FROM ledger WHERE ledger.client = bounds.client AND seq > above), above,
+            (SELECT coalesce(max(seq), 0) FROM ledger WHERE ledger.client = bounds.client AND seq > above)
+        FROM bounds ORDER BY client",
+    postgres: "WITH RECURSIVE names (client) AS (
+            SELECT min(client) FROM ledger
+            UNION ALL
+            SELECT (SELECT min(client) FROM ledger WHERE ledger.client > names.client)
+            FROM names WHERE client IS NOT NULL
+        ), bounds (client, above) AS MATERIALIZED (
+            SELECT client,
+                coalesce((SELECT value::bigint FROM json_each_text($1::text::json) WHERE key = names.client), 0)
+            FROM names WHERE client IS NOT NULL
+        )
+        SELECT client,
+            (SELECT count(*) FROM ledger WHERE ledger.client = bounds.client AND seq > above), above,
+            (SELECT coalesce(max(seq), 0) FROM ledger WHERE ledger.client = bounds.client AND seq > above)
+        FROM bounds ORDER BY client",
+};
 
-/// Of the rows of the client `$1` above the `seq` `$2`: their count and highest `seq`, or 0.
-pub const READ_TOTALS_ABOVE: &str =
-    "SELECT count(*), coalesce(max(seq), 0) FROM ledger WHERE client = $1 AND seq > $2";
+/// Each client's rows above the `seq` that the JSON object `$1` has for it, or all of them: client, seq, id,
+/// writes, copies.
+static ROWS: Statement = Statement {
+    sqlite: "WITH RECURSIVE names (client) AS (
+            SELECT min(client) FROM ledger
+            UNION ALL
+            SELECT (SELECT min(client) FROM ledger WHERE ledger.client > names.client)
+            FROM names WHERE client IS NOT NULL
+        )
+        SELECT ledger.client, seq, id, coalesce(writes, ''), coalesce(copies, 1)
+        FROM names CROSS JOIN ledger ON ledger.client = names.client
+            AND seq > coalesce((SELECT value FROM json_each($1) WHERE key = names.client), -9223372036854775807)
+        ORDER BY names.client, seq",
+    postgres: "WITH RECURSIVE names (client) AS (
+            SELECT min(client) FROM ledger
+            UNION ALL
+            SELECT (SELECT min(client) FROM ledger WHERE ledger.client > names.client)
+            FROM names WHERE client IS NOT NULL
+        )
+        SELECT ledger.client, seq, id, coalesce(writes, ''), coalesce(copies, 1)
+        FROM names JOIN ledger ON ledger.client = names.client
+            AND seq > coalesce(
+                (SELECT value::bigint FROM json_each_text($1::text::json) WHERE key = names.client),
+                -9223372036854775807)
+        ORDER BY names.client, seq",
+};
 
-/// The highest `seq` of the client `$1`, 0 if it has none: one less than that of its next transaction.
-pub const READ_HIGHEST: &str = "SELECT coalesce(max(seq), 0) FROM ledger WHERE client = $1";
+/// All rows as [`ROWS`] has them, in PostgreSQL in the order of insertion.
+static ROWS_AS_INSERTED: Statement = Statement {
+    sqlite: "SELECT client, seq, id, coalesce(writes, ''), coalesce(copies, 1) FROM ledger ORDER BY client, seq",
+    postgres: "SELECT client, seq, id, coalesce(writes, ''), coalesce(copies, 1) FROM ledger ORDER BY position",
+};
 
-/// The rows of the client `$1` above the `seq` `$2`: seq, id, writes, copies.
-pub const READ_ROWS: &str = "SELECT seq, id, coalesce(writes, ''), coalesce(copies, 1) FROM ledger WHERE client = $1 AND seq > $2 ORDER BY seq";
+/// The highest `seq` of the client `$1`, 0 if it has none.
+static HIGHEST: Statement =
+    Statement::common("SELECT coalesce(max(seq), 0) FROM ledger WHERE client = $1");
 
-/// As [`READ_ROWS`], in the order of insertion.
-pub const READ_ROWS_AS_INSERTED_POSTGRES: &str = "SELECT seq, id, coalesce(writes, ''), coalesce(copies, 1) FROM ledger WHERE client = $1 AND seq > $2 ORDER BY position";
-
-/// Inserts the row of a transaction: id, client, seq, writes.
-pub const INSERT: &str = "INSERT INTO ledger (id, client, seq, writes) VALUES ($1, $2, $3, $4)";
+/// Inserts the row of the client `$2`'s next transaction, of the id `$1`, which has written the value `$3`;
+/// answers its `seq`.
+static INSERT: Statement = Statement {
+    sqlite: "INSERT INTO ledger (id, client, seq, writes)
+        SELECT $1, $2, 1 + coalesce(max(seq), 0), (
+            SELECT '[' || coalesce(group_concat(k, ','), '') || ']'
+            FROM (SELECT k FROM mww WHERE v = $3 ORDER BY k)
+        ) FROM ledger WHERE client = $2 RETURNING seq",
+    postgres: "INSERT INTO ledger (id, client, seq, writes)
+        SELECT $1::text, $2::text, 1 + coalesce(max(seq), 0), (
+            SELECT '[' || coalesce(string_agg(k::text, ',' ORDER BY k), '') || ']' FROM mww WHERE v = $3
+        ) FROM ledger WHERE client = $2 RETURNING seq",
+};
 
 /// On a client's own connection to PostgreSQL, before anything else: waits until no other connection
 /// of the client `$1` is left. The client may have been killed while its COMMIT was on the way; only
 /// then is it known whether that transaction has used up a number.
-pub const LOCK_CLIENT_POSTGRES: &str = "SELECT pg_advisory_lock(hashtextextended($1::text, 0))";
+static LOCK_CLIENT: Statement =
+    Statement::common("SELECT pg_advisory_lock(hashtextextended($1::text, 0))");
 
-/// The `seq` above which rows are to be read of that client, if it has any such.
-pub fn unread_above(totals: &ClientLedger, seen: &LedgerSeen) -> Option<i64> {
-    match seen.highest.get(&totals.client) {
-        None => Some(i64::MIN),
-        Some(seen) => (totals.highest > *seen).then_some(*seen),
+static STATEMENTS: [&Statement; 15] = [
+    mww::STATEMENTS[0],
+    mww::STATEMENTS[1],
+    mww::STATEMENTS[2],
+    mww::STATEMENTS[3],
+    &TOTALS,
+    &TOTALS_ABOVE,
+    &ROWS,
+    &ROWS_AS_INSERTED,
+    &HIGHEST,
+    &INSERT,
+    &LOCK_CLIENT,
+    &payload::READ,
+    &payload::INSERT,
+    &payload::CHANGE,
+    &payload::DELETE,
+];
+
+impl Workload for Ledger {
+    fn tables(&self) -> &'static [Table] {
+        const TABLES: &[Table] = &[mww::TABLE, TABLE, payload::TABLE];
+        match self.payload {
+            true => TABLES,
+            false => &TABLES[..2],
+        }
+    }
+
+    fn statements(&self) -> &'static [&'static Statement] {
+        match self.payload {
+            true => &STATEMENTS,
+            false => &STATEMENTS[..11],
+        }
+    }
+
+    fn first_rows(&self, keys: u32) -> Vec<Step> {
+        mww::Mww.first_rows(keys)
+    }
+
+    fn new_connection(&self, client: &str) -> Vec<Step> {
+        vec![LOCK_CLIENT.with([client.into()])]
+    }
+
+    fn last_seq(&self, client: &str) -> Option<Step> {
+        self.payload.then(|| HIGHEST.with([client.into()]))
+    }
+
+    fn compile(&self, context: &Context, transaction: &Transaction) -> Vec<Step> {
+        let mut steps = Vec::new();
+        if transaction.reads != Reads::Nothing {
+            steps.extend(read(context));
+            if self.payload {
+                steps.push(payload::READ.with([]));
+            }
+        }
+        steps.extend(mww::read(context, &transaction.reads));
+        if !transaction.is_read_only() {
+            steps.extend(mww::write(transaction));
+            steps.push(INSERT.with([
+                transaction.value.to_string().into(),
+                context.client.into(),
+                transaction.value.into(),
+            ]));
+            if self.payload {
+                steps.push(payload::act(context.client, context.last_seq + 1));
+            }
+        }
+        steps
+    }
+
+    fn interpret(
+        &self,
+        context: &Context,
+        transaction: &Transaction,
+        results: &mut Results,
+    ) -> Result<Effects, Malformed> {
+        let mut ledger = LedgerEffects::default();
+        let mut payload = None;
+        if transaction.reads != Reads::Nothing {
+            ledger.reads = ledger_read(results)?;
+            if self.payload {
+                payload = Some(payload::rows_read(results)?);
+            }
+        }
+        let reads = mww::rows_read(context, &transaction.reads, results)?;
+        let mut writes = Vec::new();
+        if !transaction.is_read_only() {
+            writes = mww::rows_written(transaction, results)?;
+            let inserted = results.rows(1)?.next();
+            let inserted =
+                inserted.ok_or_else(|| Malformed("the insert answered no row".to_owned()))?;
+            ledger.seq = Some(inserted.integer(0)?);
+            if self.payload {
+                results.rows(0)?;
+            }
+        }
+        Ok(Effects {
+            reads,
+            writes,
+            ledger: Some(ledger),
+            payload,
+            ..Effects::default()
+        })
+    }
+
+    fn merge(&self, entry: &CrudEntry) -> Result<Merge, String> {
+        match self.payload && entry.table == payload::TABLE.name {
+            true => payload::merge(entry),
+            false => merge(entry),
+        }
     }
 }
 
-/// The column `writes` for what a transaction wrote to `mww`, in key order.
-pub fn writes_column(writes: &Rows) -> String {
-    let keys: Vec<Key> = writes.iter().map(|(key, _)| *key).collect();
-    serde_json::json!(keys).to_string()
+/// The totals, and the rows that have not been seen.
+fn read(context: &Context) -> [Step; 2] {
+    let seen = context.seen;
+    let totals = match seen.window {
+        None => TOTALS.with([]),
+        Some(_) => {
+            let names = seen.highest.keys();
+            let above = names.map(|client| (client, seen.above(client)));
+            TOTALS_ABOVE.with([json(above)])
+        }
+    };
+    let rows = match context.as_inserted {
+        true => ROWS_AS_INSERTED.with([]),
+        false => ROWS.with([json(
+            seen.highest.iter().map(|(client, seq)| (client, *seq)),
+        )]),
+    };
+    [totals, rows]
 }
 
-fn merge_with_payload(entry: &CrudEntry) -> Result<Merge, String> {
-    match entry.table == payload::TABLE.name {
-        true => payload::merge(entry),
-        false => merge(entry),
+/// A JSON object as a parameter.
+fn json<'n>(numbers: impl Iterator<Item = (&'n String, i64)>) -> SqlValue {
+    let numbers: BTreeMap<&String, i64> = numbers.collect();
+    serde_json::json!(numbers).to_string().into()
+}
+
+fn ledger_read(results: &mut Results) -> Result<LedgerRead, Malformed> {
+    let mut read = LedgerRead::new();
+    for mut row in results.rows(4)? {
+        read.push(ClientLedger {
+            client: row.text(0)?,
+            count: row.integer(1)?,
+            above: row.integer(2)?,
+            highest: row.integer(3)?,
+            rows: Vec::new(),
+        });
     }
+    for mut row in results.rows(5)? {
+        let client = row.text(0)?;
+        let row = LedgerRow {
+            seq: row.integer(1)?,
+            id: row.text(2)?,
+            writes: row.text(3)?,
+            copies: row.integer(4)?,
+        };
+        match read.binary_search_by(|of| of.client.cmp(&client)) {
+            Ok(of) => read[of].rows.push(row),
+            // At READ COMMITTED its first row may have come since the totals were read.
+            Err(at) => read.insert(
+                at,
+                ClientLedger {
+                    client,
+                    count: 0,
+                    above: 0,
+                    highest: 0,
+                    rows: vec![row],
+                },
+            ),
+        }
+    }
+    Ok(read)
 }
 
 fn merge(entry: &CrudEntry) -> Result<Merge, String> {

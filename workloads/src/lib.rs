@@ -1,33 +1,136 @@
-//! The workloads: one file each, with its tables, the statements of its transactions, its merge rule
-//! at the backend, and what it can prove.
+//! The workloads: one file each, with its tables and first rows, the statements of its transactions, what
+//! the rows that come back mean, its merge rule at the backend, and what it can prove.
 //!
-//! What is here is data and pure functions. The client in SQLite (`squall-client-core`), the client on
-//! PostgreSQL (`squall-client-native`), the backend and the preparation of the database (`coordinator`)
-//! take from here what to say to their databases; the checker has a module per workload.
+//! What is here is data and pure functions. A [`Compiler`] makes the calls of a planned transaction for one
+//! client and makes sense of what it answers; whoever does the calls knows no workload. The checker has a
+//! module per workload.
 //!
-//! What is deliberately not here: connections, transactions' beginnings and ends, retries. A statement
-//! works with SQLite and PostgreSQL alike unless its name says otherwise; parameters are `$1`, `$2`, …
-//! and occur in this order, as SQLite takes these for names and numbers them as they occur.
+//! What is deliberately not here: connections, transactions' beginnings and ends, retries. In a statement
+//! parameters are `$1`, `$2`, … and first occur in this order, as SQLite takes these for names and numbers
+//! them as they occur.
 
 #![forbid(unsafe_code)]
 
+mod compiler;
 pub mod gset;
 pub mod ledger;
 pub mod list_append;
 pub mod mww;
 pub mod payload;
+pub mod rows;
 pub mod sqlite;
 
 use squall_protocol::backend::{CrudEntry, CrudValue};
-use squall_protocol::plan::Workload;
+use squall_protocol::contract::{ColumnSchema, TableSchema};
+use squall_protocol::ledger::LedgerSeen;
+use squall_protocol::plan;
+use squall_protocol::sql::{Dialect, SqlValue};
+use squall_protocol::transaction::{Effects, Transaction};
+
+pub use compiler::{Compiler, Known};
+use rows::{Malformed, Results};
 
 /// What a workload is made of.
+pub trait Workload: Sync {
+    /// Its tables, all of which are synced to every client.
+    fn tables(&self) -> &'static [Table];
+
+    /// All statements that [`Workload::first_rows`], [`Workload::new_connection`] and
+    /// [`Workload::compile`] use.
+    fn statements(&self) -> &'static [&'static Statement];
+
+    /// Fills the empty tables with what they hold at first.
+    fn first_rows(&self, _keys: u32) -> Vec<Step> {
+        Vec::new()
+    }
+
+    /// What that client does first on every connection to PostgreSQL.
+    fn new_connection(&self, _client: &str) -> Vec<Step> {
+        Vec::new()
+    }
+
+    /// The sequence number of the client's last transaction, if [`Workload::compile`] has to know that.
+    fn last_seq(&self, _client: &str) -> Option<Step> {
+        None
+    }
+
+    /// What a transaction does.
+    fn compile(&self, context: &Context, transaction: &Transaction) -> Vec<Step>;
+
+    /// What a transaction has read and written, out of the results of what [`Workload::compile`] says for
+    /// the same dialect.
+    ///
+    /// # Errors
+    ///
+    /// When they make no sense. Rows that are missing, or there twice, are no error.
+    fn interpret(
+        &self,
+        context: &Context,
+        transaction: &Transaction,
+        results: &mut Results,
+    ) -> Result<Effects, Malformed>;
+
+    /// What the backend does with a row of an upload.
+    ///
+    /// # Errors
+    ///
+    /// Why there can be no such row.
+    fn merge(&self, entry: &CrudEntry) -> Result<Merge, String>;
+}
+
+/// For whom a transaction is, beside the transaction itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    pub dialect: Dialect,
+    /// The client's name.
+    pub client: &'a str,
+    pub keys: u32,
+    /// What of the ledger need not be read.
+    pub seen: &'a LedgerSeen,
+    /// How many transactions of the client have written, as far as is known: see [`Workload::last_seq`].
+    pub last_seq: i64,
+    /// Whether rows are wanted in the order in which PostgreSQL inserted them, where that is known.
+    pub as_inserted: bool,
+}
+
+/// A statement in both dialects.
 #[derive(Debug)]
-pub struct Definition {
-    /// All are synced to every client.
-    pub tables: &'static [Table],
-    /// What the backend does with a row of an upload, or why such a row can not be.
-    pub merge: fn(&CrudEntry) -> Result<Merge, String>,
+pub struct Statement {
+    pub sqlite: &'static str,
+    pub postgres: &'static str,
+}
+
+impl Statement {
+    /// A statement that both understand.
+    pub const fn common(sql: &'static str) -> Statement {
+        Statement {
+            sqlite: sql,
+            postgres: sql,
+        }
+    }
+
+    /// The text in that dialect.
+    pub fn sql(&self, dialect: Dialect) -> &'static str {
+        match dialect {
+            Dialect::Sqlite => self.sqlite,
+            Dialect::Postgres => self.postgres,
+        }
+    }
+
+    /// The statement with these parameters.
+    pub fn with(&'static self, parameters: impl Into<Vec<SqlValue>>) -> Step {
+        Step {
+            statement: self,
+            parameters: parameters.into(),
+        }
+    }
+}
+
+/// A statement with its parameters.
+#[derive(Debug)]
+pub struct Step {
+    pub statement: &'static Statement,
+    pub parameters: Vec<SqlValue>,
 }
 
 /// A table, as PostgreSQL and as clients have it.
@@ -45,6 +148,21 @@ pub struct Table {
     pub index: &'static [&'static str],
 }
 
+impl Table {
+    /// What clients are told of it.
+    pub fn schema(&self) -> TableSchema {
+        let column = |(name, kind): &(&str, &str)| ColumnSchema {
+            name: (*name).to_owned(),
+            kind: (*kind).to_owned(),
+        };
+        TableSchema {
+            name: self.name.to_owned(),
+            columns: self.columns.iter().map(column).collect(),
+            index: self.index.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+}
+
 /// A statement for PostgreSQL that merges a row of an upload.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Merge {
@@ -53,54 +171,15 @@ pub struct Merge {
     pub parameters: Vec<CrudValue>,
 }
 
-/// The workload's definition, with the payload table or without. Only `ledger` can have one.
-pub fn definition(workload: Workload, payload: bool) -> &'static Definition {
-    match workload {
-        Workload::Mww => &mww::DEFINITION,
-        Workload::Ledger if payload => &ledger::WITH_PAYLOAD,
-        Workload::Ledger => &ledger::DEFINITION,
-        Workload::ListAppend => &list_append::DEFINITION,
-        Workload::Gset => &gset::DEFINITION,
+/// The workload of that name, with the payload table or without. Only `ledger` can have one.
+pub fn workload(name: plan::Workload, payload: bool) -> &'static dyn Workload {
+    match name {
+        plan::Workload::Mww => &mww::Mww,
+        plan::Workload::Ledger if payload => &ledger::Ledger { payload: true },
+        plan::Workload::Ledger => &ledger::Ledger { payload: false },
+        plan::Workload::ListAppend => &list_append::ListAppend,
+        plan::Workload::Gset => &gset::Gset,
     }
-}
-
-/// The clients' tables, in the form that `powersync_replace_schema` takes. What is written to a table
-/// that is `local_only` is not queued for an upload.
-pub fn client_schema(definition: &Definition, local_only: bool) -> serde_json::Value {
-    let tables = definition.tables.iter();
-    let tables: Vec<_> = tables
-        .map(|table| client_table(table, local_only))
-        .collect();
-    serde_json::json!({ "tables": tables })
-}
-
-fn client_table(table: &Table, local_only: bool) -> serde_json::Value {
-    let type_of = |name: &str| {
-        let mut columns = table.columns.iter();
-        columns
-            .find(|(column, _)| *column == name)
-            .map(|(_, kind)| *kind)
-    };
-    let columns: Vec<_> = table
-        .columns
-        .iter()
-        .map(|(name, kind)| serde_json::json!({ "name": name, "type": kind }))
-        .collect();
-    let indexed: Vec<_> = table
-        .index
-        .iter()
-        .map(|name| serde_json::json!({ "name": name, "ascending": true, "type": type_of(name) }))
-        .collect();
-    let indexes = match indexed.is_empty() {
-        true => serde_json::json!([]),
-        false => serde_json::json!([{ "name": table.index.join("_"), "columns": indexed }]),
-    };
-    serde_json::json!({
-        "name": table.name,
-        "local_only": local_only,
-        "columns": columns,
-        "indexes": indexes,
-    })
 }
 
 /// A complaint about a row of an upload.
@@ -111,20 +190,9 @@ fn complaint(entry: &CrudEntry, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use squall_protocol::backend::CrudOp;
+    use squall_protocol::plan::Workload;
 
     use super::*;
-
-    #[test]
-    fn clients_have_the_indexed_columns_of_the_ledger() {
-        let schema = client_schema(&ledger::DEFINITION, false);
-        let ledger = &schema["tables"][1];
-        assert_eq!(ledger["name"], "ledger");
-        assert_eq!(
-            ledger["indexes"][0]["columns"][1],
-            serde_json::json!({ "name": "seq", "ascending": true, "type": "INTEGER" })
-        );
-        assert_eq!(schema["tables"][0]["indexes"], serde_json::json!([]));
-    }
 
     fn entry(table: &str, op: CrudOp, data: serde_json::Value) -> CrudEntry {
         CrudEntry {
@@ -143,7 +211,7 @@ mod tests {
             CrudOp::Put,
             serde_json::json!({ "client": "native-1", "seq": 1, "writes": "[2]" }),
         );
-        let merge = |workload, entry| (definition(workload, false).merge)(entry);
+        let merge = |workload, entry| super::workload(workload, false).merge(entry);
         assert!(merge(Workload::Mww, &changed).is_ok());
         assert!(merge(Workload::Ledger, &changed).is_ok());
         assert!(merge(Workload::Ledger, &inserted).is_ok());

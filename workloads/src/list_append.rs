@@ -15,15 +15,13 @@
 //! transaction that it is read from. With one copy it proves strict serializability.
 
 use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
-use squall_protocol::transaction::Value;
+use squall_protocol::transaction::{Collections, Effects, Key, Reads, Rows, Transaction};
 
-use crate::{Definition, Merge, Table, complaint};
+use crate::rows::{Malformed, Results};
+use crate::{Context, Merge, Statement, Step, Table, Workload, complaint};
 
 /// The workload.
-pub const DEFINITION: Definition = Definition {
-    tables: &[TABLE],
-    merge,
-};
+pub struct ListAppend;
 
 const TABLE: Table = Table {
     name: "lists",
@@ -38,32 +36,92 @@ const TABLE: Table = Table {
     index: &["k"],
 };
 
-/// Fills the empty table in PostgreSQL with `$1` rows.
-pub const SEED_POSTGRES: &str = "INSERT INTO lists (id, k, v) SELECT k::text, k, '' FROM generate_series(0, $1::bigint - 1) AS k";
+/// Fills the empty table with `$1` rows.
+static SEED: Statement = Statement {
+    sqlite:
+        "WITH RECURSIVE keys (k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM keys WHERE k + 1 < $1)
+        INSERT INTO lists (id, k, v) SELECT CAST(k AS TEXT), k, '' FROM keys",
+    postgres: "INSERT INTO lists (id, k, v) SELECT k::text, k, '' FROM generate_series(0, $1::bigint - 1) AS k",
+};
 
-/// Inserts the row that a key has at first: id, key, list. For databases that sync with nobody.
-pub const SEED: &str = "INSERT INTO lists (id, k, v) VALUES ($1, $2, $3)";
-
-/// Every row's id, key and list, in key order.
-pub const READ: &str = "SELECT id, k, v FROM lists ORDER BY k";
+/// Every row's key and list, in key order.
+static READ: Statement = Statement::common("SELECT k, v FROM lists ORDER BY k");
 
 /// As [`READ`], of the key `$1`.
-pub const READ_KEY: &str = "SELECT id, k, v FROM lists WHERE k = $1";
+static READ_KEY: Statement = Statement::common("SELECT k, v FROM lists WHERE k = $1");
 
-/// As [`READ`], with the key as a 64-bit integer.
-pub const READ_POSTGRES: &str = "SELECT id, k::int8, v FROM lists ORDER BY k";
+/// Appends the element `$1` to the list in the row of the id `$2`; answers its key. In PostgreSQL the list
+/// is deliberately read by another part of the statement than the one that writes it, and without a lock:
+/// whether an append that comes between is lost is the isolation level's business.
+static APPEND: Statement = Statement {
+    sqlite: "UPDATE lists SET v = CASE v WHEN '' THEN $1 ELSE v || ' ' || $1 END WHERE id = $2 RETURNING k",
+    postgres: "UPDATE lists SET v = (
+            SELECT CASE v WHEN '' THEN $1 ELSE v || ' ' || $1 END FROM lists AS before WHERE before.id = $2
+        ) WHERE id = $2 RETURNING k",
+};
 
-/// As [`READ_POSTGRES`], of the key `$1`.
-pub const READ_KEY_POSTGRES: &str = "SELECT id, k::int8, v FROM lists WHERE k = $1::int8";
+impl Workload for ListAppend {
+    fn tables(&self) -> &'static [Table] {
+        const { &[TABLE] }
+    }
 
-/// Writes the list `$1` to the row of the id `$2`.
-pub const WRITE: &str = "UPDATE lists SET v = $1 WHERE id = $2";
+    fn statements(&self) -> &'static [&'static Statement] {
+        static STATEMENTS: &[&Statement] = &[&SEED, &READ, &READ_KEY, &APPEND];
+        STATEMENTS
+    }
 
-/// The list with one more element.
-pub fn append(list: &str, element: Value) -> String {
-    match list.is_empty() {
-        true => element.to_string(),
-        false => format!("{list} {element}"),
+    fn first_rows(&self, keys: u32) -> Vec<Step> {
+        vec![SEED.with([keys.into()])]
+    }
+
+    fn compile(&self, _: &Context, transaction: &Transaction) -> Vec<Step> {
+        let element = transaction.value.to_string();
+        let append = |key: Key| APPEND.with([element.clone().into(), key.to_string().into()]);
+        let mut steps = read(&transaction.reads);
+        steps.extend(transaction.written().into_iter().map(append));
+        steps
+    }
+
+    fn interpret(
+        &self,
+        _: &Context,
+        transaction: &Transaction,
+        results: &mut Results,
+    ) -> Result<Effects, Malformed> {
+        let mut lists = Collections::new();
+        for _ in read(&transaction.reads) {
+            for mut row in results.rows(2)? {
+                lists.push((row.key(0)?, row.text(1)?));
+            }
+        }
+        let mut writes = Rows::new();
+        for _ in &transaction.keys {
+            for row in results.rows(1)? {
+                writes.push((row.key(0)?, transaction.value));
+            }
+        }
+        Ok(Effects {
+            writes,
+            collections: (transaction.reads != Reads::Nothing).then_some(lists),
+            ..Effects::default()
+        })
+    }
+
+    fn merge(&self, entry: &CrudEntry) -> Result<Merge, String> {
+        merge(entry)
+    }
+}
+
+fn read(reads: &Reads) -> Vec<Step> {
+    match reads {
+        Reads::Nothing => Vec::new(),
+        Reads::Keys(keys) => {
+            let mut keys = keys.clone();
+            keys.sort_unstable();
+            let read_key = |key: Key| READ_KEY.with([key.into()]);
+            keys.into_iter().map(read_key).collect()
+        }
+        Reads::All => vec![READ.with([])],
     }
 }
 
@@ -76,7 +134,7 @@ fn merge(entry: &CrudEntry) -> Result<Merge, String> {
     }
     match entry.data.as_ref().and_then(|data| data.get("v")) {
         Some(list @ CrudValue::Text(_)) => Ok(Merge {
-            sql: WRITE,
+            sql: "UPDATE lists SET v = $1 WHERE id = $2",
             parameters: vec![list.clone(), CrudValue::Text(entry.id.clone())],
         }),
         _ => Err(complaint(entry, "v must be a text")),

@@ -11,14 +11,14 @@
 //! that is lost and then overwritten by a higher one: [`crate::ledger`] can.
 
 use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
+use squall_protocol::sql::Dialect;
+use squall_protocol::transaction::{Effects, Reads, Rows, Transaction};
 
-use crate::{Definition, Merge, Table, complaint};
+use crate::rows::{Malformed, Results};
+use crate::{Context, Merge, Statement, Step, Table, Workload, complaint};
 
 /// The workload.
-pub const DEFINITION: Definition = Definition {
-    tables: &[TABLE],
-    merge,
-};
+pub struct Mww;
 
 pub(crate) const TABLE: Table = Table {
     name: "mww",
@@ -32,28 +32,116 @@ pub(crate) const TABLE: Table = Table {
     index: &[],
 };
 
-/// Fills the empty table in PostgreSQL with `$1` rows of the value `$2`.
-pub const SEED_POSTGRES: &str =
-    "INSERT INTO mww (id, k, v) SELECT k::text, k, $2 FROM generate_series(0, $1::bigint - 1) AS k";
+/// Fills the empty table with `$1` rows.
+static SEED: Statement = Statement {
+    sqlite:
+        "WITH RECURSIVE keys (k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM keys WHERE k + 1 < $1)
+        INSERT INTO mww (id, k, v) SELECT CAST(k AS TEXT), k, -1 FROM keys",
+    postgres: "INSERT INTO mww (id, k, v) SELECT k::text, k, -1 FROM generate_series(0, $1::bigint - 1) AS k",
+};
 
-/// Inserts the row that a key has at first: id, key, value. For databases that sync with nobody.
-pub const SEED: &str = "INSERT INTO mww (id, k, v) VALUES ($1, $2, $3)";
+/// Every row's key and value, in key order.
+static READ: Statement = Statement::common("SELECT k, v FROM mww ORDER BY k");
 
-/// Every row's id, key and value, in key order.
-pub const READ: &str = "SELECT id, k, v FROM mww ORDER BY k";
+/// As [`READ`], of the key `$1`.
+static READ_KEY: Statement = Statement::common("SELECT k, v FROM mww WHERE k = $1");
 
-/// Writes the value `$1` to the row of the id `$2`, which holds a lower one.
-pub const WRITE: &str = "UPDATE mww SET v = $1 WHERE id = $2";
+/// Writes the value `$1` to the row of the id `$2`, unless that holds a higher one; answers its key if it
+/// does not. The condition is in the statement, so that it holds at READ COMMITTED too, where a row may
+/// change after it was read.
+static WRITE: Statement =
+    Statement::common("UPDATE mww SET v = $1 WHERE id = $2 AND v < $1 RETURNING k");
 
-/// Every row's key and value, in key order, as 64-bit integers whatever the table was made with.
-pub const READ_POSTGRES: &str = "SELECT k::int8, v::int8 FROM mww ORDER BY k";
+impl Workload for Mww {
+    fn tables(&self) -> &'static [Table] {
+        const { &[TABLE] }
+    }
 
-/// As [`READ_POSTGRES`], of the key `$1`.
-pub const READ_KEY_POSTGRES: &str = "SELECT k::int8, v::int8 FROM mww WHERE k = $1::int8";
+    fn statements(&self) -> &'static [&'static Statement] {
+        STATEMENTS
+    }
 
-/// Writes the value `$1` to the row of the key `$2`, unless that holds a higher one. The condition is
-/// in the statement, so that it holds at READ COMMITTED too, where a row may change after it was read.
-pub const WRITE_POSTGRES: &str = "UPDATE mww SET v = $1::int8 WHERE k = $2::int8 AND v < $1::int8";
+    fn first_rows(&self, keys: u32) -> Vec<Step> {
+        vec![SEED.with([keys.into()])]
+    }
+
+    fn compile(&self, context: &Context, transaction: &Transaction) -> Vec<Step> {
+        let mut steps = read(context, &transaction.reads);
+        steps.extend(write(transaction));
+        steps
+    }
+
+    fn interpret(
+        &self,
+        context: &Context,
+        transaction: &Transaction,
+        results: &mut Results,
+    ) -> Result<Effects, Malformed> {
+        Ok(Effects {
+            reads: rows_read(context, &transaction.reads, results)?,
+            writes: rows_written(transaction, results)?,
+            ..Effects::default()
+        })
+    }
+
+    fn merge(&self, entry: &CrudEntry) -> Result<Merge, String> {
+        merge(entry)
+    }
+}
+
+pub(crate) static STATEMENTS: &[&Statement] = &[&SEED, &READ, &READ_KEY, &WRITE];
+
+/// Reads what is asked for. In PostgreSQL chosen rows come in a statement each, so that at READ COMMITTED
+/// they need not belong together; in SQLite, where the key has no index, all come in one.
+pub(crate) fn read(context: &Context, reads: &Reads) -> Vec<Step> {
+    match (reads, context.dialect) {
+        (Reads::Nothing, _) => Vec::new(),
+        (Reads::Keys(keys), Dialect::Postgres) => {
+            let mut keys = keys.clone();
+            keys.sort_unstable();
+            let read_key = |key: u32| READ_KEY.with([key.into()]);
+            keys.into_iter().map(read_key).collect()
+        }
+        (Reads::All | Reads::Keys(_), _) => vec![READ.with([])],
+    }
+}
+
+pub(crate) fn rows_read(
+    context: &Context,
+    reads: &Reads,
+    results: &mut Results,
+) -> Result<Rows, Malformed> {
+    let mut read = Rows::new();
+    for _ in self::read(context, reads) {
+        for row in results.rows(2)? {
+            let key = row.key(0)?;
+            if reads.contains(key) {
+                read.push((key, row.integer(1)?));
+            }
+        }
+    }
+    Ok(read)
+}
+
+/// Writes to the rows that are to be written.
+pub(crate) fn write(transaction: &Transaction) -> impl Iterator<Item = Step> {
+    let value = transaction.value;
+    let keys = transaction.written().into_iter();
+    keys.map(move |key| WRITE.with([value.into(), key.to_string().into()]))
+}
+
+pub(crate) fn rows_written(
+    transaction: &Transaction,
+    results: &mut Results,
+) -> Result<Rows, Malformed> {
+    let mut written = Rows::new();
+    for _ in &transaction.keys {
+        for row in results.rows(1)? {
+            written.push((row.key(0)?, transaction.value));
+        }
+    }
+    Ok(written)
+}
 
 /// Rows are only changed, and the greatest value wins.
 pub(crate) fn merge(entry: &CrudEntry) -> Result<Merge, String> {

@@ -13,9 +13,10 @@
 //! *Proves* that inserts, changes and deletions travel whole and with their transaction, with every byte.
 
 use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
-use squall_protocol::payload::{PayloadBody, PayloadRow};
+use squall_protocol::payload::{PayloadBody, PayloadRead, PayloadRow};
 
-use crate::{Merge, Table, complaint};
+use crate::rows::{Malformed, Results};
+use crate::{Merge, Statement, Step, Table, complaint};
 
 pub(crate) const TABLE: Table = Table {
     name: "payload",
@@ -29,24 +30,48 @@ pub(crate) const TABLE: Table = Table {
     index: &[],
 };
 
-/// Every row's id, version and body, ordered by id.
-pub const READ: &str = "SELECT id, version, body FROM payload ORDER BY id";
-
-/// As [`READ`]; the order of texts is that of their bytes, as in SQLite.
-pub const READ_POSTGRES: &str = "SELECT id, version, body FROM payload ORDER BY id COLLATE \"C\"";
+/// Every row's id, version and body, ordered by id: by its bytes, as SQLite does by itself.
+pub(crate) static READ: Statement = Statement {
+    sqlite: "SELECT id, version, body FROM payload ORDER BY id",
+    postgres: "SELECT id, version, body FROM payload ORDER BY id COLLATE \"C\"",
+};
 
 /// Inserts a row: id, version, body.
-pub const INSERT: &str = "INSERT INTO payload (id, version, body) VALUES ($1, $2, $3)";
+pub(crate) static INSERT: Statement =
+    Statement::common("INSERT INTO payload (id, version, body) VALUES ($1, $2, $3)");
 
 /// Changes a row: version, body, id.
-pub const CHANGE: &str = "UPDATE payload SET version = $1, body = $2 WHERE id = $3";
+pub(crate) static CHANGE: Statement =
+    Statement::common("UPDATE payload SET version = $1, body = $2 WHERE id = $3");
 
 /// Deletes the row of the id `$1`.
-pub const DELETE: &str = "DELETE FROM payload WHERE id = $1";
+pub(crate) static DELETE: Statement = Statement::common("DELETE FROM payload WHERE id = $1");
+
+/// What belongs to the client's transaction of that sequence number.
+pub(crate) fn act(client: &str, seq: i64) -> Step {
+    match action(client, seq) {
+        Action::Insert { id, body } => INSERT.with([id.into(), seq.into(), body.into()]),
+        Action::Update { id, body } => CHANGE.with([seq.into(), body.into(), id.into()]),
+        Action::Delete { id } => DELETE.with([id.into()]),
+    }
+}
+
+/// Every row, with the digest of its body.
+pub(crate) fn rows_read(results: &mut Results) -> Result<PayloadRead, Malformed> {
+    let mut read = PayloadRead::new();
+    for mut row in results.rows(3)? {
+        read.push(PayloadRow {
+            id: row.text(0)?,
+            version: row.integer(1)?,
+            body: row.text_or_null(2)?.as_deref().map(digest),
+        });
+    }
+    Ok(read)
+}
 
 /// What a transaction does with the payload table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+enum Action {
     Insert { id: String, body: Option<String> },
     Update { id: String, body: Option<String> },
     Delete { id: String },
@@ -59,7 +84,7 @@ const LIFE: i64 = 3;
 
 /// What the client's transaction of that `seq` (from 1) does. Round r (from 0) inserts row r, changes
 /// it, changes row r − 1, and deletes row r − 3; what is not there yet is inserted or changed as row r.
-pub fn action(client: &str, seq: i64) -> Action {
+fn action(client: &str, seq: i64) -> Action {
     let round = (seq - 1) / ROUND;
     let id = |row: i64| format!("{client}/{row}");
     let body = body(client, seq);
@@ -172,7 +197,7 @@ pub(crate) fn merge(entry: &CrudEntry) -> Result<Merge, String> {
     let id = CrudValue::Text(entry.id.clone());
     if entry.op == CrudOp::Delete {
         return Ok(Merge {
-            sql: DELETE,
+            sql: DELETE.postgres,
             parameters: vec![id],
         });
     }
@@ -192,7 +217,7 @@ pub(crate) fn merge(entry: &CrudEntry) -> Result<Merge, String> {
             parameters: vec![id, version, body.unwrap_or(CrudValue::Null)],
         }),
         (_, Some(body)) => Ok(Merge {
-            sql: CHANGE,
+            sql: CHANGE.postgres,
             parameters: vec![version, body, id],
         }),
         (_, None) => Ok(Merge {

@@ -1,10 +1,10 @@
 //! A workload's tables in an ordinary SQLite file. (Clients that sync get theirs from powersync_core.)
 
-use crate::{Definition, Table};
+use crate::{Table, Workload};
 
 /// The statements that make the tables and their indexes.
-pub fn tables(definition: &Definition) -> Vec<String> {
-    definition.tables.iter().flat_map(table).collect()
+pub fn tables(workload: &dyn Workload) -> Vec<String> {
+    workload.tables().iter().flat_map(table).collect()
 }
 
 fn table(table: &Table) -> Vec<String> {
@@ -29,12 +29,12 @@ fn table(table: &Table) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger;
+    use crate::ledger::Ledger;
 
     #[test]
     fn a_table_has_its_columns_and_its_index() {
         assert_eq!(
-            tables(&ledger::DEFINITION),
+            tables(&Ledger { payload: false }),
             [
                 "CREATE TABLE mww (id TEXT PRIMARY KEY NOT NULL, k INTEGER, v INTEGER)",
                 "CREATE TABLE ledger (id TEXT PRIMARY KEY NOT NULL, client TEXT, seq INTEGER, writes TEXT, copies INTEGER)",

@@ -172,7 +172,8 @@ impl Recording {
                 }
                 Event::Ok { operation, .. }
                 | Event::Fail { operation, .. }
-                | Event::Info { operation, .. } => {
+                | Event::Info { operation, .. }
+                | Event::Malformed { operation, .. } => {
                     let Some((transaction, asked)) = operations.get(operation) else {
                         contradiction();
                         continue;

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use squall_protocol::control::ClientStatus;
+use squall_protocol::contract::ClientStatus;
 use squall_protocol::history::{Event, HISTORY_VERSION, Header, Phase, Record};
 use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, Workload};
 use squall_protocol::transaction::{INITIAL_VALUE, Key, Rows, Transaction, Value};

@@ -158,6 +158,9 @@ impl Book {
             },
             Event::Info {
                 client, operation, ..
+            }
+            | Event::Malformed {
+                client, operation, ..
             } => News {
                 ended: self.complete(client, *operation, Outcome::Unknown),
                 ..News::default()

@@ -351,6 +351,9 @@ impl<'h> Index<'h> {
                 }
                 | Event::Info {
                     client, operation, ..
+                }
+                | Event::Malformed {
+                    client, operation, ..
                 } => {
                     let client = self.client(&mut names, client);
                     let Some((index, done)) = numbers.get_mut(operation) else {

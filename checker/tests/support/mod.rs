@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use squall_checker::{History, check};
-use squall_protocol::control::ClientStatus;
+use squall_protocol::contract::ClientStatus;
 use squall_protocol::history::{Event, HISTORY_VERSION, Header, Phase, Record};
 use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, Workload};
 use squall_protocol::transaction::{Key, Rows, Transaction, Value};

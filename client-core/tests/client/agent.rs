@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use squall_client_core::agent::{AgentEnd, Mode, run_agent};
-use squall_protocol::control::{FromClient, ToClient};
+use squall_protocol::contract::{FromClient, ToClient};
 use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::transaction::{Outcome, Transaction};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use squall_client_core::platform::{Body, HttpError, HttpRequest, HttpResponse, Platform};
 use squall_client_core::{Client, ClientError};
 use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue, Upload};
-use squall_protocol::control::{ClientConfig, ClientStatus};
+use squall_protocol::contract::{ClientConfig, ClientStatus};
 use squall_protocol::plan::{Isolation, Uploader, Workload};
 use squall_protocol::transaction::{Effects, Rows, Transaction};
 use tokio::sync::{mpsc, oneshot};

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::json;
-use squall_protocol::control::{FromClient, ToClient};
+use squall_protocol::contract::{FromClient, ToClient};
 use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::plan::Workload;
 use squall_protocol::transaction::{Effects, Outcome, Transaction};

@@ -11,7 +11,7 @@ mod workloads;
 mod world;
 
 use squall_client_native::{NativeOptions, PostgresOptions, run_local, run_native, run_postgres};
-use squall_protocol::control::{FromClient, ToClient};
+use squall_protocol::contract::{FromClient, ToClient};
 use squall_protocol::transaction::Outcome;
 
 use crate::world::{CLIENT_PROCESS, KEYS, World};

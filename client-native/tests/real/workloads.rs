@@ -1,6 +1,6 @@
 //! Every workload from end to end: client processes, uploads, PostgreSQL, the service, and back.
 
-use squall_protocol::control::FromClient;
+use squall_protocol::contract::FromClient;
 use squall_protocol::plan::Workload;
 use squall_protocol::transaction::{Outcome, Reads, Through, Transaction};
 use squall_workloads::payload;

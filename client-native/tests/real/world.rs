@@ -16,7 +16,7 @@ use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use squall_client_native::operations;
 use squall_protocol::backend::{Credentials, CrudValue, Upload, UploadAnswer};
-use squall_protocol::control::{ClientConfig, FromClient, ToClient};
+use squall_protocol::contract::{ClientConfig, FromClient, ToClient};
 use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::plan::{Isolation, Uploader, Workload};
 use squall_protocol::transaction::{Effects, INITIAL_VALUE, Outcome, Rows, Transaction};

@@ -105,10 +105,11 @@ impl Timeline {
                     }
                 }
                 Event::Ok { client, .. }
+                | Event::Malformed { client, .. }
                 | Event::Fail { client, .. }
                 | Event::Info { client, .. } => {
                     let ending = match &record.event {
-                        Event::Ok { .. } => Ending::Ok,
+                        Event::Ok { .. } | Event::Malformed { .. } => Ending::Ok,
                         Event::Fail { .. } => Ending::Fail,
                         _ => Ending::Info,
                     };

@@ -1,4 +1,8 @@
-//! The messages between the coordinator and a client.
+//! The client contract: the messages between the coordinator and a client.
+//!
+//! **A client executes SQL and knows no workload.** It runs numbered statements in transactions of its
+//! database and answers the rows that came, whatever they are; the coordinator compiles what is planned
+//! into calls, and makes sense of the rows. A client never decides what is right.
 //!
 //! A client opens a WebSocket to the coordinator at `/control?client=NAME`; every message is one
 //! JSON text frame. The client says [`FromClient::Hello`] first, the coordinator answers with
@@ -8,25 +12,29 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::LedgerSeen;
-use crate::plan::{Isolation, Uploader, Workload};
-use crate::transaction::{Effects, Outcome, Transaction};
+use crate::plan::{Isolation, Uploader};
+use crate::sql::{Call, Dialect, SqlRows};
+
+/// The version of the contract, which a client names in its [`FromClient::Hello`].
+pub const CONTRACT_VERSION: u32 = 1;
 
 /// What a client needs to know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClientConfig {
     /// The client's name in the plan.
     pub client: String,
-    pub workload: Workload,
-    /// The number of keys.
-    pub keys: u32,
-    /// Whether there is the payload table as well.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub payload: bool,
-    /// Whether a live query is kept open, each of whose emissions is told with
-    /// [`FromClient::Emission`].
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub watch: bool,
+    /// The tables that its database is to have.
+    pub tables: Vec<TableSchema>,
+    /// The statements of the run, in the client's dialect, which calls name by their index. Parameters are
+    /// `$1`, `$2` and so on; one may occur more than once.
+    pub statements: Vec<String>,
+    /// What is done in a new database that syncs with nobody, once its tables are made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new_database: Vec<Call>,
+    /// What is done on every connection that a client opens to a database which others use too, before
+    /// anything else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new_connection: Vec<Call>,
     /// The isolation level of a client on PostgreSQL.
     #[serde(default)]
     pub isolation: Isolation,
@@ -43,18 +51,54 @@ pub struct ClientConfig {
     pub stream_idle_deadline_ms: u64,
 }
 
-/// From the coordinator to a client.
+/// A table that is synced. Beside its columns it has `id`, a text and its primary key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableSchema {
+    pub name: String,
+    pub columns: Vec<ColumnSchema>,
+    /// The columns of its index, if it needs one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub index: Vec<String>,
+}
+
+/// A column: its name, and SQLite's word for its type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnSchema {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// The kind of database transaction that calls are done in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// SQLite's `BEGIN DEFERRED` on a connection that refuses to write, PostgreSQL's `READ ONLY`.
+    Read,
+    /// SQLite's `BEGIN IMMEDIATE`, PostgreSQL's `READ WRITE`.
+    Write,
+}
+
+/// From the coordinator to a client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToClient {
-    Configure(ClientConfig),
-    /// Do a transaction and answer with [`FromClient::Completed`].
-    Transaction {
+    Configure(Box<ClientConfig>),
+    /// Do these calls in one transaction, in this order, and answer with [`FromClient::Completed`]. An
+    /// error in any of them undoes all.
+    Execute {
         operation: u64,
-        transaction: Transaction,
-        /// What of the ledger need not be read again.
-        #[serde(default, skip_serializing_if = "LedgerSeen::is_nothing")]
-        seen: LedgerSeen,
+        access: Access,
+        calls: Vec<Call>,
+    },
+    /// Keep these calls as a live query, in the place of the one before: do them in a read transaction
+    /// after the tables have changed, and answer with [`FromClient::Emission`]. Many changes in a short
+    /// time may be one emission; the last change has one.
+    Watch {
+        calls: Vec<Call>,
+        /// Whether there is an emission at once, without waiting for a change. A client that has never
+        /// synced waits for its first sync.
+        at_once: bool,
     },
     /// Connect to the service (a client does so by itself after `Configure`).
     Connect,
@@ -62,11 +106,6 @@ pub enum ToClient {
     Disconnect,
     /// Check the database file and answer with [`FromClient::Integrity`].
     CheckIntegrity,
-    /// Look for the row of that id in every table of the workload and answer with
-    /// [`FromClient::Found`].
-    FindRow {
-        id: String,
-    },
     /// Finish in an orderly way: close the database, then the connection, then exit.
     Stop,
 }
@@ -76,7 +115,12 @@ pub enum ToClient {
 #[serde(rename_all = "kebab-case")]
 pub enum FromClient {
     /// The first message of an incarnation.
-    Hello { client: String },
+    Hello {
+        client: String,
+        /// [`CONTRACT_VERSION`].
+        contract: u32,
+        dialect: Dialect,
+    },
     /// The database is open and transactions are welcome.
     Ready {
         /// The session's identity: it is made with the database and lives as long as it does.
@@ -84,21 +128,33 @@ pub enum FromClient {
         /// Whether the database was made by this incarnation.
         new_session: bool,
     },
-    /// The answer to [`ToClient::Transaction`].
-    Completed { operation: u64, outcome: Outcome },
-    /// The live query emitted: these rows changed. Nothing was written.
-    Emission(Effects),
+    /// The answer to [`ToClient::Execute`].
+    Completed { operation: u64, outcome: Execution },
+    /// The live query emitted: the rows of each call.
+    Emission { results: Vec<SqlRows> },
     /// The client's state, sent when it changed and at least every second.
     Status(ClientStatus),
     /// The answer to [`ToClient::CheckIntegrity`]: the rows of SQLite's `PRAGMA integrity_check`,
     /// which is the single row `ok` for an intact file.
     Integrity { report: Vec<String> },
-    /// The answer to [`ToClient::FindRow`]: the tables that have it.
-    Found { tables: Vec<String> },
+    /// A person at the client asks for a transaction, of the coordinator's choice.
+    TransactionWanted,
     /// A line for the client's log.
     Log { level: LogLevel, line: String },
     /// The client cannot go on; the coordinator takes this for infrastructure trouble.
     Fatal { error: String },
+}
+
+/// How a transaction ended, as far as its client knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Execution {
+    /// It committed locally (on PostgreSQL, for a client there). The rows of each call.
+    Committed(Vec<SqlRows>),
+    /// It certainly did not happen. The text says why.
+    Failed(String),
+    /// It may or may not have happened. The text says why.
+    Unknown(String),
 }
 
 /// How much a log line matters.
