@@ -2,6 +2,9 @@
 //! The client of client-core, with the real powersync_core, on OPFS in a dedicated worker of a real
 //! browser.
 
+#[path = "support/transact.rs"]
+mod transact;
+
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,7 +14,10 @@ use squall_client_wasm::platform::Browser;
 use squall_client_wasm::storage::Storage;
 use squall_protocol::contract::ClientConfig;
 use squall_protocol::plan::{Isolation, Uploader, Workload};
+use squall_protocol::sql::Dialect;
 use squall_protocol::transaction::Transaction;
+use squall_workloads::{Compiler, Table};
+use transact::transact;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
@@ -24,13 +30,18 @@ async fn acquire(name: &str) -> Storage {
         .unwrap()
 }
 
+fn compiler() -> Compiler {
+    Compiler::new(Workload::Mww, false, KEYS, "wasm-1", Dialect::Sqlite)
+}
+
 fn open(storage: &Storage) -> Client<Browser> {
+    let compiler = compiler();
     let config = ClientConfig {
         client: "wasm-1".to_owned(),
-        workload: Workload::Mww,
-        keys: KEYS,
-        payload: false,
-        watch: false,
+        tables: compiler.tables().iter().map(Table::schema).collect(),
+        statements: compiler.statements(),
+        new_database: compiler.first_rows(),
+        new_connection: Vec::new(),
         isolation: Isolation::default(),
         uploader: Uploader::Transaction,
         backend_url: "http://nowhere.invalid".to_owned(),
@@ -66,7 +77,7 @@ async fn a_session_its_writes_and_their_uploads_survive_closing() {
     assert!(client.new_session());
     let session = client.session().to_owned();
     assert!(matches!(
-        client.transact(&Transaction::read_all()),
+        transact(&client, &compiler(), &Transaction::read_all()),
         Err(ClientError::NeverSynced)
     ));
     client.close().unwrap();
@@ -75,7 +86,7 @@ async fn a_session_its_writes_and_their_uploads_survive_closing() {
     let client = open(&storage);
     assert!(!client.new_session());
     assert_eq!(client.session(), session);
-    let effects = client.transact(&Transaction::new(7, vec![1, 3])).unwrap();
+    let effects = transact(&client, &compiler(), &Transaction::new(7, vec![1, 3])).unwrap();
     assert_eq!(effects.reads, [(0, -1), (1, -1), (2, -1), (3, -1), (4, -1)]);
     assert_eq!(effects.writes, [(1, 7), (3, 7)]);
     assert_eq!(client.status().queue, 2);
@@ -86,7 +97,7 @@ async fn a_session_its_writes_and_their_uploads_survive_closing() {
     let storage = acquire("session").await;
     let client = open(&storage);
     assert_eq!(client.session(), session);
-    let effects = client.transact(&Transaction::read_all()).unwrap();
+    let effects = transact(&client, &compiler(), &Transaction::read_all()).unwrap();
     assert_eq!(effects.reads, [(0, -1), (1, 7), (2, -1), (3, 7), (4, -1)]);
     assert_eq!(client.integrity_check().unwrap(), ["ok"]);
     client.close().unwrap();

@@ -1,6 +1,9 @@
 #![cfg(target_family = "wasm")]
 //! Lists, sets and the payload table on OPFS, in a dedicated worker of a real browser.
 
+#[path = "support/transact.rs"]
+mod transact;
+
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,8 +13,11 @@ use squall_client_wasm::storage::Storage;
 use squall_protocol::contract::ClientConfig;
 use squall_protocol::payload::PayloadRead;
 use squall_protocol::plan::{Isolation, Uploader, Workload};
-use squall_protocol::transaction::{Collections, Transaction};
+use squall_protocol::sql::Dialect;
+use squall_protocol::transaction::{Collections, Effects, Transaction};
 use squall_workloads::payload::{self, Action, LARGEST};
+use squall_workloads::{Compiler, Table};
+use transact::transact;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
@@ -21,6 +27,7 @@ const KEYS: u32 = 3;
 /// A client that needs no service; it begins with the workload's first rows.
 struct Incarnation {
     client: Client<Browser>,
+    compiler: Compiler,
     storage: Storage,
 }
 
@@ -30,12 +37,13 @@ impl Incarnation {
         let storage = Storage::acquire(name, Duration::from_secs(15))
             .await
             .unwrap();
+        let compiler = Compiler::new(workload, payload, KEYS, "wasm-1", Dialect::Sqlite);
         let config = ClientConfig {
             client: "wasm-1".to_owned(),
-            workload,
-            keys: KEYS,
-            payload,
-            watch: false,
+            tables: compiler.tables().iter().map(Table::schema).collect(),
+            statements: compiler.statements(),
+            new_database: compiler.first_rows(),
+            new_connection: Vec::new(),
             isolation: Isolation::default(),
             uploader: Uploader::Transaction,
             backend_url: "http://nowhere.invalid".to_owned(),
@@ -45,23 +53,28 @@ impl Incarnation {
         };
         let connection = storage.open().unwrap();
         let client = Client::open_local(connection, config, Browser, Rc::new(|_, _| {})).unwrap();
-        Incarnation { client, storage }
+        Incarnation {
+            client,
+            compiler,
+            storage,
+        }
     }
 
     fn write(&self, value: i64, keys: &[u32]) {
-        self.client
-            .transact(&Transaction::new(value, keys.to_vec()))
-            .unwrap();
+        let write = Transaction::new(value, keys.to_vec());
+        transact(&self.client, &self.compiler, &write).unwrap();
+    }
+
+    fn read(&self) -> Effects {
+        transact(&self.client, &self.compiler, &Transaction::read_all()).unwrap()
     }
 
     fn collections(&self) -> Collections {
-        let effects = self.client.transact(&Transaction::read_all()).unwrap();
-        effects.collections.unwrap()
+        self.read().collections.unwrap()
     }
 
     fn payload(&self) -> PayloadRead {
-        let effects = self.client.transact(&Transaction::read_all()).unwrap();
-        effects.payload.unwrap()
+        self.read().payload.unwrap()
     }
 
     fn end(self) {

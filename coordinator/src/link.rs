@@ -326,10 +326,7 @@ impl Link {
                 .map_err(|reason| Box::new(Outcome::Fail(reason)))?;
         }
         let calls = self.compiler.compile(&transaction, &known);
-        let access = match transaction.through {
-            Through::WriteTransaction => Access::Write,
-            Through::ReadTransaction | Through::Watch => Access::Read,
-        };
+        let access = transaction.through.access();
         let recorded = Some(transaction);
         match self.execute(operation, recorded, access, calls).await? {
             Answer::Outcome(outcome) => Ok(outcome),

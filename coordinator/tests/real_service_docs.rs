@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use squall_coordinator::database;
 use squall_protocol::plan::Workload;
 use squall_throwaway_postgres::{Cluster, Options};
-use squall_workloads::{Table, definition};
+use squall_workloads::{Table, workload};
 use tokio_postgres::{Client, NoTls};
 
 fn docs() -> PathBuf {
@@ -28,7 +28,7 @@ fn tables() -> Vec<&'static Table> {
     ];
     let tables = workloads
         .into_iter()
-        .flat_map(|(workload, payload)| definition(workload, payload).tables);
+        .flat_map(|(name, payload)| workload(name, payload).tables());
     tables.collect()
 }
 

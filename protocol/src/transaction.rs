@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::contract::Access;
 use crate::ledger::LedgerEffects;
 use crate::payload::PayloadRead;
 
@@ -77,6 +78,14 @@ pub enum Through {
 }
 
 impl Through {
+    /// What a client is told of it.
+    pub fn access(&self) -> Access {
+        match self {
+            Through::WriteTransaction => Access::Write,
+            Through::ReadTransaction | Through::Watch => Access::Read,
+        }
+    }
+
     /// Whether it is a write transaction.
     pub fn is_write_transaction(&self) -> bool {
         *self == Through::WriteTransaction

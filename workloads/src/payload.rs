@@ -71,7 +71,7 @@ pub(crate) fn rows_read(results: &mut Results) -> Result<PayloadRead, Malformed>
 
 /// What a transaction does with the payload table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Action {
+pub enum Action {
     Insert { id: String, body: Option<String> },
     Update { id: String, body: Option<String> },
     Delete { id: String },
@@ -84,7 +84,7 @@ const LIFE: i64 = 3;
 
 /// What the client's transaction of that `seq` (from 1) does. Round r (from 0) inserts row r, changes
 /// it, changes row r − 1, and deletes row r − 3; what is not there yet is inserted or changed as row r.
-fn action(client: &str, seq: i64) -> Action {
+pub fn action(client: &str, seq: i64) -> Action {
     let round = (seq - 1) / ROUND;
     let id = |row: i64| format!("{client}/{row}");
     let body = body(client, seq);

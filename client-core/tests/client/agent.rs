@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use squall_client_core::agent::{AgentEnd, Mode, run_agent};
-use squall_protocol::contract::{FromClient, ToClient};
-use squall_protocol::ledger::LedgerSeen;
-use squall_protocol::transaction::{Outcome, Transaction};
+use squall_protocol::contract::{CONTRACT_VERSION, Execution, FromClient, ToClient};
+use squall_protocol::sql::Dialect;
+use squall_protocol::transaction::{Effects, Transaction};
+use squall_workloads::{Compiler, Known};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -67,12 +68,24 @@ impl Control {
         self.to.send(message).unwrap();
     }
 
-    async fn outcome(&self, operation: u64, transaction: Transaction) -> Outcome {
-        self.tell(ToClient::Transaction {
+    async fn transact(
+        &self,
+        compiler: &Compiler,
+        operation: u64,
+        transaction: Transaction,
+    ) -> Result<Effects, Execution> {
+        self.tell(ToClient::Execute {
             operation,
-            transaction,
-            seen: LedgerSeen::nothing(),
+            access: transaction.through.access(),
+            calls: compiler.compile(&transaction, &Known::default()),
         });
+        match self.execution(operation).await {
+            Execution::Committed(results) => Ok(compiler.interpret(&transaction, results).unwrap()),
+            other => Err(other),
+        }
+    }
+
+    pub async fn execution(&self, operation: u64) -> Execution {
         self.find("the outcome", |message| match message {
             FromClient::Completed {
                 operation: of,
@@ -96,11 +109,13 @@ fn a_life_under_the_coordinator() {
                 (*message
                     == FromClient::Hello {
                         client: "native-1".to_owned(),
+                        contract: CONTRACT_VERSION,
+                        dialect: Dialect::Sqlite,
                     })
                 .then_some(())
             })
             .await;
-        control.tell(ToClient::Configure(device.config()));
+        control.tell(ToClient::Configure(Box::new(device.config())));
         let new = control
             .find("ready", |message| match message {
                 FromClient::Ready { new_session, .. } => Some(*new_session),
@@ -108,8 +123,10 @@ fn a_life_under_the_coordinator() {
             })
             .await;
         assert!(new);
-        let early = control.outcome(1, Transaction::new(1, vec![0])).await;
-        assert!(matches!(early, Outcome::Fail(_)), "{early:?}");
+        let compiler = device.compiler();
+        let early = control.transact(&compiler, 1, Transaction::new(1, vec![0]));
+        let early = early.await;
+        assert!(matches!(early, Err(Execution::Failed(_))), "{early:?}");
         server.set_down(false);
         control
             .find("the first sync", |message| match message {
@@ -117,9 +134,8 @@ fn a_life_under_the_coordinator() {
                 _ => None,
             })
             .await;
-        let Outcome::Ok(effects) = control.outcome(2, Transaction::new(2, vec![4, 0])).await else {
-            panic!("it must commit")
-        };
+        let effects = control.transact(&compiler, 2, Transaction::new(2, vec![4, 0]));
+        let effects = effects.await.unwrap();
         assert_eq!(effects.reads.len(), KEYS as usize);
         assert_eq!(effects.writes, [(0, 2), (4, 2)]);
         let drained = |message: &FromClient| match message {
@@ -138,7 +154,8 @@ fn a_life_under_the_coordinator() {
                 _ => None,
             })
             .await;
-        control.outcome(3, Transaction::new(3, vec![1])).await;
+        let third = control.transact(&compiler, 3, Transaction::new(3, vec![1]));
+        third.await.unwrap();
         tokio::time::sleep(Duration::from_secs(3600)).await;
         assert_eq!(
             server.rows()[1],
@@ -177,7 +194,7 @@ fn a_lost_control_connection_ends_the_client() {
         let server = Server::new();
         let device = Device::new(&server);
         let control = start(&server, Ok(&device));
-        control.tell(ToClient::Configure(device.config()));
+        control.tell(ToClient::Configure(Box::new(device.config())));
         drop(control.to);
         assert_eq!(control.agent.await.unwrap(), Ok(AgentEnd::Disconnected));
     });
@@ -189,7 +206,7 @@ fn a_database_that_can_not_be_opened_is_fatal() {
         let server = Server::new();
         let device = Device::new(&server);
         let control = start(&server, Err("no room"));
-        control.tell(ToClient::Configure(device.config()));
+        control.tell(ToClient::Configure(Box::new(device.config())));
         let error = control
             .find("the end", |message| match message {
                 FromClient::Fatal { error } => Some(error.clone()),

@@ -12,9 +12,11 @@ use sha2::{Digest, Sha256};
 use squall_client_core::platform::{Body, HttpError, HttpRequest, HttpResponse, Platform};
 use squall_client_core::{Client, ClientError};
 use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue, Upload};
-use squall_protocol::contract::{ClientConfig, ClientStatus};
+use squall_protocol::contract::{Access, ClientConfig, ClientStatus};
 use squall_protocol::plan::{Isolation, Uploader, Workload};
+use squall_protocol::sql::Dialect;
 use squall_protocol::transaction::{Effects, Rows, Transaction};
+use squall_workloads::{Compiler, Known, Table};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -540,7 +542,6 @@ pub struct Device {
     pub uploader: Uploader,
     pub workload: Workload,
     pub payload: bool,
-    pub watch: bool,
 }
 
 impl Device {
@@ -553,7 +554,6 @@ impl Device {
             uploader: Uploader::Transaction,
             workload: Workload::Mww,
             payload: false,
-            watch: false,
         }
     }
 
@@ -564,13 +564,24 @@ impl Device {
         }
     }
 
+    pub fn compiler(&self) -> Compiler {
+        Compiler::new(
+            self.workload,
+            self.payload,
+            KEYS,
+            "native-1",
+            Dialect::Sqlite,
+        )
+    }
+
     pub fn config(&self) -> ClientConfig {
+        let compiler = self.compiler();
         ClientConfig {
             client: "native-1".to_owned(),
-            workload: self.workload,
-            keys: KEYS,
-            payload: self.payload,
-            watch: self.watch,
+            tables: compiler.tables().iter().map(Table::schema).collect(),
+            statements: compiler.statements(),
+            new_database: compiler.first_rows(),
+            new_connection: Vec::new(),
             isolation: Isolation::default(),
             uploader: self.uploader,
             backend_url: "http://backend".to_owned(),
@@ -593,7 +604,11 @@ impl Device {
             let client = client.clone();
             tokio::task::spawn_local(async move { client.run().await })
         };
-        Running { client, loops }
+        Running {
+            client,
+            compiler: self.compiler(),
+            loops,
+        }
     }
 
     /// Opens the database of a client that never connects.
@@ -637,9 +652,26 @@ pub fn connection(file: &Path) -> Connection {
     connection
 }
 
+/// Does a transaction as the coordinator has it done.
+pub fn transact(
+    client: &Client<Server>,
+    compiler: &Compiler,
+    transaction: &Transaction,
+) -> Result<Effects, ClientError> {
+    let mut known = Known::default();
+    if let Some(calls) = compiler.last_seq() {
+        let results = client.execute(Access::Read, &calls)?;
+        known.last_seq = compiler.seq(&results).unwrap();
+    }
+    let calls = compiler.compile(transaction, &known);
+    let results = client.execute(transaction.through.access(), &calls)?;
+    Ok(compiler.interpret(transaction, results).unwrap())
+}
+
 /// A client whose loops run.
 pub struct Running {
     pub client: Client<Server>,
+    pub compiler: Compiler,
     loops: tokio::task::JoinHandle<()>,
 }
 
@@ -676,17 +708,17 @@ impl Running {
         .await
     }
 
+    pub fn transact(&self, transaction: &Transaction) -> Result<Effects, ClientError> {
+        transact(&self.client, &self.compiler, transaction)
+    }
+
     pub fn write(&self, value: i64, keys: &[u32]) -> Effects {
-        self.client
-            .transact(&Transaction::new(value, keys.to_vec()))
+        self.transact(&Transaction::new(value, keys.to_vec()))
             .unwrap()
     }
 
     pub fn rows(&self) -> Rows {
-        self.client
-            .transact(&Transaction::read_all())
-            .unwrap()
-            .reads
+        self.transact(&Transaction::read_all()).unwrap().reads
     }
 
     /// The process is gone, with whatever it was doing; the file stays.
@@ -702,7 +734,7 @@ impl Running {
         self.client.close().unwrap();
         self.loops.await.unwrap();
         assert!(matches!(
-            self.client.transact(&Transaction::read_all()),
+            self.client.execute(Access::Read, &[]),
             Err(ClientError::Closed)
         ));
     }

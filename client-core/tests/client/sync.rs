@@ -2,8 +2,11 @@
 
 use squall_client_core::ClientError;
 use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
+use squall_protocol::contract::Access;
 use squall_protocol::plan::Uploader;
+use squall_protocol::sql::Call;
 use squall_protocol::transaction::{Effects, Transaction};
+use squall_workloads::Known;
 
 use crate::server::{Device, Endpoint, KEYS, Server, story, synced_story};
 
@@ -72,12 +75,12 @@ fn a_value_that_the_merge_rule_would_discard_is_not_written() {
 }
 
 #[test]
-fn transactions_need_the_first_sync_and_known_keys() {
+fn transactions_need_the_first_sync_and_known_statements() {
     story(async || {
         let server = Server::new();
         let device = Device::new(&server);
         let running = device.start();
-        let unsynced = running.client.transact(&Transaction::new(1, vec![0]));
+        let unsynced = running.transact(&Transaction::new(1, vec![0]));
         assert!(matches!(unsynced, Err(ClientError::NeverSynced)));
         running.client.connect();
         running
@@ -85,12 +88,21 @@ fn transactions_need_the_first_sync_and_known_keys() {
                 status.last_synced_at_ms.is_some()
             })
             .await;
-        let unknown = running.client.transact(&Transaction::new(1, vec![KEYS]));
+        let effects = running.transact(&Transaction::new(1, vec![KEYS])).unwrap();
+        assert_eq!(effects.writes, [], "no row of that key is there");
+        let unknown = Call {
+            statement: 99,
+            parameters: Vec::new(),
+        };
+        let write = running
+            .compiler
+            .compile(&Transaction::new(2, vec![0]), &Known::default());
+        let calls = [&write[..], &[unknown]].concat();
         assert!(matches!(
-            unknown,
-            Err(ClientError::UnknownKey { key: KEYS, .. })
+            running.client.execute(Access::Write, &calls),
+            Err(ClientError::UnknownStatement { statement: 99, .. })
         ));
-        assert_eq!(running.client.status().queue, 0);
+        assert_eq!(running.client.status().queue, 0, "all is undone");
         running.close().await;
     });
 }

@@ -3,8 +3,8 @@
 //!
 //! What is deliberately not here: connections, BEGIN and COMMIT, retries; what the statements are about.
 
+use bytes::BytesMut;
 use squall_protocol::sql::{Call, SqlRows, SqlValue};
-use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{GenericClient, Row, Statement};
 

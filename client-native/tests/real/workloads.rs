@@ -1,8 +1,7 @@
 //! Every workload from end to end: client processes, uploads, PostgreSQL, the service, and back.
 
-use squall_protocol::contract::FromClient;
 use squall_protocol::plan::Workload;
-use squall_protocol::transaction::{Outcome, Reads, Through, Transaction};
+use squall_protocol::transaction::{Effects, Outcome, Reads, Through, Transaction};
 use squall_workloads::payload;
 
 use crate::world::{KEYS, World};
@@ -85,18 +84,12 @@ async fn the_ledger_and_its_payload_converge() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_live_query_emits_what_others_write() {
     let world = World::of(Workload::Gset, false).await;
-    world.configure(|config| config.watch = true);
     let native = world.start_client("native", "native-1").await;
     let postgres = world.start_client("postgres", "postgres-1").await;
     postgres.perform(Transaction::new(5, vec![2])).await;
+    let has_the_element = |effects: Effects| effects.collections.unwrap()[2].1 == "5";
     native
-        .find("an emission with the element", 0, |message| match message {
-            FromClient::Emission(effects) => {
-                let sets = effects.collections.as_ref().unwrap();
-                (sets[2].1 == "5").then_some(())
-            }
-            _ => None,
-        })
+        .watch("an emission with the element", has_the_element)
         .await;
 }
 

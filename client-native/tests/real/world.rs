@@ -14,17 +14,16 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
-use squall_client_native::operations;
+use squall_client_native::execute::Statements;
 use squall_protocol::backend::{Credentials, CrudValue, Upload, UploadAnswer};
-use squall_protocol::contract::{ClientConfig, FromClient, ToClient};
-use squall_protocol::ledger::LedgerSeen;
+use squall_protocol::contract::{ClientConfig, Execution, FromClient, ToClient};
 use squall_protocol::plan::{Isolation, Uploader, Workload};
-use squall_protocol::transaction::{Effects, INITIAL_VALUE, Outcome, Rows, Transaction};
+use squall_protocol::sql::Dialect;
+use squall_protocol::transaction::{Effects, Outcome, Rows, Transaction};
 use squall_throwaway_postgres::{Cluster, Options};
-use squall_workloads::{Definition, definition, list_append, mww};
+use squall_workloads::{Compiler, Known, Table, workload as workload_of};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, NoTls};
 
 pub const KEYS: u32 = 20;
@@ -52,7 +51,9 @@ struct Shared {
     service: String,
     /// Whether the backend answers everything with 503.
     backend_down: AtomicBool,
-    /// What clients are told when they say hello, but for their name.
+    workload: Workload,
+    payload: bool,
+    /// What clients are told when they say hello, but for what depends on the client.
     config: Mutex<ClientConfig>,
     clients: Mutex<HashMap<String, ClientLog>>,
 }
@@ -62,7 +63,15 @@ struct ClientLog {
     /// The current control connection; gone when the client is.
     to: Option<UnboundedSender<ToClient>>,
     from: Vec<FromClient>,
-    operations: u64,
+    dialect: Option<Dialect>,
+    /// The operations, the first of which has the number 1.
+    operations: Vec<Transaction>,
+}
+
+impl Shared {
+    fn compiler(&self, client: &str, dialect: Dialect) -> Compiler {
+        Compiler::new(self.workload, self.payload, KEYS, client, dialect)
+    }
 }
 
 impl World {
@@ -77,7 +86,7 @@ impl World {
             .expect("PostgreSQL starts");
         let folder = tempfile::tempdir().unwrap();
         let client = connect(&postgres.url()).await;
-        for table in definition(workload, payload).tables {
+        for table in workload_of(workload, payload).tables() {
             client.batch_execute(table.postgres).await.unwrap();
         }
         client
@@ -87,16 +96,11 @@ impl World {
             )
             .await
             .unwrap();
-        let keys = i64::from(KEYS);
-        match workload {
-            Workload::Mww | Workload::Ledger => {
-                let initial: [&(dyn ToSql + Sync); 2] = [&keys, &INITIAL_VALUE];
-                client.execute(mww::SEED_POSTGRES, &initial).await
-            }
-            Workload::ListAppend => client.execute(list_append::SEED_POSTGRES, &[&keys]).await,
-            Workload::Gset => Ok(0),
-        }
-        .unwrap();
+        let compiler = Compiler::new(workload, payload, KEYS, "", Dialect::Postgres);
+        Statements::new(compiler.statements())
+            .perform(&client, &compiler.first_rows())
+            .await
+            .unwrap();
 
         let mut config = squall_service::Config::new(
             postgres.url(),
@@ -105,7 +109,7 @@ impl World {
             "test".to_owned(),
             "squall".to_owned(),
         );
-        let tables = definition(workload, payload).tables.iter();
+        let tables = workload_of(workload, payload).tables().iter();
         config.tables = tables.map(|table| table.name.to_owned()).collect();
         let (ready, is_ready) = tokio::sync::oneshot::channel();
         let service = tokio::spawn(async move {
@@ -124,12 +128,14 @@ impl World {
             database_url: postgres.url(),
             service: format!("http://{service_address}"),
             backend_down: AtomicBool::new(false),
+            workload,
+            payload,
             config: Mutex::new(ClientConfig {
                 client: String::new(),
-                workload,
-                keys: KEYS,
-                payload,
-                watch: false,
+                tables: Vec::new(),
+                statements: Vec::new(),
+                new_database: Vec::new(),
+                new_connection: Vec::new(),
                 isolation: Isolation::default(),
                 uploader: Uploader::Transaction,
                 backend_url: format!("http://{}", listener.local_addr().unwrap()),
@@ -172,16 +178,18 @@ impl World {
     /// Everything in PostgreSQL.
     pub async fn everything(&self) -> Effects {
         let mut client = self.connect().await;
-        let config = self.shared.config.lock().unwrap().clone();
+        let compiler = self.shared.compiler("", Dialect::Postgres);
         let snapshot = client
             .build_transaction()
             .isolation_level(IsolationLevel::RepeatableRead)
             .start()
             .await
             .unwrap();
-        operations::read_everything(&snapshot, config.workload, config.payload, KEYS)
+        let results = Statements::new(compiler.statements())
+            .perform(&snapshot, &compiler.read_everything())
             .await
-            .unwrap()
+            .unwrap();
+        compiler.everything(results).unwrap()
     }
 
     /// The rows of `mww` in PostgreSQL.
@@ -316,21 +324,62 @@ impl Client {
 
     /// Tells the client to do a transaction, without waiting.
     pub fn order(&self, transaction: Transaction) -> u64 {
-        let operation = self.log(|log| {
-            log.operations += 1;
-            log.operations
+        let (operation, last_seq) = self.log(|log| {
+            let earlier = log.operations.iter();
+            let writes = earlier.filter(|earlier| !earlier.is_read_only()).count();
+            log.operations.push(transaction.clone());
+            (log.operations.len() as u64, writes as i64)
         });
-        self.tell(ToClient::Transaction {
+        let known = Known {
+            last_seq,
+            ..Known::default()
+        };
+        self.tell(ToClient::Execute {
             operation,
-            transaction,
-            seen: LedgerSeen::nothing(),
+            access: transaction.through.access(),
+            calls: self.compiler().compile(&transaction, &known),
         });
         operation
     }
 
+    fn compiler(&self) -> Compiler {
+        let dialect = self.log(|log| log.dialect).expect("it has said hello");
+        self.shared.compiler(&self.name, dialect)
+    }
+
+    /// Makes sense of an answer.
+    fn understand(&self, operation: u64, execution: Execution) -> Outcome {
+        let transaction = self.log(|log| log.operations[operation as usize - 1].clone());
+        match execution {
+            Execution::Committed(results) => {
+                Outcome::Ok(self.compiler().interpret(&transaction, results).unwrap())
+            }
+            Execution::Failed(why) => Outcome::Fail(why),
+            Execution::Unknown(why) => Outcome::Info(why),
+        }
+    }
+
+    /// Keeps a live query of everything, and waits for an emission that is as wanted.
+    pub async fn watch(&self, what: &str, wanted: impl Fn(Effects) -> bool) {
+        let compiler = self.compiler();
+        let all = Transaction::read_all();
+        self.tell(ToClient::Watch {
+            calls: compiler.compile(&all, &Known::default()),
+            at_once: true,
+        });
+        self.find(what, 0, |message| match message {
+            FromClient::Emission { results } => {
+                let effects = compiler.interpret(&all, results.clone()).unwrap();
+                wanted(effects).then_some(())
+            }
+            _ => None,
+        })
+        .await
+    }
+
     /// The outcome of an operation, if it is known.
     pub fn outcome(&self, operation: u64) -> Option<Outcome> {
-        self.log(|log| {
+        let execution = self.log(|log| {
             log.from.iter().find_map(|message| match message {
                 FromClient::Completed {
                     operation: of,
@@ -338,19 +387,21 @@ impl Client {
                 } if *of == operation => Some(outcome.clone()),
                 _ => None,
             })
-        })
+        })?;
+        Some(self.understand(operation, execution))
     }
 
     /// Waits for the outcome of an operation.
     pub async fn until_outcome(&self, operation: u64) -> Outcome {
-        self.find("the outcome", 0, |message| match message {
+        let execution = self.find("the outcome", 0, |message| match message {
             FromClient::Completed {
                 operation: of,
                 outcome,
             } if *of == operation => Some(outcome.clone()),
             _ => None,
-        })
-        .await
+        });
+        let execution = execution.await;
+        self.understand(operation, execution)
     }
 
     /// Does a transaction that must commit.
@@ -545,16 +596,22 @@ async fn converse(shared: Arc<Shared>, name: String, mut socket: WebSocket) {
         };
         let mut clients = shared.clients.lock().unwrap();
         let log = clients.entry(name.clone()).or_default();
-        if matches!(message, FromClient::Hello { .. }) {
+        if let FromClient::Hello { dialect, .. } = message {
+            log.dialect = Some(dialect);
+            let compiler = shared.compiler(&name, dialect);
             let config = ClientConfig {
                 client: name.clone(),
+                tables: compiler.tables().iter().map(Table::schema).collect(),
+                statements: compiler.statements(),
+                new_database: compiler.first_rows(),
+                new_connection: compiler.new_connection(),
                 ..shared.config.lock().unwrap().clone()
             };
             log.to = to.take();
             log.to
                 .as_ref()
                 .expect("one hello")
-                .send(ToClient::Configure(config))
+                .send(ToClient::Configure(Box::new(config)))
                 .unwrap();
         }
         log.from.push(message);
