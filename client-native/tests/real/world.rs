@@ -24,6 +24,7 @@ use squall_throwaway_postgres::{Cluster, Options};
 use squall_workloads::{Compiler, Known, Table, workload as workload_of};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, NoTls};
 
 pub const KEYS: u32 = 20;
@@ -520,10 +521,7 @@ async fn upload(State(shared): State<Arc<Shared>>, Json(upload): Json<Upload>) -
     if shared.backend_down.load(Ordering::Relaxed) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
-    let workload = {
-        let config = shared.config.lock().unwrap();
-        definition(config.workload, config.payload)
-    };
+    let workload = workload_of(shared.workload, shared.payload);
     match apply(&shared.database_url, workload, &upload).await {
         Ok(repeated) => Json(UploadAnswer { repeated }).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:?}")).into_response(),
@@ -532,7 +530,7 @@ async fn upload(State(shared): State<Arc<Shared>>, Json(upload): Json<Upload>) -
 
 async fn apply(
     url: &str,
-    workload: &Definition,
+    workload: &dyn squall_workloads::Workload,
     upload: &Upload,
 ) -> Result<bool, tokio_postgres::Error> {
     let mut client = connect(url).await;
@@ -544,7 +542,7 @@ async fn apply(
         )
         .await?;
     for entry in upload.crud.iter().filter(|_| new == 1) {
-        let merge = (workload.merge)(entry).expect("a write of the workload");
+        let merge = workload.merge(entry).expect("a write of the workload");
         let parameters: Vec<&(dyn ToSql + Sync)> = merge
             .parameters
             .iter()
