@@ -308,7 +308,7 @@ impl Server {
     }
 
     fn put(&self, key: u32, value: i64) {
-        let id = format!("row-{key}");
+        let id = key.to_string();
         let data = json!({"id": id, "k": key, "v": value}).to_string();
         self.operation("PUT", "mww", &id, data.into());
     }
@@ -394,7 +394,7 @@ impl Server {
                 self.apply_to_other(entry);
                 continue;
             }
-            let key: u32 = entry.id.strip_prefix("row-").unwrap().parse().unwrap();
+            let key: u32 = entry.id.parse().unwrap();
             let Some(CrudValue::Integer(value)) =
                 entry.data.as_ref().and_then(|data| data.get("v")).cloned()
             else {

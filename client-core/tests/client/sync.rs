@@ -43,7 +43,7 @@ fn a_write_goes_up_and_comes_back_acknowledged() {
         let patch = |key: u32| CrudEntry {
             op: CrudOp::Patch,
             table: "mww".to_owned(),
-            id: format!("row-{key}"),
+            id: key.to_string(),
             data: Some([("v".to_owned(), CrudValue::Integer(7))].into()),
         };
         assert_eq!(upload.crud, [patch(1), patch(3)]);

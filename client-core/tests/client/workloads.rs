@@ -14,11 +14,7 @@ use crate::server::{self, Device, KEYS, Running, Server, story};
 fn server_with_lists(keys: u32) -> Server {
     let server = Server::new();
     for key in 0..keys {
-        server.write_row(
-            "lists",
-            &format!("list-{key}"),
-            Some(json!({"k": key, "v": ""})),
-        );
+        server.write_row("lists", &key.to_string(), Some(json!({"k": key, "v": ""})));
     }
     server
 }
@@ -66,7 +62,7 @@ fn lists_grow_by_appends() {
             do_it(&running, &Transaction::read_all()).collections,
             texts(&all)
         );
-        assert_eq!(server.row("lists", "list-4").unwrap()["v"], "7 12");
+        assert_eq!(server.row("lists", "4").unwrap()["v"], "7 12");
         let uploads = server.uploads();
         let entries: Vec<_> = uploads[1]
             .crud
@@ -81,7 +77,7 @@ fn lists_grow_by_appends() {
         );
 
         // Whatever the others made of a list is what is read and continued.
-        server.write_row("lists", "list-4", Some(json!({"k": 4, "v": "3"})));
+        server.write_row("lists", "4", Some(json!({"k": 4, "v": "3"})));
         running
             .when("the other's list", || {
                 do_it(&running, &reading(Reads::Keys(vec![4]), -1, &[])).collections

@@ -1,0 +1,110 @@
+//! Rows that somebody deletes, doubles or garbles behind the back of a running client, in its SQLite file:
+//! clients answer what is there, and the verdict names it, for every workload.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A storm of three native clients without faults, in which that SQL is done on `native-1`'s file.
+/// Answers its exit code and what it printed.
+fn storm(workload: &str, sql: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_squall"))
+        .args([
+            "run", "--seed", "3", "--fleet", "native=3", "--faults", "none",
+        ])
+        .args(["--time", "6s", "--workload", workload, "--output"])
+        .arg(folder.path())
+        .env_remove("SQUALL_DATABASE_URL")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let latest = folder.path().join("latest");
+    wait_for_operations(&latest.join("history.jsonl"), "native-1", 8);
+    let tampered = Command::new("sqlite3")
+        .args(["-cmd", ".timeout 10000"])
+        .arg(latest.join("databases/native-1.sqlite"))
+        .arg(sql)
+        .output()
+        .unwrap();
+    assert!(tampered.status.success(), "{tampered:?}");
+    let output = run.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), format!("{text}\n{errors}"))
+}
+
+/// Waits until the client has done so many operations.
+fn wait_for_operations(history: &Path, client: &str, count: usize) {
+    let since = Instant::now();
+    let done = format!("{{\"ok\":{{\"client\":\"{client}\"");
+    loop {
+        let text = fs::read_to_string(history).unwrap_or_default();
+        if text.matches(&done).count() >= count {
+            return;
+        }
+        assert!(
+            since.elapsed() < Duration::from_secs(120),
+            "waited in vain for {count} operations of {client}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The verdict must be a violation whose examples say that.
+fn is_found(workload: &str, sql: &str, says: &str) {
+    let (code, text) = storm(workload, sql);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains(says), "no `{says}` in:\n{text}");
+}
+
+#[test]
+fn rows_that_are_lost_are_named() {
+    let lost = "native-1 did not find";
+    is_found("mww", "DELETE FROM ps_data__mww", lost);
+    is_found("ledger", "DELETE FROM ps_data__mww", lost);
+    is_found("list-append", "DELETE FROM ps_data__lists", lost);
+    is_found("gset", "DELETE FROM ps_data__gset", "It lacks the element");
+}
+
+#[test]
+fn rows_of_the_ledger_that_are_lost_are_named() {
+    let sql = "DELETE FROM ps_data__ledger WHERE id % 2 = 0";
+    is_found("ledger", sql, "gapless-prefix: VIOLATION");
+}
+
+#[test]
+fn rows_that_are_there_twice_are_found() {
+    let double = |table: &str| {
+        format!("INSERT INTO ps_data__{table} SELECT 'twice-' || id, data FROM ps_data__{table}")
+    };
+    is_found("mww", &double("mww"), "more than once");
+    is_found(
+        "list-append",
+        &double("lists"),
+        "no-thin-air-read: VIOLATION",
+    );
+    is_found("gset", &double("gset"), "VIOLATION");
+    is_found(
+        "ledger",
+        &double("ledger"),
+        "no-duplicate-transaction: VIOLATION",
+    );
+}
+
+#[test]
+fn rows_that_make_no_sense_are_shown() {
+    let garble =
+        |table: &str| format!("UPDATE ps_data__{table} SET data = json_set(data, '$.k', null)");
+    let shown = "committed and read what makes no sense: the row (null, ";
+    for (workload, table) in [
+        ("mww", "mww"),
+        ("ledger", "mww"),
+        ("list-append", "lists"),
+        ("gset", "gset"),
+    ] {
+        is_found(workload, &garble(table), shown);
+    }
+}
