@@ -14,7 +14,7 @@ fn storm(workload: &str, sql: &str) -> (Option<i32>, String) {
         .args([
             "run", "--seed", "3", "--fleet", "native=3", "--faults", "none",
         ])
-        .args(["--time", "6s", "--workload", workload, "--output"])
+        .args(["--time", "4s", "--workload", workload, "--output"])
         .arg(folder.path())
         .env_remove("SQUALL_DATABASE_URL")
         .stdout(Stdio::piped())
@@ -22,7 +22,7 @@ fn storm(workload: &str, sql: &str) -> (Option<i32>, String) {
         .spawn()
         .unwrap();
     let latest = folder.path().join("latest");
-    wait_for_operations(&latest.join("history.jsonl"), "native-1", 8);
+    wait_for_operations(&latest.join("history.jsonl"), "native-1", 5);
     let tampered = Command::new("sqlite3")
         .args(["-cmd", ".timeout 10000"])
         .arg(latest.join("databases/native-1.sqlite"))
@@ -64,7 +64,6 @@ fn is_found(workload: &str, sql: &str, says: &str) {
 fn rows_that_are_lost_are_named() {
     let lost = "native-1 did not find";
     is_found("mww", "DELETE FROM ps_data__mww", lost);
-    is_found("ledger", "DELETE FROM ps_data__mww", lost);
     is_found("list-append", "DELETE FROM ps_data__lists", lost);
     is_found("gset", "DELETE FROM ps_data__gset", "It lacks the element");
 }
@@ -80,31 +79,22 @@ fn rows_that_are_there_twice_are_found() {
     let double = |table: &str| {
         format!("INSERT INTO ps_data__{table} SELECT 'twice-' || id, data FROM ps_data__{table}")
     };
-    is_found("mww", &double("mww"), "more than once");
+    is_found("mww", &double("mww"), "no-thin-air-read: VIOLATION");
     is_found(
         "list-append",
         &double("lists"),
         "no-thin-air-read: VIOLATION",
     );
     is_found("gset", &double("gset"), "VIOLATION");
-    is_found(
-        "ledger",
-        &double("ledger"),
-        "no-duplicate-transaction: VIOLATION",
-    );
+    is_found("ledger", &double("ledger"), "gapless-prefix: VIOLATION");
 }
 
 #[test]
 fn rows_that_make_no_sense_are_shown() {
     let garble =
         |table: &str| format!("UPDATE ps_data__{table} SET data = json_set(data, '$.k', null)");
-    let shown = "committed and read what makes no sense: the row (null, ";
-    for (workload, table) in [
-        ("mww", "mww"),
-        ("ledger", "mww"),
-        ("list-append", "lists"),
-        ("gset", "gset"),
-    ] {
+    let shown = "committed and read what makes no sense: the row (null";
+    for (workload, table) in [("mww", "mww"), ("list-append", "lists"), ("gset", "gset")] {
         is_found(workload, &garble(table), shown);
     }
 }
