@@ -330,13 +330,20 @@ fn interrupted_by(signals: &[i32], mark: &str) {
     command
         .args(["--faults", "none", "--output"])
         .arg(folder.path());
-    let mut child = command
+    command
         .env("SQUALL_TEST_MARK", mark)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .unwrap();
+        .process_group(0);
+    // The tests themselves may have been started by nohup.
+    // SAFETY: signal(2) is async-signal-safe, and SIG_DFL is no function of ours.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGHUP, libc::SIG_DFL);
+            Ok(())
+        })
+    };
+    let mut child = command.spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     wait_for(&mut stderr, "storm");
     for signal in signals {

@@ -221,7 +221,7 @@ mod tests {
                 r#"{"integer":"-9223372036854775808"}"#,
             ),
             (SqlValue::Real(2.5), "2.5"),
-            (SqlValue::Real(-1e300), "-1e300"),
+            (SqlValue::Real(-1e300), "-1e+300"),
             (SqlValue::Real(f64::NEG_INFINITY), r#"{"real":"-inf"}"#),
             (SqlValue::Text("it's\0".to_owned()), r#""it's\u0000""#),
             (SqlValue::Blob(vec![0, 255]), r#"{"blob":"00ff"}"#),
