@@ -26,13 +26,14 @@ thread_local! {
     static OUTGOING: Outgoing = Outgoing::default();
 }
 
-/// Starts the client of that name in this worker and returns; it ends with the worker, or when the
+/// Starts the client of that name in this worker, for the run of that token, and returns; it ends with the worker, or when the
 /// coordinator stops it.
 #[wasm_bindgen]
-pub fn start(client: String) {
+pub fn start(client: String, token: String) {
     report_panics();
     let worker = Worker(Rc::new(Inner {
         name: client,
+        token,
         outgoing: OUTGOING.with(Outgoing::clone),
         client: RefCell::default(),
         shown: RefCell::default(),
@@ -63,6 +64,8 @@ struct Worker(Rc<Inner>);
 
 struct Inner {
     name: String,
+    /// The run's, without which the coordinator takes no client.
+    token: String,
     outgoing: Outgoing,
     /// The client while its database is open.
     client: RefCell<Option<Client<Browser>>>,
@@ -78,7 +81,7 @@ impl Worker {
     /// Lives one life after the other: each configuration that the coordinator brings is one.
     async fn live(&self) {
         let mut control = Control::new(
-            control_url(&self.0.name),
+            control_url(&self.0.name, &self.0.token),
             self.0.name.clone(),
             self.0.outgoing.clone(),
             self.clone(),
@@ -291,12 +294,16 @@ fn to_page_log(level: LogLevel, line: &str) {
 }
 
 /// The coordinator serves the page too, so its address is the worker's own.
-fn control_url(client: &str) -> String {
+fn control_url(client: &str, token: &str) -> String {
     let location = page::worker().location();
     let scheme = match location.protocol().as_str() {
         "https:" => "wss",
         _ => "ws",
     };
     let name = String::from(js_sys::encode_uri_component(client));
-    format!("{scheme}://{}/control?client={name}", location.host())
+    let token = String::from(js_sys::encode_uri_component(token));
+    format!(
+        "{scheme}://{}/control/{token}?client={name}",
+        location.host()
+    )
 }

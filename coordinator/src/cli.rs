@@ -436,7 +436,12 @@ pub struct ClientArgs {
     #[arg(long)]
     pub client: String,
     /// Where the coordinator is.
-    #[arg(long, value_name = "URL")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SQUALL_CONTROL_URL",
+        hide_env_values = true
+    )]
     pub control_url: String,
     /// The database file of a client that has one.
     #[arg(long, value_name = "FILE", required_if_eq_any([("kind", "native"), ("kind", "local"), ("kind", "sqlite"), ("kind", "sqlite3")]))]

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::middleware::from_fn;
 use axum::response::Redirect;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -35,6 +36,7 @@ use crate::plan;
 use crate::port;
 use crate::proxy::Weather;
 use crate::recorder::Recorder;
+use crate::same_origin;
 
 /// How many rows a write of the demo writes.
 const WRITES: usize = 4;
@@ -168,6 +170,7 @@ fn router(demo: Arc<Demo>) -> Router {
         .route("/api/clients/{name}/{action}", post(act))
         .with_state(demo)
         .fallback_service(ServeDir::new(bundle))
+        .layer(from_fn(same_origin::require))
 }
 
 /// What the page shows.
@@ -182,8 +185,8 @@ struct DemoState {
 struct ClientState {
     name: String,
     kind: ClientKind,
-    /// Where a browser client's page is served from.
-    origin: Option<String>,
+    /// The address of a browser client's page.
+    page: Option<String>,
     /// Whether its connections are cut.
     offline: bool,
     status: Option<ClientStatus>,
@@ -199,8 +202,8 @@ async fn state(State(demo): State<Arc<Demo>>) -> Json<DemoState> {
         clients.push(ClientState {
             name: spec.name.clone(),
             kind: spec.kind,
-            origin: (spec.kind == ClientKind::Wasm)
-                .then(|| demo.environment.pages().origin(index + 1)),
+            page: (spec.kind == ClientKind::Wasm)
+                .then(|| demo.environment.pages().client_url(index + 1, &spec.name)),
             offline,
             status: link.status().filter(|_| link.is_ready()),
             rows: link.peek().await.map(|effects| effects.reads),

@@ -285,7 +285,8 @@ impl Client {
         command
             .args(["client", "--kind", self.spec.kind.name()])
             .args(["--client", self.name()])
-            .args(["--control-url", &self.environment.pages().control_url()]);
+            // Not an argument, which everybody on the machine may read.
+            .env("SQUALL_CONTROL_URL", self.environment.pages().control_url());
         match self.spec.kind {
             ClientKind::Postgres => {
                 let url = self.environment.database_url();

@@ -39,6 +39,7 @@ pub mod recorder;
 pub mod recovery;
 pub mod report;
 pub mod run;
+mod same_origin;
 pub mod servers;
 pub mod storm;
 pub mod token;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Query, State, WebSocketUpgrade};
 use axum::http::StatusCode;
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
@@ -19,6 +20,7 @@ use crate::environment_variable;
 use crate::exit::Failure;
 use crate::link::Link;
 use crate::port;
+use crate::same_origin;
 
 /// Control messages carry all rows; a hundred thousand of them fit.
 const LARGEST_MESSAGE: usize = 16 * 1024 * 1024;
@@ -26,6 +28,8 @@ const LARGEST_MESSAGE: usize = 16 * 1024 * 1024;
 /// The running web server.
 pub struct Pages {
     address: SocketAddr,
+    /// Known to the clients of this run alone: nobody else may pose as one.
+    token: String,
     bundle: PathBuf,
 }
 
@@ -55,16 +59,21 @@ impl Pages {
         let unavailable = |error| Failure::unavailable(starting, error);
         let listeners = port::listen(0).map_err(unavailable)?;
         let address = listeners[0].local_addr().map_err(unavailable)?;
-        let router = router(links, &bundle);
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        let router = router(links, &token, &bundle);
         for listener in listeners {
             tokio::spawn(axum::serve(listener, router.clone()).into_future());
         }
-        Ok(Pages { address, bundle })
+        Ok(Pages {
+            address,
+            token,
+            bundle,
+        })
     }
 
     /// Where clients open their control connections.
     pub fn control_url(&self) -> String {
-        format!("ws://{}/control", self.address)
+        format!("ws://{}/control/{}", self.address, self.token)
     }
 
     /// The port.
@@ -80,7 +89,8 @@ impl Pages {
 
     /// The address of the client tab.
     pub fn client_url(&self, number: usize, client: &str) -> String {
-        format!("{}/client/?client={client}", self.origin(number))
+        let (origin, token) = (self.origin(number), &self.token);
+        format!("{origin}/client/?client={client}&token={token}")
     }
 
     /// Checks that browser clients have something to load.
@@ -101,12 +111,13 @@ impl Pages {
 }
 
 /// The routes that every run has.
-fn router(links: BTreeMap<String, Link>, bundle: &std::path::Path) -> Router {
+fn router(links: BTreeMap<String, Link>, token: &str, bundle: &std::path::Path) -> Router {
     let links: Links = Arc::new(links);
     Router::new()
-        .route("/control", get(control))
+        .route(&format!("/control/{token}"), get(control))
         .with_state(links)
         .fallback_service(ServeDir::new(bundle))
+        .layer(from_fn(same_origin::require))
 }
 
 #[derive(Deserialize)]
@@ -131,5 +142,49 @@ async fn control(
             format!("there is no client {} in this run", query.client),
         )
             .into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The status of a request for that path, sent with those headers.
+    async fn status(pages: &Pages, path: &str, headers: &[(&str, &str)]) -> u16 {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut request = http.get(format!("http://{}{path}", pages.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn only_who_knows_the_token_and_no_page_of_others_gets_a_control_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let bundle = folder.path().to_owned();
+        let pages = Pages::start(BTreeMap::new(), bundle).await.unwrap();
+        let upgrade = [
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        let right = format!("/control/{}?client=nobody", pages.token);
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut request = http.get(format!("http://{}{right}", pages.address));
+        for (name, value) in upgrade {
+            request = request.header(name, value);
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 404);
+        assert!(answer.text().await.unwrap().contains("no client nobody"));
+        for wrong in ["/control?client=nobody", "/control/wrong?client=nobody"] {
+            assert_eq!(status(&pages, wrong, &upgrade).await, 404, "{wrong}");
+        }
+        for foreign in [("origin", "http://evil.example"), ("host", "evil.example")] {
+            let headers = [&upgrade[..], &[foreign]].concat();
+            assert_eq!(status(&pages, &right, &headers).await, 403, "{foreign:?}");
+        }
     }
 }

@@ -36,7 +36,8 @@ render();
 setInterval(render, 1000);
 
 function start() {
-  worker = new Worker(`worker.js?client=${encodeURIComponent(client)}`, { type: "module" });
+  // The worker is told the client's name and the run's token as this page is.
+  worker = new Worker(`worker.js${location.search}`, { type: "module" });
   worker.addEventListener("message", (event) => {
     receive(JSON.parse(event.data));
     render();

@@ -4,7 +4,8 @@ import init, { start } from "/pkg/client_wasm.js";
 
 try {
   await init();
-  start(new URL(self.location.href).searchParams.get("client"));
+  const parameters = new URL(self.location.href).searchParams;
+  start(parameters.get("client"), parameters.get("token") ?? "");
 } catch (error) {
   self.postMessage(JSON.stringify({ type: "fatal", error: `The client could not be loaded: ${error}` }));
 }

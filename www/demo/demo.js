@@ -17,14 +17,15 @@ let postgres = null;
 
 /** A client in a frame. */
 class Pane {
-  constructor({ name, origin }) {
+  constructor({ name, page }) {
     this.name = name;
-    this.origin = origin;
+    this.page = page;
+    this.origin = new URL(page).origin;
     this.rows = null;
     this.offline = false;
     this.card = instantiate("pane", name);
     this.card.querySelector("h2").textContent = name;
-    this.card.querySelector(".origin").textContent = origin;
+    this.card.querySelector(".origin").textContent = this.origin;
     this.pill = this.card.querySelector(".state");
     this.#button("write", () =>
       this.frame?.contentWindow.postMessage({ squall: "write" }, this.origin),
@@ -47,7 +48,7 @@ class Pane {
     this.frame = document.createElement("iframe");
     this.frame.id = `frame-${this.name}`;
     this.frame.title = `Client ${this.name}`;
-    this.frame.src = `${this.origin}/client/?client=${encodeURIComponent(this.name)}`;
+    this.frame.src = this.page;
     this.card.querySelector(".frame").replaceChildren(this.frame);
     this.#opened(true);
   }
