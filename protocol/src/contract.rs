@@ -4,7 +4,7 @@
 //! database and answers the rows that came, whatever they are; the coordinator compiles what is planned
 //! into calls, and makes sense of the rows. A client never decides what is right.
 //!
-//! A client opens a WebSocket to the coordinator at `/control?client=NAME`; every message is one
+//! A client opens a WebSocket to the coordinator at `/control/TOKEN?client=NAME`; every message is one
 //! JSON text frame. The client says [`FromClient::Hello`] first, the coordinator answers with
 //! [`ToClient::Configure`], and the client answers that with [`FromClient::Ready`] once its database
 //! is open. This connection is never disturbed by the fault proxies: it belongs to the experiment,
