@@ -1,14 +1,17 @@
-//! Rows that somebody deletes, doubles or garbles behind the back of a running client, in its SQLite file:
-//! clients answer what is there, and the verdict names it, for every workload.
+//! Rows that somebody deletes, doubles or garbles behind the back of running clients, in the SQLite file of one
+//! or in PostgreSQL: clients answer what is there, and the verdict names it, for every workload.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A storm of three native clients without faults, in which that SQL is done on `native-1`'s file.
-/// Answers its exit code and what it printed.
-fn storm(workload: &str, sql: &str) -> (Option<i32>, String) {
+use squall_throwaway_postgres::{Cluster, Options};
+use tokio_postgres::NoTls;
+
+/// A storm of three native clients without faults, in whose middle something is done to what is in its
+/// folder. Answers its exit code and what it printed.
+fn storm(workload: &str, arguments: &[&str], tamper: impl FnOnce(&Path)) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let run = Command::new(env!("CARGO_BIN_EXE_squall"))
         .args([
@@ -16,6 +19,7 @@ fn storm(workload: &str, sql: &str) -> (Option<i32>, String) {
         ])
         .args(["--time", "4s", "--workload", workload, "--output"])
         .arg(folder.path())
+        .args(arguments)
         .env_remove("SQUALL_DATABASE_URL")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -23,13 +27,7 @@ fn storm(workload: &str, sql: &str) -> (Option<i32>, String) {
         .unwrap();
     let latest = folder.path().join("latest");
     wait_for_operations(&latest.join("history.jsonl"), "native-1", 5);
-    let tampered = Command::new("sqlite3")
-        .args(["-cmd", ".timeout 10000"])
-        .arg(latest.join("databases/native-1.sqlite"))
-        .arg(sql)
-        .output()
-        .unwrap();
-    assert!(tampered.status.success(), "{tampered:?}");
+    tamper(&latest);
     let output = run.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -53,11 +51,43 @@ fn wait_for_operations(history: &Path, client: &str, count: usize) {
     }
 }
 
-/// The verdict must be a violation whose examples say that.
+/// That SQL, done on `native-1`'s file, must be a violation whose examples say that.
 fn is_found(workload: &str, sql: &str, says: &str) {
-    let (code, text) = storm(workload, sql);
+    assert_found(
+        storm(workload, &[], |run| {
+            let tampered = Command::new("sqlite3")
+                .args(["-cmd", ".timeout 10000"])
+                .arg(run.join("databases/native-1.sqlite"))
+                .arg(sql)
+                .output()
+                .unwrap();
+            assert!(tampered.status.success(), "{tampered:?}");
+        }),
+        says,
+    );
+}
+
+fn assert_found((code, text): (Option<i32>, String), says: &str) {
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains(says), "no `{says}` in:\n{text}");
+}
+
+/// The same of SQL that is done in PostgreSQL.
+fn is_found_in_postgresql(workload: &str, sql: &str, says: &str) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let cluster = runtime
+        .block_on(Cluster::start(Options::default()))
+        .unwrap();
+    let url = cluster.url();
+    let tamper = async {
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute(sql).await.unwrap();
+    };
+    let found = storm(workload, &["--database-url", &url], |_| {
+        runtime.block_on(tamper)
+    });
+    assert_found(found, says);
 }
 
 #[test]
@@ -97,4 +127,20 @@ fn rows_that_make_no_sense_are_shown() {
     for (workload, table) in [("mww", "mww"), ("list-append", "lists"), ("gset", "gset")] {
         is_found(workload, &garble(table), shown);
     }
+}
+
+#[test]
+fn what_is_done_to_rows_in_postgresql_is_found() {
+    let lost = "did not find k3";
+    is_found_in_postgresql("mww", "DELETE FROM mww WHERE k = 3", lost);
+    is_found_in_postgresql(
+        "list-append",
+        "UPDATE lists SET v = 'x' WHERE k < 9",
+        "VIOLATION",
+    );
+    is_found_in_postgresql(
+        "ledger",
+        "DELETE FROM ledger WHERE seq = 2",
+        "gapless-prefix: VIOLATION",
+    );
 }
