@@ -7,7 +7,7 @@ use std::time::Duration;
 use gloo_timers::future::sleep;
 use squall_client_core::agent::{AgentEnd, Mode, run_agent};
 use squall_client_core::{Client, ClientError};
-use squall_protocol::contract::{ClientConfig, Execution, FromClient, LogLevel, TableSchema};
+use squall_protocol::contract::{ClientConfig, FromClient, LogLevel, TableSchema};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::spawn_local;
 
@@ -37,7 +37,6 @@ pub fn start(client: String, token: String) {
         outgoing: OUTGOING.with(Outgoing::clone),
         client: RefCell::default(),
         shown: RefCell::default(),
-        write_wanted: Cell::default(),
         introduced: Cell::default(),
     }));
     let listener = worker.clone();
@@ -71,8 +70,6 @@ struct Inner {
     client: RefCell<Option<Client<Browser>>>,
     /// What the page shows of the database.
     shown: RefCell<String>,
-    /// Whether a person waits for a transaction.
-    write_wanted: Cell<bool>,
     /// Whether the coordinator has been told on this connection that the client is ready.
     introduced: Cell<bool>,
 }
@@ -167,16 +164,10 @@ impl Worker {
                 status: status.clone(),
             }),
             FromClient::Log { level, line } => to_page_log(*level, line),
-            FromClient::Completed { outcome, .. } => {
-                if self.0.write_wanted.take() {
-                    page::tell(&ToPage::Written {
-                        text: told(outcome),
-                    });
-                }
-            }
             // Not between two connections: the next one begins with everything.
             FromClient::Emission { .. } if !self.0.introduced.get() => return,
-            FromClient::Emission { .. }
+            FromClient::Completed { .. }
+            | FromClient::Emission { .. }
             | FromClient::Integrity { .. }
             | FromClient::TransactionWanted
             | FromClient::Fatal { .. } => {}
@@ -213,8 +204,14 @@ impl Worker {
         };
         match message {
             FromPage::Write => {
-                self.0.write_wanted.set(true);
+                let text = match self.0.introduced.get() {
+                    true => "Asked for a write",
+                    false => "Not asked for: there is no connection to the coordinator",
+                };
                 self.say(FromClient::TransactionWanted);
+                page::tell(&ToPage::Written {
+                    text: text.to_owned(),
+                });
             }
             FromPage::Connect => client.connect(),
             FromPage::Disconnect => client.disconnect(),
@@ -266,14 +263,6 @@ fn rows_shown(table: &TableSchema) -> String {
         .collect();
     let columns = columns.join(", ");
     format!("SELECT {columns} FROM {} ORDER BY {columns}", table.name)
-}
-
-/// What a person is told of the transaction that was asked for.
-fn told(outcome: &Execution) -> String {
-    match outcome {
-        Execution::Committed(_) => "Written".to_owned(),
-        Execution::Failed(reason) | Execution::Unknown(reason) => format!("Not written: {reason}"),
-    }
 }
 
 /// A log line, for the page and for whoever reads the browser's console. Not what is only for
