@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -41,11 +40,6 @@ use crate::same_origin;
 
 /// How many rows a write of the demo writes.
 const WRITES: usize = 4;
-
-/// How often a write that a person asked for is tried, and how long after the last time: the client may be
-/// answering the page that shows its rows.
-const WRITE_ATTEMPTS: u32 = 10;
-const WRITE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Starts the demo, prints its address and goes on until it is interrupted.
 ///
@@ -141,12 +135,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
 async fn write_when_asked(link: Link, keys: u32) {
     loop {
         link.transaction_wanted().await;
-        for _ in 0..WRITE_ATTEMPTS {
-            if link.operate(random_write(keys)).await.is_some() {
-                break;
-            }
-            tokio::time::sleep(WRITE_PAUSE).await;
-        }
+        link.operate(random_write(keys)).await;
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Link {
     state: Arc<Mutex<State>>,
     /// Notified whenever the state changed.
     changed: Arc<Notify>,
+    /// Held by whoever waits for an answer: a client does one thing at a time.
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// Notified when a person asks for a transaction.
     wanted: Arc<Notify>,
 }
@@ -142,6 +144,7 @@ impl Link {
             recorder,
             state: Arc::default(),
             changed: Arc::default(),
+            turn: Arc::default(),
             wanted: Arc::default(),
         }
     }
@@ -357,6 +360,7 @@ impl Link {
         access: Access,
         calls: Vec<Call>,
     ) -> Result<Answer, Box<Outcome>> {
+        let _turn = self.turn.lock().await;
         let failed = |reason: &str| Box::new(Outcome::Fail(reason.to_owned()));
         let answer = {
             let mut state = self.lock();
@@ -663,4 +667,93 @@ fn picture(effects: &Effects) -> Effects {
 fn has_rows(effects: &Effects) -> bool {
     let mut ledgers = effects.ledger.iter().flat_map(|ledger| &ledger.reads);
     ledgers.any(|of| !of.rows.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use squall_protocol::history::{HISTORY_VERSION, Header};
+    use squall_protocol::plan::{Isolation, Uploader, Workload};
+    use squall_protocol::sql::{Dialect, SqlValue};
+
+    use super::*;
+
+    fn link(folder: &std::path::Path) -> Link {
+        let header = Header {
+            squall_history: HISTORY_VERSION,
+            seed: 0,
+            workload: Workload::Ledger,
+            keys: 1,
+            payload: false,
+            isolation: Isolation::default(),
+            clients: Vec::new(),
+            recovery_deadline_ms: 0,
+            started_at_ms: 0,
+        };
+        let recorder = Recorder::create(&folder.join("history.jsonl"), &header, false).unwrap();
+        let compiler = Compiler::new(Workload::Ledger, false, 1, "native-1", Dialect::Sqlite);
+        let config = ClientConfig {
+            client: "native-1".to_owned(),
+            tables: Vec::new(),
+            statements: compiler.statements(),
+            new_database: Vec::new(),
+            new_connection: Vec::new(),
+            isolation: Isolation::default(),
+            uploader: Uploader::Transaction,
+            backend_url: String::new(),
+            retry_delay_ms: 0,
+            request_deadline_ms: 0,
+            stream_idle_deadline_ms: 0,
+        };
+        Link::new(config, compiler, true, recorder)
+    }
+
+    /// An emission when the client "a" has done so many transactions, of which the rows after the first
+    /// `seen` are told.
+    fn emission(done: i64, seen: i64) -> Vec<SqlRows> {
+        let row = |seq: i64| -> Vec<SqlValue> {
+            vec![
+                "a".into(),
+                seq.into(),
+                seq.to_string().into(),
+                "[0]".into(),
+                1_i64.into(),
+            ]
+        };
+        vec![
+            vec![vec!["a".into(), done.into(), 0_i64.into(), done.into()]],
+            (seen + 1..=done).map(row).collect(),
+            vec![vec![0_i64.into(), done.into()]],
+        ]
+    }
+
+    #[tokio::test]
+    async fn an_emission_that_says_nothing_new_is_not_recorded_and_rows_are_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = link(folder.path());
+        let recorded = || {
+            let history = std::fs::read_to_string(folder.path().join("history.jsonl")).unwrap();
+            history.matches("{\"ok\":").count()
+        };
+        let mut state = State::default();
+        for (results, expected) in [
+            (emission(2, 0), 1),
+            // What comes back from the service is known already.
+            (emission(2, 2), 1),
+            (emission(2, 2), 1),
+            (emission(3, 2), 2),
+            (emission(3, 3), 2),
+            // It was read before the client was told that the row is seen.
+            (emission(3, 2), 3),
+        ] {
+            link.emission(&mut state, results);
+            assert_eq!(recorded(), expected);
+        }
+        // The next ones need not tell them again.
+        let ToClient::Watch { calls, at_once } = link.watch(&state, false) else {
+            panic!("it is a live query");
+        };
+        let seen = SqlValue::Text(r#"{"a":3}"#.to_owned());
+        assert!(calls.iter().any(|call| call.parameters == [seen.clone()]));
+        assert!(!at_once);
+    }
 }
