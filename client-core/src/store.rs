@@ -437,3 +437,26 @@ fn set_target(connection: &Connection, target: i64) -> Result<(), ClientError> {
         .and_then(|mut statement| statement.query_row([target], |_| Ok(())))
         .doing("setting the write checkpoint to wait for")
 }
+
+#[cfg(test)]
+mod tests {
+    use squall_protocol::plan::Workload;
+    use squall_protocol::sql::Dialect;
+    use squall_workloads::{Compiler, Table};
+
+    use super::*;
+
+    #[test]
+    fn clients_have_the_indexed_columns_of_the_ledger() {
+        let compiler = Compiler::new(Workload::Ledger, false, 1, "native-1", Dialect::Sqlite);
+        let tables: Vec<TableSchema> = compiler.tables().iter().map(Table::schema).collect();
+        let schema = schema(&tables, false);
+        let ledger = &schema["tables"][1];
+        assert_eq!(ledger["name"], "ledger");
+        assert_eq!(
+            ledger["indexes"][0]["columns"][1],
+            serde_json::json!({ "name": "seq", "ascending": true, "type": "INTEGER" })
+        );
+        assert_eq!(schema["tables"][0]["indexes"], serde_json::json!([]));
+    }
+}

@@ -12,7 +12,7 @@ use std::process::Stdio;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
-use squall_protocol::sql::SqlValue;
+use squall_protocol::sql::{SqlValue, hexadecimal};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStdin, Command};
@@ -193,10 +193,6 @@ fn literal(value: &SqlValue) -> String {
         }
         SqlValue::Text(text) => format!("'{}'", text.replace('\'', "''")),
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A row: the array of its columns, which the shell writes as an object. Their names may be anything,

@@ -2,9 +2,6 @@
 //! The client of client-core, with the real powersync_core, on OPFS in a dedicated worker of a real
 //! browser.
 
-#[path = "support/transact.rs"]
-mod transact;
-
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,9 +12,8 @@ use squall_client_wasm::storage::Storage;
 use squall_protocol::contract::ClientConfig;
 use squall_protocol::plan::{Isolation, Uploader, Workload};
 use squall_protocol::sql::Dialect;
-use squall_protocol::transaction::Transaction;
+use squall_protocol::transaction::{Effects, Transaction};
 use squall_workloads::{Compiler, Table};
-use transact::transact;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
@@ -52,6 +48,10 @@ fn open(storage: &Storage) -> Client<Browser> {
     Client::open(storage.open().unwrap(), config, Browser, Rc::new(|_, _| {})).unwrap()
 }
 
+fn transact(client: &Client<Browser>, transaction: &Transaction) -> Result<Effects, ClientError> {
+    compiler().transact(transaction, |access, calls| client.execute(access, calls))
+}
+
 /// Fills the database as a first sync would, which needs a service.
 fn fill(database: &Connection) {
     for key in 0..KEYS {
@@ -77,7 +77,7 @@ async fn a_session_its_writes_and_their_uploads_survive_closing() {
     assert!(client.new_session());
     let session = client.session().to_owned();
     assert!(matches!(
-        transact(&client, &compiler(), &Transaction::read_all()),
+        transact(&client, &Transaction::read_all()),
         Err(ClientError::NeverSynced)
     ));
     client.close().unwrap();
@@ -86,7 +86,7 @@ async fn a_session_its_writes_and_their_uploads_survive_closing() {
     let client = open(&storage);
     assert!(!client.new_session());
     assert_eq!(client.session(), session);
-    let effects = transact(&client, &compiler(), &Transaction::new(7, vec![1, 3])).unwrap();
+    let effects = transact(&client, &Transaction::new(7, vec![1, 3])).unwrap();
     assert_eq!(effects.reads, [(0, -1), (1, -1), (2, -1), (3, -1), (4, -1)]);
     assert_eq!(effects.writes, [(1, 7), (3, 7)]);
     assert_eq!(client.status().queue, 2);
@@ -97,7 +97,7 @@ async fn a_session_its_writes_and_their_uploads_survive_closing() {
     let storage = acquire("session").await;
     let client = open(&storage);
     assert_eq!(client.session(), session);
-    let effects = transact(&client, &compiler(), &Transaction::read_all()).unwrap();
+    let effects = transact(&client, &Transaction::read_all()).unwrap();
     assert_eq!(effects.reads, [(0, -1), (1, 7), (2, -1), (3, 7), (4, -1)]);
     assert_eq!(client.integrity_check().unwrap(), ["ok"]);
     client.close().unwrap();

@@ -1,9 +1,6 @@
 #![cfg(target_family = "wasm")]
 //! Lists, sets and the payload table on OPFS, in a dedicated worker of a real browser.
 
-#[path = "support/transact.rs"]
-mod transact;
-
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,11 +10,10 @@ use squall_client_wasm::storage::Storage;
 use squall_protocol::contract::ClientConfig;
 use squall_protocol::payload::PayloadRead;
 use squall_protocol::plan::{Isolation, Uploader, Workload};
-use squall_protocol::sql::Dialect;
+use squall_protocol::sql::{Call, Dialect};
 use squall_protocol::transaction::{Collections, Effects, Transaction};
 use squall_workloads::payload::{self, Action, LARGEST};
 use squall_workloads::{Compiler, Table};
-use transact::transact;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_dedicated_worker);
@@ -61,12 +57,16 @@ impl Incarnation {
     }
 
     fn write(&self, value: i64, keys: &[u32]) {
-        let write = Transaction::new(value, keys.to_vec());
-        transact(&self.client, &self.compiler, &write).unwrap();
+        self.transact(Transaction::new(value, keys.to_vec()));
     }
 
     fn read(&self) -> Effects {
-        transact(&self.client, &self.compiler, &Transaction::read_all()).unwrap()
+        self.transact(Transaction::read_all())
+    }
+
+    fn transact(&self, transaction: Transaction) -> Effects {
+        let execute = |access, calls: &[Call]| self.client.execute(access, calls);
+        self.compiler.transact(&transaction, execute).unwrap()
     }
 
     fn collections(&self) -> Collections {

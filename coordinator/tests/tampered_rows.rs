@@ -1,75 +1,52 @@
 //! Rows that somebody deletes, doubles or garbles behind the back of running clients, in the SQLite file of one
 //! or in PostgreSQL: clients answer what is there, and the verdict names it, for every workload.
 
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+#[path = "support/run.rs"]
+mod run;
 
+use std::fs;
+use std::process::Command;
+
+use run::{Run, disturbed, wait};
 use squall_throwaway_postgres::{Cluster, Options};
 use tokio_postgres::NoTls;
 
-/// A storm of three native clients without faults, in whose middle something is done to what is in its
-/// folder. Answers its exit code and what it printed.
-fn storm(workload: &str, arguments: &[&str], tamper: impl FnOnce(&Path)) -> (Option<i32>, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let run = Command::new(env!("CARGO_BIN_EXE_squall"))
-        .args([
-            "run", "--seed", "3", "--fleet", "native=3", "--faults", "none",
-        ])
-        .args(["--time", "4s", "--workload", workload, "--output"])
-        .arg(folder.path())
-        .args(arguments)
-        .env_remove("SQUALL_DATABASE_URL")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let latest = folder.path().join("latest");
-    wait_for_operations(&latest.join("history.jsonl"), "native-1", 5);
-    tamper(&latest);
-    let output = run.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    (output.status.code(), format!("{text}\n{errors}"))
+/// What is done in the middle of a storm of three native clients without faults must be a violation that says
+/// that.
+fn is_found_in_storm(workload: &str, more: &[&str], tamper: impl FnOnce(&Run), says: &str) {
+    let arguments = [
+        "--fleet",
+        "native=3",
+        "--faults",
+        "none",
+        "--time",
+        "4s",
+        "--workload",
+        workload,
+    ];
+    let tamper = |run: &Run| {
+        let history = run.latest().join("history.jsonl");
+        wait("5 operations of native-1", || {
+            let history = fs::read_to_string(&history).unwrap_or_default();
+            history.matches("{\"ok\":{\"client\":\"native-1\"").count() >= 5
+        });
+        tamper(run);
+    };
+    disturbed(&[&arguments[..], more].concat(), tamper, 1, says);
 }
 
-/// Waits until the client has done so many operations.
-fn wait_for_operations(history: &Path, client: &str, count: usize) {
-    let since = Instant::now();
-    let done = format!("{{\"ok\":{{\"client\":\"{client}\"");
-    loop {
-        let text = fs::read_to_string(history).unwrap_or_default();
-        if text.matches(&done).count() >= count {
-            return;
-        }
-        assert!(
-            since.elapsed() < Duration::from_secs(120),
-            "waited in vain for {count} operations of {client}"
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// That SQL, done on `native-1`'s file, must be a violation whose examples say that.
+/// The same of SQL that is done on `native-1`'s file.
 fn is_found(workload: &str, sql: &str, says: &str) {
-    assert_found(
-        storm(workload, &[], |run| {
-            let tampered = Command::new("sqlite3")
-                .args(["-cmd", ".timeout 10000"])
-                .arg(run.join("databases/native-1.sqlite"))
-                .arg(sql)
-                .output()
-                .unwrap();
-            assert!(tampered.status.success(), "{tampered:?}");
-        }),
-        says,
-    );
-}
-
-fn assert_found((code, text): (Option<i32>, String), says: &str) {
-    assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains(says), "no `{says}` in:\n{text}");
+    let tamper = |run: &Run| {
+        let tampered = Command::new("sqlite3")
+            .args(["-cmd", ".timeout 10000"])
+            .arg(run.latest().join("databases/native-1.sqlite"))
+            .arg(sql)
+            .output()
+            .unwrap();
+        assert!(tampered.status.success(), "{tampered:?}");
+    };
+    is_found_in_storm(workload, &[], tamper, says);
 }
 
 /// The same of SQL that is done in PostgreSQL.
@@ -84,10 +61,8 @@ fn is_found_in_postgresql(workload: &str, sql: &str, says: &str) {
         tokio::spawn(connection);
         client.batch_execute(sql).await.unwrap();
     };
-    let found = storm(workload, &["--database-url", &url], |_| {
-        runtime.block_on(tamper)
-    });
-    assert_found(found, says);
+    let tamper = |_: &Run| runtime.block_on(tamper);
+    is_found_in_storm(workload, &["--database-url", &url], tamper, says);
 }
 
 #[test]

@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::backend::CrudValue;
 
 /// The SQL that a client's database speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,17 +74,6 @@ impl<T: Into<SqlValue>> From<Option<T>> for SqlValue {
     }
 }
 
-impl From<CrudValue> for SqlValue {
-    fn from(value: CrudValue) -> Self {
-        match value {
-            CrudValue::Null => SqlValue::Null,
-            CrudValue::Integer(value) => SqlValue::Integer(value),
-            CrudValue::Real(value) => SqlValue::Real(value),
-            CrudValue::Text(value) => SqlValue::Text(value),
-        }
-    }
-}
-
 impl fmt::Display for SqlValue {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match self {
@@ -99,7 +86,8 @@ impl fmt::Display for SqlValue {
     }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// Two digits for each byte.
+pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -171,7 +159,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         let Some((tag, text)) = map.next_entry::<String, String>()? else {
             return Err(A::Error::invalid_length(0, &self));
         };
-        let bad = || A::Error::custom(format!("{tag} {text:?}: expected {}", Expected));
+        let bad = || A::Error::invalid_value(Unexpected::Other(&format!("{tag} {text:?}")), &self);
         let value = match &tag[..] {
             "integer" => SqlValue::Integer(text.parse().map_err(|_| bad())?),
             "real" => SqlValue::Real(text.parse().map_err(|_| bad())?),
@@ -182,14 +170,6 @@ impl<'de> Visitor<'de> for ValueVisitor {
             None => Ok(value),
             Some(key) => Err(A::Error::custom(format!("{key} beside {tag}"))),
         }
-    }
-}
-
-struct Expected;
-
-impl fmt::Display for Expected {
-    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        ValueVisitor.expecting(out)
     }
 }
 

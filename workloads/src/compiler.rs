@@ -1,5 +1,6 @@
 //! From transactions to calls for one client, and from its answers to effects.
 
+use squall_protocol::contract::Access;
 use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::plan;
 use squall_protocol::sql::{Call, Dialect, SqlRows, SqlValue};
@@ -102,6 +103,33 @@ impl Compiler {
         self.interpret_as(transaction, results, false)
     }
 
+    /// Does a transaction by whatever does calls. For tests of clients; the coordinator speaks with its
+    /// clients by messages.
+    ///
+    /// # Errors
+    ///
+    /// Those of the calls.
+    ///
+    /// # Panics
+    ///
+    /// When what comes back makes no sense.
+    pub fn transact<E>(
+        &self,
+        transaction: &Transaction,
+        mut execute: impl FnMut(Access, &[Call]) -> Result<Vec<SqlRows>, E>,
+    ) -> Result<Effects, E> {
+        let mut known = Known::default();
+        if let Some(calls) = self.last_seq() {
+            let results = execute(Access::Read, &calls)?;
+            known.last_seq = self.seq(&results).expect("it makes sense");
+        }
+        let calls = self.compile(transaction, &known);
+        let results = execute(transaction.through.access(), &calls)?;
+        Ok(self
+            .interpret(transaction, results)
+            .expect("it makes sense"))
+    }
+
     /// Reads everything: rows in the order in which PostgreSQL inserted them, where that is known.
     pub fn read_everything(&self) -> Vec<Call> {
         let known = Known::default();
@@ -126,10 +154,12 @@ impl Compiler {
     ) -> Result<Effects, Malformed> {
         let known = Known::default();
         let context = self.context(&known, as_inserted);
-        // How many calls there are does not depend on what is known.
-        let calls = self.workload.compile(&context, transaction).len();
-        let mut results = Results::new(results, calls)?;
-        self.workload.interpret(&context, transaction, &mut results)
+        let mut results = Results::new(results);
+        let effects = self
+            .workload
+            .interpret(&context, transaction, &mut results)?;
+        results.end()?;
+        Ok(effects)
     }
 
     /// Looks for the row of that id in every table.

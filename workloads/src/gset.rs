@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 
 use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
-use squall_protocol::transaction::{Collections, Effects, Key, Reads, Transaction, Value};
+use squall_protocol::transaction::{Collections, Effects, Key, Reads, Rows, Transaction, Value};
 
 use crate::rows::{Malformed, Results};
 use crate::{Context, Merge, Statement, Step, Table, Workload, complaint};
@@ -57,14 +57,7 @@ impl Workload for Gset {
     }
 
     fn compile(&self, _: &Context, transaction: &Transaction) -> Vec<Step> {
-        let mut steps = match &transaction.reads {
-            Reads::Nothing => Vec::new(),
-            Reads::Keys(keys) => keys
-                .iter()
-                .map(|key| READ_KEY.with([(*key).into()]))
-                .collect(),
-            Reads::All => vec![READ.with([])],
-        };
+        let mut steps = crate::read(&READ, &READ_KEY, &transaction.reads);
         let value = transaction.value;
         let keys = transaction.written().into_iter();
         steps
@@ -96,9 +89,13 @@ impl Workload for Gset {
                 Some(collections(0..context.keys, elements))
             }
         };
-        let writes = transaction.written().into_iter();
+        let mut writes = Rows::new();
+        for key in transaction.written() {
+            results.rows(0)?;
+            writes.push((key, transaction.value));
+        }
         Ok(Effects {
-            writes: writes.map(|key| (key, transaction.value)).collect(),
+            writes,
             collections,
             ..Effects::default()
         })

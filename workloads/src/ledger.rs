@@ -76,63 +76,69 @@ static TOTALS: Statement = Statement::common(
     "SELECT coalesce(client, ''), count(*), 0, coalesce(max(seq), 0) FROM ledger GROUP BY client ORDER BY client",
 );
 
-/// As [`TOTALS`], of each client's rows above the `seq` that the JSON object `$1` has for it, or all of them.
-/// The clients are found one after the other in the index.
-static TOTALS_ABOVE: Statement = Statement {
-    sqlite: "WITH RECURSIVE names (client) AS (
+/// The number that the JSON object `$1` has for a name.
+macro_rules! number_of_name {
+    (sqlite) => {
+        "SELECT value FROM json_each($1) WHERE key = names.client"
+    };
+    (postgres) => {
+        "SELECT value::bigint FROM json_each_text($1::text::json) WHERE key = names.client"
+    };
+}
+
+/// The names of the clients that have rows, found one after the other in the index.
+macro_rules! names {
+    () => {
+        "WITH RECURSIVE names (client) AS (
             SELECT min(client) FROM ledger
             UNION ALL
             SELECT (SELECT min(client) FROM ledger WHERE ledger.client > names.client)
             FROM names WHERE client IS NOT NULL
-        ), bounds (client, above) AS MATERIALIZED (
-            SELECT client, coalesce((SELECT value FROM json_each($1) WHERE key = names.client), 0)
-            FROM names WHERE client IS NOT NULL
-        )
-        SELECT client,
-            (SELECT count(*) FROM ledger WHERE ledger.client = bounds.client AND seq > above), above,
-            (SELECT coalesce(max(seq), 0) FROM ledger WHERE ledger.client = bounds.client AND seq > above)
-        FROM bounds ORDER BY client",
-    postgres: "WITH RECURSIVE names (client) AS (
-            SELECT min(client) FROM ledger
-            UNION ALL
-            SELECT (SELECT min(client) FROM ledger WHERE ledger.client > names.client)
-            FROM names WHERE client IS NOT NULL
-        ), bounds (client, above) AS MATERIALIZED (
+        )"
+    };
+}
+
+macro_rules! totals_above {
+    ($dialect:ident) => {
+        concat!(
+            names!(),
+            ", bounds (client, above) AS MATERIALIZED (
+                SELECT client, coalesce((",
+            number_of_name!($dialect),
+            "), 0) FROM names WHERE client IS NOT NULL
+            )
             SELECT client,
-                coalesce((SELECT value::bigint FROM json_each_text($1::text::json) WHERE key = names.client), 0)
-            FROM names WHERE client IS NOT NULL
+                (SELECT count(*) FROM ledger WHERE ledger.client = bounds.client AND seq > above), above,
+                (SELECT coalesce(max(seq), 0) FROM ledger WHERE ledger.client = bounds.client AND seq > above)
+            FROM bounds ORDER BY client"
         )
-        SELECT client,
-            (SELECT count(*) FROM ledger WHERE ledger.client = bounds.client AND seq > above), above,
-            (SELECT coalesce(max(seq), 0) FROM ledger WHERE ledger.client = bounds.client AND seq > above)
-        FROM bounds ORDER BY client",
+    };
+}
+
+macro_rules! rows {
+    ($dialect:ident, $join:literal) => {
+        concat!(
+            names!(),
+            " SELECT ledger.client, seq, id, coalesce(writes, ''), coalesce(copies, 1) FROM names ",
+            $join,
+            " ledger ON ledger.client = names.client AND seq > coalesce((",
+            number_of_name!($dialect),
+            "), -9223372036854775807) ORDER BY names.client, seq"
+        )
+    };
+}
+
+/// As [`TOTALS`], of each client's rows above the `seq` that the JSON object `$1` has for it, or all of them.
+static TOTALS_ABOVE: Statement = Statement {
+    sqlite: totals_above!(sqlite),
+    postgres: totals_above!(postgres),
 };
 
 /// Each client's rows above the `seq` that the JSON object `$1` has for it, or all of them: client, seq, id,
-/// writes, copies.
+/// writes, copies. SQLite takes a cross join to look for names first.
 static ROWS: Statement = Statement {
-    sqlite: "WITH RECURSIVE names (client) AS (
-            SELECT min(client) FROM ledger
-            UNION ALL
-            SELECT (SELECT min(client) FROM ledger WHERE ledger.client > names.client)
-            FROM names WHERE client IS NOT NULL
-        )
-        SELECT ledger.client, seq, id, coalesce(writes, ''), coalesce(copies, 1)
-        FROM names CROSS JOIN ledger ON ledger.client = names.client
-            AND seq > coalesce((SELECT value FROM json_each($1) WHERE key = names.client), -9223372036854775807)
-        ORDER BY names.client, seq",
-    postgres: "WITH RECURSIVE names (client) AS (
-            SELECT min(client) FROM ledger
-            UNION ALL
-            SELECT (SELECT min(client) FROM ledger WHERE ledger.client > names.client)
-            FROM names WHERE client IS NOT NULL
-        )
-        SELECT ledger.client, seq, id, coalesce(writes, ''), coalesce(copies, 1)
-        FROM names JOIN ledger ON ledger.client = names.client
-            AND seq > coalesce(
-                (SELECT value::bigint FROM json_each_text($1::text::json) WHERE key = names.client),
-                -9223372036854775807)
-        ORDER BY names.client, seq",
+    sqlite: rows!(sqlite, "CROSS JOIN"),
+    postgres: rows!(postgres, "JOIN"),
 };
 
 /// All rows as [`ROWS`] has them, in PostgreSQL in the order of insertion.
@@ -251,7 +257,7 @@ impl Workload for Ledger {
         let reads = mww::rows_read(context, &transaction.reads, results)?;
         let mut writes = Vec::new();
         if !transaction.is_read_only() {
-            writes = mww::rows_written(transaction, results)?;
+            writes = results.written(transaction)?;
             let inserted = results.rows(1)?.next();
             let inserted =
                 inserted.ok_or_else(|| Malformed("the insert answered no row".to_owned()))?;

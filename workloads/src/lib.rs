@@ -25,7 +25,7 @@ use squall_protocol::contract::{ColumnSchema, TableSchema};
 use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::plan;
 use squall_protocol::sql::{Dialect, SqlValue};
-use squall_protocol::transaction::{Effects, Transaction};
+use squall_protocol::transaction::{Effects, Key, Reads, Transaction};
 
 pub use compiler::{Compiler, Known};
 use rows::{Malformed, Results};
@@ -179,6 +179,20 @@ pub fn workload(name: plan::Workload, payload: bool) -> &'static dyn Workload {
         plan::Workload::Ledger => &ledger::Ledger { payload: false },
         plan::Workload::ListAppend => &list_append::ListAppend,
         plan::Workload::Gset => &gset::Gset,
+    }
+}
+
+/// Reads what is asked for: everything by the one statement, or chosen keys, in their order, by the other.
+fn read(all: &'static Statement, of_key: &'static Statement, reads: &Reads) -> Vec<Step> {
+    match reads {
+        Reads::Nothing => Vec::new(),
+        Reads::Keys(keys) => {
+            let mut keys = keys.clone();
+            keys.sort_unstable();
+            let of_key = |key: Key| of_key.with([key.into()]);
+            keys.into_iter().map(of_key).collect()
+        }
+        Reads::All => vec![all.with([])],
     }
 }
 

@@ -15,7 +15,7 @@
 //! transaction that it is read from. With one copy it proves strict serializability.
 
 use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
-use squall_protocol::transaction::{Collections, Effects, Key, Reads, Rows, Transaction};
+use squall_protocol::transaction::{Collections, Effects, Key, Reads, Transaction};
 
 use crate::rows::{Malformed, Results};
 use crate::{Context, Merge, Statement, Step, Table, Workload, complaint};
@@ -94,14 +94,8 @@ impl Workload for ListAppend {
                 lists.push((row.key(0)?, row.text(1)?));
             }
         }
-        let mut writes = Rows::new();
-        for _ in &transaction.keys {
-            for row in results.rows(1)? {
-                writes.push((row.key(0)?, transaction.value));
-            }
-        }
         Ok(Effects {
-            writes,
+            writes: results.written(transaction)?,
             collections: (transaction.reads != Reads::Nothing).then_some(lists),
             ..Effects::default()
         })
@@ -113,16 +107,7 @@ impl Workload for ListAppend {
 }
 
 fn read(reads: &Reads) -> Vec<Step> {
-    match reads {
-        Reads::Nothing => Vec::new(),
-        Reads::Keys(keys) => {
-            let mut keys = keys.clone();
-            keys.sort_unstable();
-            let read_key = |key: Key| READ_KEY.with([key.into()]);
-            keys.into_iter().map(read_key).collect()
-        }
-        Reads::All => vec![READ.with([])],
-    }
+    crate::read(&READ, &READ_KEY, reads)
 }
 
 fn merge(entry: &CrudEntry) -> Result<Merge, String> {

@@ -79,7 +79,7 @@ impl Workload for Mww {
     ) -> Result<Effects, Malformed> {
         Ok(Effects {
             reads: rows_read(context, &transaction.reads, results)?,
-            writes: rows_written(transaction, results)?,
+            writes: results.written(transaction)?,
             ..Effects::default()
         })
     }
@@ -95,14 +95,8 @@ pub(crate) static STATEMENTS: &[&Statement] = &[&SEED, &READ, &READ_KEY, &WRITE]
 /// they need not belong together; in SQLite, where the key has no index, all come in one.
 pub(crate) fn read(context: &Context, reads: &Reads) -> Vec<Step> {
     match (reads, context.dialect) {
-        (Reads::Nothing, _) => Vec::new(),
-        (Reads::Keys(keys), Dialect::Postgres) => {
-            let mut keys = keys.clone();
-            keys.sort_unstable();
-            let read_key = |key: u32| READ_KEY.with([key.into()]);
-            keys.into_iter().map(read_key).collect()
-        }
-        (Reads::All | Reads::Keys(_), _) => vec![READ.with([])],
+        (Reads::Keys(_), Dialect::Sqlite) => vec![READ.with([])],
+        _ => crate::read(&READ, &READ_KEY, reads),
     }
 }
 
@@ -128,19 +122,6 @@ pub(crate) fn write(transaction: &Transaction) -> impl Iterator<Item = Step> {
     let value = transaction.value;
     let keys = transaction.written().into_iter();
     keys.map(move |key| WRITE.with([value.into(), key.to_string().into()]))
-}
-
-pub(crate) fn rows_written(
-    transaction: &Transaction,
-    results: &mut Results,
-) -> Result<Rows, Malformed> {
-    let mut written = Rows::new();
-    for _ in &transaction.keys {
-        for row in results.rows(1)? {
-            written.push((row.key(0)?, transaction.value));
-        }
-    }
-    Ok(written)
 }
 
 /// Rows are only changed, and the greatest value wins.

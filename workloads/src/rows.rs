@@ -4,7 +4,7 @@
 use std::vec::IntoIter;
 
 use squall_protocol::sql::{SqlRows, SqlValue};
-use squall_protocol::transaction::Key;
+use squall_protocol::transaction::{Key, Rows, Transaction};
 
 /// An answer that makes no sense as what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,13 +15,17 @@ pub struct Malformed(pub String);
 pub struct Results(IntoIter<SqlRows>);
 
 impl Results {
+    pub fn new(results: Vec<SqlRows>) -> Results {
+        Results(results.into_iter())
+    }
+
     /// # Errors
     ///
-    /// When there are not as many as there were calls.
-    pub fn new(results: Vec<SqlRows>, calls: usize) -> Result<Results, Malformed> {
-        match results.len() {
-            found if found == calls => Ok(Results(results.into_iter())),
-            found => Err(Malformed(format!("{found} results came of {calls} calls"))),
+    /// When there are more than the calls that were made sense of.
+    pub fn end(self) -> Result<(), Malformed> {
+        match self.0.len() {
+            0 => Ok(()),
+            more => Err(Malformed(format!("there are {more} results too many"))),
         }
     }
 
@@ -41,6 +45,21 @@ impl Results {
         }
         let rows: Vec<Row> = rows.into_iter().map(Row).collect();
         Ok(rows.into_iter())
+    }
+
+    /// What the transaction has written: its calls that write answer the keys of their rows.
+    ///
+    /// # Errors
+    ///
+    /// When they do not.
+    pub fn written(&mut self, transaction: &Transaction) -> Result<Rows, Malformed> {
+        let mut written = Rows::new();
+        for _ in &transaction.keys {
+            for row in self.rows(1)? {
+                written.push((row.key(0)?, transaction.value));
+            }
+        }
+        Ok(written)
     }
 }
 

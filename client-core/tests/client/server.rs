@@ -16,7 +16,7 @@ use squall_protocol::contract::{Access, ClientConfig, ClientStatus};
 use squall_protocol::plan::{Isolation, Uploader, Workload};
 use squall_protocol::sql::Dialect;
 use squall_protocol::transaction::{Effects, Rows, Transaction};
-use squall_workloads::{Compiler, Known, Table};
+use squall_workloads::{Compiler, Table};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -658,14 +658,7 @@ pub fn transact(
     compiler: &Compiler,
     transaction: &Transaction,
 ) -> Result<Effects, ClientError> {
-    let mut known = Known::default();
-    if let Some(calls) = compiler.last_seq() {
-        let results = client.execute(Access::Read, &calls)?;
-        known.last_seq = compiler.seq(&results).unwrap();
-    }
-    let calls = compiler.compile(transaction, &known);
-    let results = client.execute(transaction.through.access(), &calls)?;
-    Ok(compiler.interpret(transaction, results).unwrap())
+    compiler.transact(transaction, |access, calls| client.execute(access, calls))
 }
 
 /// A client whose loops run.
