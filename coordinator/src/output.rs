@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::environment_variable;
+use crate::environment_variable::environment_variable;
 
 /// The pause before a stream that takes nothing at the moment is tried again. Only one that somebody
 /// else made non-blocking says so.

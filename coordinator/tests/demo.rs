@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use squall_coordinator::browser::{Browser, BrowserOptions, Driver};
+use squall_coordinator::fleet::browser::{Browser, BrowserOptions, Driver};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use squall_coordinator::database;
+use squall_coordinator::system::database;
 use squall_protocol::plan::Workload;
 use squall_throwaway_postgres::{Cluster, Options};
 use squall_workloads::{Table, workload};

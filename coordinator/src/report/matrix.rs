@@ -6,7 +6,7 @@ use std::path::Path;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::html::{escape, open_page};
-use crate::matrix::MatrixResult;
+use crate::commands::matrix::MatrixResult;
 
 /// The page. Links to reports are relative to `folder`, where the page will be.
 pub fn html(folder: &Path, title: &str, results: &[MatrixResult]) -> String {

@@ -10,7 +10,7 @@ use std::path::Path;
 use squall_checker::History;
 use squall_protocol::verdict::Verdict;
 
-use crate::matrix::MatrixResult;
+use crate::commands::matrix::MatrixResult;
 
 /// Writes both into a run folder.
 ///

@@ -1,0 +1,89 @@
+//! Where the browser's programs are, and what to do when they are not there.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use super::BrowserError;
+use crate::environment_variable::environment_variable;
+
+/// A program of the browser fleet and the places where it may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// What a message calls it.
+    pub name: &'static str,
+    /// The environment variable that overrides the search.
+    pub variable: &'static str,
+    /// The Debian package that has it.
+    pub package: &'static str,
+    /// Tried in this order; a name without a slash is looked up in `PATH`.
+    pub candidates: &'static [&'static str],
+}
+
+/// Debian's `/usr/bin/chromium` is a shell script that adds flags of its own, so the program behind
+/// it is preferred.
+pub const CHROMIUM: Program = Program {
+    name: "Chromium",
+    variable: "SQUALL_CHROMIUM",
+    package: "chromium",
+    candidates: &[
+        "/usr/lib/chromium/chromium",
+        "chromium",
+        "chromium-browser",
+        "google-chrome-stable",
+        "google-chrome",
+    ],
+};
+
+pub const CHROMEDRIVER: Program = Program {
+    name: "chromedriver",
+    variable: "SQUALL_CHROMEDRIVER",
+    package: "chromium-driver",
+    candidates: &["chromedriver"],
+};
+
+/// No browser's, but looked for in the same way: clients of the kind `sqlite3` need it.
+pub const SQLITE3: Program = Program {
+    name: "the SQLite shell",
+    variable: "SQUALL_SQLITE3",
+    package: "sqlite3",
+    candidates: &["sqlite3"],
+};
+
+impl Program {
+    /// The program's path: the environment variable's, else the first candidate that exists.
+    ///
+    /// # Errors
+    /// [`BrowserError::Missing`], which names the package and the variable.
+    pub fn find(&self) -> Result<PathBuf, BrowserError> {
+        let missing = || BrowserError::Missing {
+            name: self.name,
+            variable: self.variable,
+            package: self.package,
+        };
+        if let Some(path) = environment_variable(self.variable) {
+            let path = PathBuf::from(path);
+            return if path.is_file() {
+                Ok(path)
+            } else {
+                Err(BrowserError::WrongOverride {
+                    variable: self.variable,
+                    path,
+                })
+            };
+        }
+        self.candidates
+            .iter()
+            .find_map(|candidate| find_in_path(candidate))
+            .ok_or_else(missing)
+    }
+}
+
+/// A bare name is looked up in `PATH`, anything with a slash is taken as it is.
+fn find_in_path(candidate: &str) -> Option<PathBuf> {
+    if candidate.contains('/') {
+        return Some(PathBuf::from(candidate)).filter(|path| path.is_file());
+    }
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|folder| folder.join(candidate))
+        .find(|path: &PathBuf| Path::is_file(path))
+}

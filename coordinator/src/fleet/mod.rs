@@ -1,0 +1,495 @@
+//! The clients as bodies: processes and browser tabs that can be started, broken and mended. What
+//! they are told and what they answer goes over their [`Link`].
+
+pub mod browser;
+pub mod link;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex as SyncMutex};
+use std::time::Duration;
+
+use squall_protocol::contract::ToClient;
+use squall_protocol::fault::FaultKind;
+use squall_protocol::plan::{ClientKind, ClientSpec};
+use tokio::process::Command;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::Failure;
+use crate::fleet::browser::{Browser, BrowserOptions, Driver, programs};
+use crate::fleet::link::Link;
+use crate::plan;
+use crate::run::recorder::Recorder;
+use crate::system::environment::{Environment, Place};
+use crate::system::process::OwnedProcess;
+
+/// How long an incarnation may take from its start until it is ready for transactions. A browser
+/// that starts while the machine is busy takes the longest.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a client may take to end in an orderly way.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a client may take to check its database.
+const INTEGRITY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Why something could not be done to a client. Says nothing about the system under test.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error("{client} could not be started: {source}")]
+    Start {
+        client: String,
+        source: std::io::Error,
+    },
+    #[error(
+        "{client} was not ready {READY_DEADLINE:?} after its start; see its log in the run folder"
+    )]
+    NotReady { client: String },
+    #[error("{client} gave up: {error}")]
+    Fatal { client: String, error: String },
+    #[error("the browser of {client}: {source}")]
+    Browser {
+        client: String,
+        source: crate::fleet::browser::BrowserError,
+    },
+    #[error("{client} could not be ended: {source}")]
+    End {
+        client: String,
+        source: std::io::Error,
+    },
+    #[error("{client} is down")]
+    Down { client: String },
+}
+
+/// Whether those clients can be of one fleet: what each writes must come to all others.
+///
+/// # Errors
+///
+/// Why they can not.
+pub fn check(fleet: &plan::Fleet) -> Result<(), String> {
+    let present = || {
+        let fleet = fleet.iter().filter(|(_, count)| *count > 0);
+        fleet.map(|(kind, _)| *kind)
+    };
+    let locals: u32 = fleet
+        .iter()
+        .filter(|(kind, _)| *kind == ClientKind::Local)
+        .map(|(_, count)| count)
+        .sum();
+    if locals > 0 && (locals > 1 || present().any(|kind| kind != ClientKind::Local)) {
+        return Err(
+            "a local client never connects, so nobody sees its rows: it must be alone".to_owned(),
+        );
+    }
+    let sharing = present().find(|kind| kind.shares_a_file());
+    let syncing = present().find(|kind| kind.meets_in_postgres());
+    if let (Some(sharing), Some(syncing)) = (sharing, syncing) {
+        return Err(format!(
+            "nothing syncs the file of {} clients, so {} clients would never see their rows: \
+             make a fleet of either",
+            sharing.name(),
+            syncing.name()
+        ));
+    }
+    Ok(())
+}
+
+/// All clients of a run.
+pub struct Fleet {
+    /// In the order of the plan.
+    pub clients: Vec<Arc<Client>>,
+    driver: Option<Driver>,
+}
+
+/// One client, whatever its body.
+pub struct Client {
+    pub spec: ClientSpec,
+    /// Its link to the coordinator.
+    pub link: Link,
+    environment: Arc<Environment>,
+    recorder: Recorder,
+    headed: bool,
+    /// The SQLite shell, for a client of that kind.
+    shell: Option<PathBuf>,
+    /// The number of its origin, counted from 1.
+    number: usize,
+    body: Mutex<Body>,
+    /// Cancelled before its process or browser is ended on purpose: an end without that is trouble.
+    released: SyncMutex<CancellationToken>,
+}
+
+#[derive(Default)]
+struct Body {
+    process: Option<OwnedProcess>,
+    browser: Option<Browser>,
+}
+
+impl Fleet {
+    /// Starts every client and waits until all are ready for transactions.
+    ///
+    /// # Errors
+    ///
+    /// When a needed program is missing or a client does not start. What had been started is stopped,
+    /// as it is when `interrupted` is cancelled meanwhile; then there is no fleet.
+    pub async fn start(
+        environment: &Arc<Environment>,
+        clients: &[ClientSpec],
+        recorder: &Recorder,
+        headed: bool,
+        interrupted: &CancellationToken,
+    ) -> Result<Option<Fleet>, Failure> {
+        let has_tabs = clients.iter().any(|spec| spec.kind == ClientKind::Wasm);
+        let driver = if has_tabs {
+            environment.pages().check_bundle()?;
+            let logs = environment
+                .folder("logs")
+                .map_err(|error| Failure::unavailable("cannot write logs", error))?;
+            Some(
+                Driver::start(&logs)
+                    .await
+                    .map_err(|error| Failure::unavailable("cannot start chromedriver", error))?,
+            )
+        } else {
+            None
+        };
+        let has_shells = clients.iter().any(|spec| spec.kind == ClientKind::Sqlite3);
+        let shell = match has_shells.then(|| programs::SQLITE3.find()) {
+            Some(found) => Some(found.map_err(|error| Failure::Unavailable(error.to_string()))?),
+            None => None,
+        };
+        let clients = clients.iter().enumerate().map(|(index, spec)| {
+            Arc::new(Client {
+                shell: shell.clone().filter(|_| spec.kind == ClientKind::Sqlite3),
+                spec: spec.clone(),
+                link: environment.place(&spec.name).link.clone(),
+                environment: Arc::clone(environment),
+                recorder: recorder.clone(),
+                headed,
+                number: index + 1,
+                body: Mutex::default(),
+                released: SyncMutex::default(),
+            })
+        });
+        let fleet = Fleet {
+            clients: clients.collect(),
+            driver,
+        };
+        let starts = fleet
+            .clients
+            .iter()
+            .map(|client| client.start(fleet.driver.as_ref()));
+        let starts = futures_util::future::try_join_all(starts);
+        match interrupted.run_until_cancelled(starts).await {
+            Some(Ok(_)) => Ok(Some(fleet)),
+            Some(Err(error)) => {
+                fleet.stop().await;
+                Err(Failure::unavailable("cannot start the fleet", error))
+            }
+            None => {
+                fleet.stop().await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The chromedriver process, if the fleet has tabs.
+    pub fn driver(&self) -> Option<&Driver> {
+        self.driver.as_ref()
+    }
+
+    /// Forgets what clients have reported, so that the next reports are known to be newer than now.
+    pub fn forget_statuses(&self) {
+        for client in &self.clients {
+            client.link.forget_status();
+        }
+    }
+
+    /// Ends every client in an orderly way where that is possible, and by force where not.
+    pub async fn stop(self) {
+        futures_util::future::join_all(self.clients.iter().map(|client| client.stop())).await;
+        if let Some(driver) = self.driver
+            && let Err(error) = driver.stop().await
+        {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+impl Client {
+    /// The client's name.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// The client's proxies and link.
+    pub fn place(&self) -> &Place {
+        self.environment.place(self.name())
+    }
+
+    /// Starts whatever of the client does not run, and waits until it is ready for transactions.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start, or is not ready in time.
+    pub async fn start(&self, driver: Option<&Driver>) -> Result<(), BodyError> {
+        let mut body = self.body.lock().await;
+        match self.spec.kind {
+            ClientKind::Native
+            | ClientKind::Postgres
+            | ClientKind::Sqlite
+            | ClientKind::Sqlite3
+            | ClientKind::Local => {
+                if !body.process.as_ref().is_some_and(OwnedProcess::is_alive) {
+                    body.process = Some(self.start_process().await?);
+                }
+            }
+            ClientKind::Wasm => {
+                let driver = driver.ok_or_else(|| self.down())?;
+                if !body.browser.as_mut().is_some_and(|b| b.is_alive()) {
+                    body.browser = Some(self.start_browser(driver).await?);
+                }
+                let browser = body.browser.as_mut().expect("it was just started");
+                if !browser.has_tab() {
+                    let url = self
+                        .environment
+                        .pages()
+                        .client_url(self.number, self.name());
+                    let opened = browser.open_tab(&url).await;
+                    opened.map_err(|source| self.browser_error(source))?;
+                }
+            }
+        }
+        self.ready().await
+    }
+
+    /// Waits until an incarnation is ready for transactions.
+    async fn ready(&self) -> Result<(), BodyError> {
+        let settled = self
+            .link
+            .wait(|link| link.is_ready() || link.fatal().is_some());
+        let settled = tokio::time::timeout(READY_DEADLINE, settled).await;
+        match (settled, self.link.fatal()) {
+            (Ok(()), None) => Ok(()),
+            (Ok(()), Some(error)) => Err(BodyError::Fatal {
+                client: self.name().to_owned(),
+                error,
+            }),
+            (Err(_), _) => Err(BodyError::NotReady {
+                client: self.name().to_owned(),
+            }),
+        }
+    }
+
+    async fn start_process(&self) -> Result<OwnedProcess, BodyError> {
+        let failed = |source| BodyError::Start {
+            client: self.name().to_owned(),
+            source,
+        };
+        let logs = self.environment.folder("logs").map_err(failed)?;
+        let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        command
+            .args(["client", "--kind", self.spec.kind.name()])
+            .args(["--client", self.name()])
+            // Not an argument, which everybody on the machine may read.
+            .env("SQUALL_CONTROL_URL", self.environment.pages().control_url());
+        match self.spec.kind {
+            ClientKind::Postgres => {
+                let url = self.environment.database_url();
+                command.env(
+                    "SQUALL_DATABASE_URL",
+                    url.expect("it was started for this client"),
+                );
+            }
+            _ => {
+                let file = self.environment.database_file(&self.spec).map_err(failed)?;
+                command.arg("--database").arg(file);
+                if let Some(shell) = &self.shell {
+                    command.arg("--shell").arg(shell);
+                }
+            }
+        }
+        let log = logs.join(format!("{}.log", self.name()));
+        let process = OwnedProcess::spawn_logged(command, &log)
+            .await
+            .map_err(failed)?;
+        self.watch("its process", process.exited());
+        Ok(process)
+    }
+
+    async fn start_browser(&self, driver: &Driver) -> Result<Browser, BodyError> {
+        let failed = |source| BodyError::Start {
+            client: self.name().to_owned(),
+            source,
+        };
+        let options = BrowserOptions {
+            profile: self
+                .environment
+                .folder("profiles")
+                .map_err(failed)?
+                .join(self.name()),
+            headed: self.headed,
+            offline: self.environment.can_cause(FaultKind::TabOffline),
+            log: self
+                .environment
+                .folder("logs")
+                .map_err(failed)?
+                .join(format!("{}.log", self.name())),
+        };
+        let browser = Browser::start(driver, options)
+            .await
+            .map_err(|source| self.browser_error(source))?;
+        self.watch("its browser", browser.exited());
+        Ok(browser)
+    }
+
+    /// Notices when something of the client ends that nobody ended.
+    fn watch(
+        &self,
+        what: &'static str,
+        exited: impl Future<Output = std::process::ExitStatus> + Send + 'static,
+    ) {
+        let released = CancellationToken::new();
+        *self.released.lock().expect("no one panics here") = released.clone();
+        let (client, recorder) = (self.name().to_owned(), self.recorder.clone());
+        tokio::spawn(async move {
+            let status = exited.await;
+            if !released.is_cancelled() {
+                recorder.trouble(format!(
+                    "{client}: {what} ended on its own ({status}); see logs/{client}.log"
+                ));
+            }
+        });
+    }
+
+    /// From here on, the end of its process or browser is no surprise.
+    fn release(&self) {
+        self.released.lock().expect("no one panics here").cancel();
+    }
+
+    /// Kills the client's process.
+    ///
+    /// # Errors
+    ///
+    /// When it has none, or survives.
+    pub async fn kill(&self) -> Result<(), BodyError> {
+        let mut body = self.body.lock().await;
+        let process = body.process.take().ok_or_else(|| self.down())?;
+        self.link.expect_end("killed");
+        self.release();
+        let killed = process.kill().await.map_err(|source| BodyError::End {
+            client: self.name().to_owned(),
+            source,
+        });
+        self.link.wait(|link| !link.is_ready()).await;
+        killed
+    }
+
+    /// Sends a signal to the client's process.
+    ///
+    /// # Errors
+    ///
+    /// When it has none.
+    pub async fn signal(&self, signal: i32) -> Result<(), BodyError> {
+        let body = self.body.lock().await;
+        let process = body.process.as_ref().ok_or_else(|| self.down())?;
+        process.signal(signal);
+        Ok(())
+    }
+
+    /// Reloads the tab and waits until the new page is ready for transactions.
+    ///
+    /// # Errors
+    ///
+    /// The browser's, or when the new page is not ready in time.
+    pub async fn reload_tab(&self) -> Result<(), BodyError> {
+        let mut body = self.body.lock().await;
+        let before = self.link.incarnation();
+        self.link.expect_end("the tab was reloaded");
+        let browser = self.browser(&mut body)?;
+        let reloaded = browser.reload_tab().await;
+        reloaded.map_err(|source| self.browser_error(source))?;
+        let anew = self.link.wait(|link| {
+            link.fatal().is_some() || (link.is_ready() && link.incarnation() > before)
+        });
+        let _ = tokio::time::timeout(READY_DEADLINE, anew).await;
+        self.ready().await
+    }
+
+    /// Closes the tab.
+    ///
+    /// # Errors
+    ///
+    /// The browser's.
+    pub async fn close_tab(&self) -> Result<(), BodyError> {
+        let mut body = self.body.lock().await;
+        self.link.expect_end("the tab was closed");
+        let browser = self.browser(&mut body)?;
+        let closed = browser.close_tab().await;
+        closed.map_err(|source| self.browser_error(source))
+    }
+
+    /// Tells the tab that it is offline, or online again.
+    ///
+    /// # Errors
+    ///
+    /// The browser's.
+    pub async fn set_tab_offline(&self, offline: bool) -> Result<(), BodyError> {
+        let mut body = self.body.lock().await;
+        let browser = self.browser(&mut body)?;
+        let set = browser.set_offline(offline).await;
+        set.map_err(|source| self.browser_error(source))
+    }
+
+    /// The way out when a browser does not do what it is told: it is killed, and with it the tab.
+    pub async fn kill_browser(&self) {
+        let mut body = self.body.lock().await;
+        self.release();
+        if let Some(mut browser) = body.browser.take()
+            && let Err(error) = browser.kill().await
+        {
+            tracing::warn!("{}: {error}", self.name());
+        }
+    }
+
+    /// What SQLite says of the client's database. None for a client without one, or without an
+    /// answer in time.
+    pub async fn check_integrity(&self) -> Option<Vec<String>> {
+        self.link.check_integrity(INTEGRITY_DEADLINE).await
+    }
+
+    async fn stop(&self) {
+        let mut body = self.body.lock().await;
+        self.release();
+        self.link.expect_end("stopped at the end of the run");
+        if let Some(process) = body.process.take() {
+            process.signal(libc::SIGCONT);
+            self.link.send(ToClient::Stop);
+            if let Err(error) = process.end_within(STOP_DEADLINE).await {
+                tracing::warn!("{}: {error}", self.name());
+            }
+        }
+        if let Some(browser) = body.browser.take()
+            && let Err(error) = browser.stop().await
+        {
+            tracing::warn!("{}: {error}", self.name());
+        }
+    }
+
+    fn browser<'b>(
+        &self,
+        body: &'b mut MutexGuard<'_, Body>,
+    ) -> Result<&'b mut Browser, BodyError> {
+        body.browser.as_mut().ok_or_else(|| self.down())
+    }
+
+    fn browser_error(&self, source: crate::fleet::browser::BrowserError) -> BodyError {
+        BodyError::Browser {
+            client: self.name().to_owned(),
+            source,
+        }
+    }
+
+    fn down(&self) -> BodyError {
+        BodyError::Down {
+            client: self.name().to_owned(),
+        }
+    }
+}

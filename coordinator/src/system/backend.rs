@@ -1,0 +1,332 @@
+//! The backend that clients upload to, as an application's own server would be: it hands out
+//! credentials for the sync service, and applies each upload as one PostgreSQL transaction. The API
+//! is described in [`squall_protocol::backend`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use deadpool_postgres::{Hook, HookError, Manager, Pool};
+use serde::Deserialize;
+use squall_client_native::session;
+use squall_protocol::backend::{
+    BackendError, Credentials, CrudOp, CrudValue, Upload, UploadAnswer,
+};
+use squall_workloads::{Merge, Workload};
+use tokio::net::TcpListener;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{IsolationLevel, NoTls};
+use tower_http::cors::CorsLayer;
+
+use crate::exit::Failure;
+use crate::run::recorder::Recorder;
+use crate::system::database::describe;
+use crate::system::token::{self, Signer};
+
+/// How often an upload is tried again after PostgreSQL found it in conflict with another, before
+/// the client is told to come back later.
+const ATTEMPTS: u32 = 64;
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(128);
+/// PostgreSQL may be unable to take a client's uploads for so long before that counts as trouble of the
+/// infrastructure: a full disk, a table that somebody has dropped, a constraint that somebody has added.
+const UNABLE: Duration = Duration::from_secs(5);
+
+/// The running backend. Dropping it does not stop it; it ends with the program.
+pub struct Backend {
+    address: SocketAddr,
+    endpoints: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    workload: &'static dyn Workload,
+    pool: Pool,
+    signer: Arc<Signer>,
+    /// The address of the sync service for each client: it leads through the client's proxy.
+    endpoints: Arc<Mutex<BTreeMap<String, String>>>,
+    inability: Arc<Mutex<Inability>>,
+    recorder: Recorder,
+}
+
+/// Since when PostgreSQL has taken no upload of a client, by client.
+#[derive(Default)]
+struct Inability {
+    since: BTreeMap<String, Instant>,
+    told: bool,
+}
+
+impl Inability {
+    /// An upload went well, or not. Answers whether that is to be told now.
+    fn see(&mut self, client: &str, able: bool, now: Instant) -> bool {
+        if able {
+            self.since.remove(client);
+            return false;
+        }
+        let since = self.since.entry(client.to_owned()).or_insert(now);
+        let tell = now - *since > UNABLE && !self.told;
+        self.told |= tell;
+        tell
+    }
+}
+
+impl Backend {
+    /// Starts the backend on that port of the loopback interface; 0 means a free one. It has at most so
+    /// many connections to the database.
+    ///
+    /// # Errors
+    ///
+    /// When the database's address makes no sense or no port can be had.
+    pub async fn start(
+        database_url: &str,
+        workload: &'static dyn Workload,
+        signer: Arc<Signer>,
+        port: u16,
+        connections: usize,
+        recorder: Recorder,
+    ) -> Result<Backend, Failure> {
+        let starting = "cannot start the backend";
+        let config: tokio_postgres::Config = database_url
+            .parse()
+            .map_err(|error| Failure::unavailable(starting, error))?;
+        let pool = Pool::builder(Manager::new(config, NoTls))
+            .max_size(connections)
+            .post_create(Hook::async_fn(|connection, _| {
+                Box::pin(async move {
+                    let set = connection.batch_execute(session::SETTINGS).await;
+                    set.map_err(HookError::Backend)
+                })
+            }))
+            .build()
+            .map_err(|error| Failure::unavailable(starting, error))?;
+        let endpoints = Arc::default();
+        let shared = Shared {
+            workload,
+            pool,
+            signer,
+            endpoints: Arc::clone(&endpoints),
+            inability: Arc::default(),
+            recorder,
+        };
+        let listener = TcpListener::bind(("127.0.0.1", port))
+            .await
+            .map_err(|error| Failure::unavailable(starting, error))?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Failure::unavailable(starting, error))?;
+        let router = Router::new()
+            .route("/credentials", get(credentials))
+            .route("/upload", post(upload))
+            // Whatever a client can hold in one transaction or in one batch of 100 KB rows.
+            .layer(DefaultBodyLimit::disable())
+            .layer(CorsLayer::very_permissive())
+            .with_state(shared);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Ok(Backend { address, endpoints })
+    }
+
+    /// Where it listens, as `host:port`.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Lets a client in: from now on it is told that the sync service is at `endpoint`.
+    pub fn admit(&self, client: &str, endpoint: String) {
+        let mut endpoints = self.endpoints.lock().expect("no one panics here");
+        endpoints.insert(client.to_owned(), endpoint);
+    }
+}
+
+#[derive(Deserialize)]
+struct CredentialsQuery {
+    client: String,
+}
+
+async fn credentials(
+    State(shared): State<Shared>,
+    Query(query): Query<CredentialsQuery>,
+) -> Result<Json<Credentials>, Refusal> {
+    let endpoint = shared
+        .endpoints
+        .lock()
+        .expect("no one panics here")
+        .get(&query.client)
+        .cloned()
+        .ok_or_else(|| {
+            Refusal(
+                StatusCode::NOT_FOUND,
+                format!("there is no client {} in this run", query.client),
+            )
+        })?;
+    let (token, expires_at_ms) = shared.signer.token(&query.client);
+    Ok(Json(Credentials {
+        endpoint,
+        token,
+        expires_at_ms,
+    }))
+}
+
+async fn upload(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    Json(upload): Json<Upload>,
+) -> Result<Json<UploadAnswer>, Refusal> {
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .ok_or_else(|| unauthorized("the header `Authorization: Bearer TOKEN` is missing"))?;
+    shared
+        .signer
+        .verify(bearer)
+        .map_err(|error: token::Invalid| unauthorized(&error.to_string()))?;
+    let statements: Vec<Merge> = upload
+        .crud
+        .iter()
+        .map(|entry| shared.workload.merge(entry))
+        .collect::<Result<_, String>>()
+        .map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))?;
+
+    let mut pause = FIRST_PAUSE;
+    for _ in 0..ATTEMPTS {
+        let applied = apply(&shared.pool, &upload, &statements).await;
+        let able = !matches!(applied, Err(ApplyError::Later(_)));
+        let tell = {
+            let mut inability = shared.inability.lock().expect("no one panics here");
+            inability.see(&upload.client_id, able, Instant::now())
+        };
+        match applied {
+            Ok(repeated) => return Ok(Json(UploadAnswer { repeated })),
+            Err(ApplyError::Conflict) => tokio::time::sleep(pause).await,
+            Err(ApplyError::Refused(error)) => {
+                return Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, error));
+            }
+            Err(ApplyError::Later(error)) => {
+                if tell {
+                    shared.recorder.trouble(format!(
+                        "PostgreSQL has taken no upload of a client for {UNABLE:?}: {error}"
+                    ));
+                }
+                return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, error));
+            }
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Err(Refusal(
+        StatusCode::SERVICE_UNAVAILABLE,
+        format!("PostgreSQL found the upload in conflict with others {ATTEMPTS} times; try later"),
+    ))
+}
+
+enum ApplyError {
+    /// Another transaction was in the way; the same may succeed at once.
+    Conflict,
+    /// It can never succeed.
+    Refused(String),
+    /// The database cannot do it now.
+    Later(String),
+}
+
+impl From<tokio_postgres::Error> for ApplyError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.code() {
+            Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED) => {
+                ApplyError::Conflict
+            }
+            _ => ApplyError::Later(describe(&error)),
+        }
+    }
+}
+
+/// Applies an upload in one transaction. Answers whether it had been applied before.
+async fn apply(pool: &Pool, upload: &Upload, merges: &[Merge]) -> Result<bool, ApplyError> {
+    let mut connection = pool
+        .get()
+        .await
+        .map_err(|error| ApplyError::Later(format!("no connection to PostgreSQL: {error}")))?;
+    let transaction = connection
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .start()
+        .await?;
+    let remember = transaction
+        .prepare_cached("INSERT INTO squall_uploads (client_id, upload_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .await?;
+    let new = transaction
+        .execute(&remember, &[&upload.client_id, &upload.upload_id])
+        .await?;
+    if new == 0 {
+        return Ok(true);
+    }
+    for (merge, entry) in merges.iter().zip(&upload.crud) {
+        let statement = transaction.prepare_cached(merge.sql).await?;
+        let parameters: Vec<_> = merge.parameters.iter().map(parameter).collect();
+        let touched = transaction.execute(&statement, &parameters).await?;
+        // An insert may find its row there, and a deletion may find it gone.
+        if touched == 0 && entry.op == CrudOp::Patch {
+            return Err(ApplyError::Refused(format!(
+                "there is no row {} in {}",
+                entry.id, entry.table
+            )));
+        }
+    }
+    transaction.commit().await?;
+    Ok(false)
+}
+
+fn parameter(value: &CrudValue) -> &(dyn ToSql + Sync) {
+    match value {
+        CrudValue::Null => &None::<String>,
+        CrudValue::Integer(integer) => integer,
+        CrudValue::Real(real) => real,
+        CrudValue::Text(text) => text,
+    }
+}
+
+/// An answer that is not 200.
+struct Refusal(StatusCode, String);
+
+fn unauthorized(error: &str) -> Refusal {
+    Refusal(StatusCode::UNAUTHORIZED, error.to_owned())
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(BackendError { error: self.1 })).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_client_that_fails_all_the_time_is_told_of_and_once() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut inability = Inability::default();
+        for (client, able, seconds, told) in [
+            ("a", false, 0, false),
+            ("b", false, 1, false),
+            ("a", true, 4, false),
+            ("a", false, 5, false),
+            ("b", false, 6, false),
+            ("b", false, 7, true),
+            ("b", false, 8, false),
+            ("a", false, 20, false),
+        ] {
+            assert_eq!(
+                inability.see(client, able, at(seconds)),
+                told,
+                "{client} at {seconds}"
+            );
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Everything around the clients: what their data lives in (PostgreSQL with the sync service and the
+//! backend, or just a file), the fault proxies, and the web server that clients get their pages and
+//! their orders from. A storm and the demo stand on the same ground.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use squall_protocol::contract::ClientConfig;
+use squall_protocol::fault::FaultKind;
+use squall_protocol::plan::{ClientKind, ClientSpec, PlanOptions};
+use squall_workloads::{Compiler, Table, sqlite, workload};
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::Failure;
+use crate::fleet::link::Link;
+use crate::plan;
+use crate::run::recorder::Recorder;
+use crate::system::greeting;
+use crate::system::pages::{self, Pages};
+use crate::system::proxy::Weather;
+use crate::system::servers::{Proxies, Servers};
+use crate::system::token::Secret;
+
+/// The pause before a client tries a failed upload or a lost stream again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// The deadline of a client's requests.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+/// Two keepalive lines and their jitter: a stream that is silent for longer is dead.
+const STREAM_IDLE_DEADLINE: Duration = Duration::from_secs(45);
+
+/// How long the first sync may go without progress, unless said otherwise.
+pub const FIRST_SYNC_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Which sync service clients are pointed at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceChoice {
+    /// Our own, as a child process.
+    Embedded,
+    /// A real PowerSync service that is already there.
+    Remote {
+        /// `host:port`.
+        address: String,
+        secret: Secret,
+    },
+}
+
+/// Which backend clients upload to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackendChoice {
+    /// The port of our own backend; 0 means a free one. It always runs: it hands out credentials.
+    pub port: u16,
+    /// `host:port` of what clients are led to instead of our own. It speaks the same API
+    /// ([`squall_protocol::backend`]) and asks our own for credentials.
+    pub address: Option<String>,
+}
+
+/// What the environment is made for.
+#[derive(Clone)]
+pub struct EnvironmentOptions {
+    /// What the plan was made from: the database and the clients need to know much of it.
+    pub plan: PlanOptions,
+    pub clients: Vec<ClientSpec>,
+    /// A PostgreSQL that is already there; otherwise a throw-away one is started.
+    pub database_url: Option<String>,
+    pub service: ServiceChoice,
+    pub backend: BackendChoice,
+    /// How long the first sync may go without progress, beginning with a service that is not ready yet.
+    pub first_sync_deadline: Duration,
+    /// Where the files of this run go.
+    pub folder: PathBuf,
+}
+
+/// The ground that clients stand on.
+pub struct Environment {
+    options: EnvironmentOptions,
+    /// None if no client of the fleet needs any.
+    servers: Option<Servers>,
+    pages: Pages,
+    places: BTreeMap<String, Place>,
+    /// Where the sync service is, if there is one.
+    service: Option<String>,
+}
+
+/// What belongs to one client: its control link and its fault proxies.
+pub struct Place {
+    pub link: Link,
+    /// None for a client without connections.
+    proxies: Option<Proxies>,
+}
+
+impl Place {
+    /// Changes the weather on the way to the service and to the backend.
+    pub fn set_weather(&self, service: Weather, backend: Weather) {
+        if let Some(proxies) = &self.proxies {
+            proxies.service.set(service);
+            proxies.backend.set(backend);
+        }
+    }
+}
+
+impl Environment {
+    /// Starts everything, in the order in which it depends on each other.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that would not start, and what to do about it. What had been started is
+    /// stopped, as it is when `interrupted` is cancelled meanwhile; then there is no environment.
+    pub async fn start(
+        options: EnvironmentOptions,
+        recorder: &Recorder,
+        interrupted: &CancellationToken,
+    ) -> Result<Option<Environment>, Failure> {
+        let mut kinds = options.clients.iter().map(|client| client.kind);
+        let starting = async {
+            match kinds.any(ClientKind::meets_in_postgres) {
+                true => Servers::start(&options).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        let Some(servers) = interrupted.run_until_cancelled(starting).await else {
+            return Ok(None);
+        };
+        let mut servers = servers?;
+        let furnishing = furnish(servers.as_mut(), &options, recorder);
+        let furnished = interrupted.run_until_cancelled(furnishing).await;
+        if let Some(Ok((pages, places, service))) = furnished {
+            return Ok(Some(Environment {
+                options,
+                servers,
+                pages,
+                places,
+                service,
+            }));
+        }
+        if let Some(servers) = servers {
+            servers.stop().await;
+        }
+        match furnished {
+            Some(Err(failure)) => Err(failure),
+            _ => Ok(None),
+        }
+    }
+
+    /// What belongs to the client of that name.
+    ///
+    /// # Panics
+    ///
+    /// When the environment was not made for such a client.
+    pub fn place(&self, client: &str) -> &Place {
+        &self.places[client]
+    }
+
+    /// Where PostgreSQL is, if there is one.
+    pub fn database_url(&self) -> Option<&str> {
+        self.servers.as_ref().map(Servers::database_url)
+    }
+
+    /// The database file of a client that has one.
+    ///
+    /// # Errors
+    ///
+    /// When its folder cannot be made.
+    pub fn database_file(&self, client: &ClientSpec) -> std::io::Result<PathBuf> {
+        database_file(&self.options, client)
+    }
+
+    /// The web server.
+    pub fn pages(&self) -> &Pages {
+        &self.pages
+    }
+
+    /// The folder for files of that kind, made if missing.
+    pub fn folder(&self, kind: &str) -> std::io::Result<PathBuf> {
+        folder(&self.options, kind)
+    }
+
+    /// Whether the plan has faults of that kind.
+    pub fn can_cause(&self, fault: FaultKind) -> bool {
+        self.options.plan.faults.contains(&fault)
+    }
+
+    /// How long the first sync may go without progress.
+    pub fn first_sync_deadline(&self) -> Duration {
+        self.options.first_sync_deadline
+    }
+
+    /// Why the sync service does not answer a request that goes past the fault proxies, if it does not.
+    pub async fn service_is_silent(&self) -> Option<String> {
+        let silence = greeting::silence(self.service.as_deref()?).await?;
+        Some(silence.to_string())
+    }
+
+    /// Watches the servers, and says which of them ended although nobody wanted it. Never returns
+    /// while they live.
+    pub async fn collapsed(&self) -> String {
+        match &self.servers {
+            Some(servers) => servers.collapsed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops everything. Clients should have been stopped before.
+    pub async fn stop(self) {
+        if let Some(servers) = self.servers {
+            servers.stop().await;
+        }
+    }
+}
+
+/// Makes everything that clients find when they come.
+async fn furnish(
+    servers: Option<&mut Servers>,
+    options: &EnvironmentOptions,
+    recorder: &Recorder,
+) -> Result<(Pages, BTreeMap<String, Place>, Option<String>), Failure> {
+    let doors = match servers {
+        Some(servers) => Some(servers.open(options, recorder).await?),
+        None => None,
+    };
+    let mut places = BTreeMap::new();
+    for client in &options.clients {
+        let proxies = match &doors {
+            Some(doors) => Some(doors.open_for(&client.name).await?),
+            None => None,
+        };
+        let compiler = compiler(&options.plan, client);
+        let config = config(options, client, &compiler, proxies.as_ref());
+        let watches = plan::watches(&options.plan, client.kind);
+        places.insert(
+            client.name.clone(),
+            Place {
+                link: Link::new(config, compiler, watches, recorder.clone()),
+                proxies,
+            },
+        );
+    }
+    let sharing = |client: &&ClientSpec| client.kind.shares_a_file();
+    if let Some(client) = options.clients.iter().find(sharing) {
+        let unavailable =
+            |error: String| Failure::unavailable("cannot make the shared file", error);
+        let file =
+            database_file(options, client).map_err(|error| unavailable(error.to_string()))?;
+        let tables = workload(options.plan.workload, options.plan.payload);
+        let config = config(options, client, &compiler(&options.plan, client), None);
+        squall_client_native::create_shared_file(&file, &sqlite::tables(tables), &config)
+            .map_err(unavailable)?;
+    }
+    let links = places
+        .iter()
+        .map(|(name, place)| (name.clone(), place.link.clone()))
+        .collect();
+    let pages = Pages::start(links, pages::bundle()).await?;
+    let service = doors.map(|doors| doors.service().to_owned());
+    Ok((pages, places, service))
+}
+
+/// Speaks of the workload with that client.
+fn compiler(plan: &PlanOptions, client: &ClientSpec) -> Compiler {
+    Compiler::new(
+        plan.workload,
+        plan.payload,
+        plan.keys,
+        &client.name,
+        client.kind.dialect(),
+    )
+}
+
+/// What a client is told.
+fn config(
+    options: &EnvironmentOptions,
+    client: &ClientSpec,
+    compiler: &Compiler,
+    proxies: Option<&Proxies>,
+) -> ClientConfig {
+    ClientConfig {
+        client: client.name.clone(),
+        tables: compiler.tables().iter().map(Table::schema).collect(),
+        statements: compiler.statements(),
+        new_database: compiler.first_rows(),
+        new_connection: compiler.new_connection(),
+        isolation: options.plan.isolation,
+        uploader: options.plan.uploader,
+        backend_url: proxies.map_or_else(String::new, |proxies| proxies.backend.url()),
+        retry_delay_ms: RETRY_DELAY.as_millis() as u64,
+        request_deadline_ms: REQUEST_DEADLINE.as_millis() as u64,
+        stream_idle_deadline_ms: STREAM_IDLE_DEADLINE.as_millis() as u64,
+    }
+}
+
+fn database_file(options: &EnvironmentOptions, client: &ClientSpec) -> std::io::Result<PathBuf> {
+    let name = match client.kind.shares_a_file() {
+        true => "shared",
+        false => &client.name,
+    };
+    Ok(folder(options, "databases")?.join(format!("{name}.sqlite")))
+}
+
+fn folder(options: &EnvironmentOptions, kind: &str) -> std::io::Result<PathBuf> {
+    let folder = options.folder.join(kind);
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}

@@ -1,0 +1,17 @@
+//! The system under test but for its clients, and what stands around it: PostgreSQL, the sync service, the
+//! backend, the fault proxies, and the web server that clients get their pages and their orders from.
+
+pub mod backend;
+pub mod database;
+pub mod environment;
+pub mod greeting;
+pub mod leftovers;
+pub mod lock;
+pub mod pages;
+pub mod port;
+pub mod preflight;
+pub mod process;
+pub mod proxy;
+pub mod same_origin;
+pub mod servers;
+pub mod token;
