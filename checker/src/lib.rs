@@ -23,6 +23,7 @@ mod by_model;
 mod by_value;
 mod clients;
 mod collections;
+pub mod counter;
 mod evidence;
 pub mod formats;
 pub mod generate;
@@ -52,18 +53,20 @@ pub fn check(history: &History) -> Verdict {
         Workload::Ledger => ledger::check(history),
         Workload::ListAppend => list_append::check(history),
         Workload::Gset => gset::check(history),
+        Workload::Counter => counter::check(history),
     }
 }
 
 /// The properties that a history is judged by, in the order in which they are reported.
 pub fn properties(header: &Header) -> impl Iterator<Item = Property> {
-    let more: &[Property] = match header.workload {
-        Workload::Mww => &[],
-        Workload::Ledger => &Property::LEDGER,
-        Workload::ListAppend | Workload::Gset => &Property::COLLECTIONS,
+    let (all, more): (&[Property], &[Property]) = match header.workload {
+        Workload::Mww => (&Property::ALL, &[]),
+        Workload::Ledger => (&Property::ALL, &Property::LEDGER),
+        Workload::ListAppend | Workload::Gset => (&Property::ALL, &Property::COLLECTIONS),
+        Workload::Counter => (&counter::PROPERTIES, &[]),
     };
     let payload = header.payload.then_some(Property::PayloadIntact);
     let one_copy = one_copy::applies(header).then_some(Property::StrictSerializability);
-    let all = Property::ALL.into_iter().chain(more.iter().copied());
+    let all = all.iter().chain(more).copied();
     all.chain(payload).chain(one_copy)
 }

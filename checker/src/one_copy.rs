@@ -7,7 +7,7 @@
 //! the clock. When an emission of a live query began is not known.
 
 use squall_protocol::history::Header;
-use squall_protocol::plan::{ClientKind, Isolation};
+use squall_protocol::plan::{ClientKind, Isolation, Workload};
 use squall_protocol::verdict::Property;
 
 use crate::by_model;
@@ -18,6 +18,10 @@ use crate::registers::Model;
 
 /// Whether there is only one copy of the data, as far as the fleet tells.
 pub(crate) fn applies(header: &Header) -> bool {
+    if header.workload == Workload::Counter {
+        // A sum does not say what it is read from.
+        return false;
+    }
     let kinds: Vec<ClientKind> = header.clients.iter().map(|client| client.kind).collect();
     let all = |of: &[ClientKind]| !kinds.is_empty() && kinds.iter().all(|kind| of.contains(kind));
     all(&[ClientKind::Sqlite, ClientKind::Sqlite3])

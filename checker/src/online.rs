@@ -33,6 +33,7 @@ use squall_protocol::plan::Workload;
 use squall_protocol::transaction::Collections;
 use squall_protocol::verdict::{Counts, Property, Verdict, Violation};
 
+use crate::counter::Counters;
 use crate::formats::recording::Recording;
 use crate::gset::Sets;
 use crate::history::History;
@@ -73,6 +74,7 @@ enum Judges {
     Rows(Box<Reads>, Option<Box<Ledger>>),
     Lists(Box<Lists>),
     Sets(Box<Sets>),
+    Counters(Box<Counters>),
 }
 
 /// When to judge anew what takes an order of everything.
@@ -144,6 +146,7 @@ impl Online {
             }),
             Judges::Lists(lists) => lists.verdict(index, &self.kept, counts),
             Judges::Sets(sets) => sets.verdict(index, &self.kept, counts),
+            Judges::Counters(counters) => counters.verdict(index, counts),
         }
     }
 
@@ -242,6 +245,7 @@ impl Judges {
             ),
             Workload::ListAppend => Judges::Lists(Box::new(Lists::new(header))),
             Workload::Gset => Judges::Sets(Box::new(Sets::new(header))),
+            Workload::Counter => Judges::Counters(Box::new(Counters::new(header))),
         }
     }
 
@@ -257,6 +261,7 @@ impl Judges {
             }
             Judges::Lists(lists) => lists.push(event),
             Judges::Sets(sets) => sets.push(event),
+            Judges::Counters(counters) => counters.push(event),
         }
     }
 

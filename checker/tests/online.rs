@@ -176,7 +176,7 @@ fn every_header_has_its_properties() {
     ];
     let mut lists: Vec<Vec<Property>> = Vec::new();
     for fleet in fleets.chain([Vec::new()]) {
-        for workload in Workload::ALL {
+        for &workload in Workload::ALL {
             for (isolation, payload) in isolations.iter().flat_map(|i| [(*i, false), (*i, true)]) {
                 let names = ["x", "y", "z"].into_iter().zip(fleet.iter().copied());
                 let mut story = Story::with_clients(2, names);
@@ -203,8 +203,9 @@ fn every_header_has_its_properties() {
             }
         }
     }
-    // Four workloads, the payload, and each of these with and without one copy; lists and sets alike.
-    assert_eq!(lists.len(), 8);
+    // Four workloads, the payload, and each of these with and without one copy, lists and sets alike; and
+    // counters.
+    assert_eq!(lists.len(), 9);
 }
 
 #[test]

@@ -342,6 +342,7 @@ fn schema(tables: &[TableSchema], local_only: bool) -> serde_json::Value {
             "local_only": local_only,
             "columns": table.columns,
             "indexes": indexes,
+            "include_old": table.track_previous,
         })
     };
     serde_json::json!({ "tables": tables.iter().map(table).collect::<Vec<_>>() })

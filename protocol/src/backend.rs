@@ -8,6 +8,8 @@
 //!
 //! Errors are answered with [`BackendError`].
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Where the sync service is, and the token for it.
@@ -46,7 +48,10 @@ pub struct CrudEntry {
     /// The columns: all that are not null for a PUT, the changed ones for a PATCH, none for a
     /// DELETE. The values are those of SQLite: integers, reals, texts and nulls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<std::collections::BTreeMap<String, CrudValue>>,
+    pub data: Option<BTreeMap<String, CrudValue>>,
+    /// What the columns of a PATCH held before, if the table tracks that.
+    #[serde(default, rename = "old", skip_serializing_if = "Option::is_none")]
+    pub previous: Option<BTreeMap<String, CrudValue>>,
 }
 
 /// What a row of the queue does, by PowerSync's names.

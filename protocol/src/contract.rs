@@ -59,6 +59,10 @@ pub struct TableSchema {
     /// The columns of its index, if it needs one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub index: Vec<String>,
+    /// Whether an upload of a changed row carries what its columns held before (`trackPrevious` in
+    /// PowerSync's SDKs).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub track_previous: bool,
 }
 
 /// A column: its name, and SQLite's word for its type.

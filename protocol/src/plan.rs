@@ -5,6 +5,7 @@
 //! networks are not deterministic, so a repeated run repeats the schedule, not the interleaving.
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::fault::{Fault, FaultKind};
 use crate::sql::Dialect;
@@ -14,8 +15,11 @@ use crate::transaction::Transaction;
 pub const PLAN_VERSION: u32 = 2;
 
 /// The rows, the transactions and the merge rule that a run uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Workload {
     /// Maximum write wins: rows `mww(id, k unique, v)`, merged by `GREATEST(v)`.
     Mww,
@@ -25,25 +29,17 @@ pub enum Workload {
     ListAppend,
     /// Rows `gset(id, k, v)` that are only inserted.
     Gset,
+    /// Rows `counter(id, k unique, v)` to which is added; what was added is merged by addition.
+    Counter,
 }
 
 impl Workload {
     /// Every workload, in the order in which they are documented.
-    pub const ALL: [Workload; 4] = [
-        Workload::Mww,
-        Workload::Ledger,
-        Workload::ListAppend,
-        Workload::Gset,
-    ];
+    pub const ALL: &'static [Workload] = Workload::VARIANTS;
 
     /// The workload's name, as on the command line and in every file.
     pub fn name(self) -> &'static str {
-        match self {
-            Workload::Mww => "mww",
-            Workload::Ledger => "ledger",
-            Workload::ListAppend => "list-append",
-            Workload::Gset => "gset",
-        }
+        self.into()
     }
 }
 

@@ -7,7 +7,7 @@ use squall_protocol::sql::{Call, Dialect, SqlRows, SqlValue};
 use squall_protocol::transaction::{Effects, Transaction};
 
 use crate::rows::{Malformed, Results};
-use crate::{Context, Step, Table, Workload, workload};
+use crate::{Context, Known, Step, Table, Workload, workload};
 
 /// Speaks of a workload with one client.
 #[derive(Clone)]
@@ -16,15 +16,6 @@ pub struct Compiler {
     dialect: Dialect,
     client: String,
     keys: u32,
-}
-
-/// What is known of a client's database before a transaction.
-#[derive(Clone, Debug, Default)]
-pub struct Known {
-    /// What of the ledger need not be read.
-    pub seen: LedgerSeen,
-    /// The sequence number of its last transaction that wrote; see [`Compiler::last_seq`].
-    pub last_seq: i64,
 }
 
 impl Compiler {
@@ -84,10 +75,9 @@ impl Compiler {
 
     /// What a transaction does.
     pub fn compile(&self, transaction: &Transaction, known: &Known) -> Vec<Call> {
-        self.calls(
-            self.workload
-                .compile(&self.context(known, false), transaction),
-        )
+        let seen = known.seen(transaction.through);
+        let context = self.context(&seen, known.last_seq.unwrap_or_default(), false);
+        self.calls(self.workload.compile(&context, transaction))
     }
 
     /// What a transaction has read and written.
@@ -121,7 +111,7 @@ impl Compiler {
         let mut known = Known::default();
         if let Some(calls) = self.last_seq() {
             let results = execute(Access::Read, &calls)?;
-            known.last_seq = self.seq(&results).expect("it makes sense");
+            known.last_seq = Some(self.seq(&results).expect("it makes sense"));
         }
         let calls = self.compile(transaction, &known);
         let results = execute(transaction.through.access(), &calls)?;
@@ -132,8 +122,8 @@ impl Compiler {
 
     /// Reads everything: rows in the order in which PostgreSQL inserted them, where that is known.
     pub fn read_everything(&self) -> Vec<Call> {
-        let known = Known::default();
-        let context = self.context(&known, true);
+        let seen = LedgerSeen::nothing();
+        let context = self.context(&seen, 0, true);
         self.calls(self.workload.compile(&context, &Transaction::read_all()))
     }
 
@@ -152,14 +142,19 @@ impl Compiler {
         results: Vec<SqlRows>,
         as_inserted: bool,
     ) -> Result<Effects, Malformed> {
-        let known = Known::default();
-        let context = self.context(&known, as_inserted);
+        let seen = LedgerSeen::nothing();
+        let context = self.context(&seen, 0, as_inserted);
         let mut results = Results::new(results);
         let effects = self
             .workload
             .interpret(&context, transaction, &mut results)?;
         results.end()?;
         Ok(effects)
+    }
+
+    /// Whether that is what everybody reads before the first transaction.
+    pub fn is_initial(&self, effects: &Effects) -> bool {
+        *effects == self.workload.initial(self.keys)
     }
 
     /// Looks for the row of that id in every table.
@@ -196,13 +191,18 @@ impl Compiler {
         Err(Malformed(format!("{results:?} is no sequence number")))
     }
 
-    fn context<'a>(&'a self, known: &'a Known, as_inserted: bool) -> Context<'a> {
+    fn context<'a>(
+        &'a self,
+        seen: &'a LedgerSeen,
+        last_seq: i64,
+        as_inserted: bool,
+    ) -> Context<'a> {
         Context {
             dialect: self.dialect,
             client: &self.client,
             keys: self.keys,
-            seen: &known.seen,
-            last_seq: known.last_seq,
+            seen,
+            last_seq,
             as_inserted,
         }
     }

@@ -19,7 +19,10 @@ use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
 use squall_protocol::transaction::{Collections, Effects, Key, Reads, Rows, Transaction, Value};
 
 use crate::rows::{Malformed, Results};
-use crate::{Context, Merge, Statement, Step, Table, Workload, complaint};
+use crate::{
+    Context, Merge, Probe, Shape, Statement, Step, Table, Workload, collections_hold, complaint,
+    empty_collections,
+};
 
 /// The workload.
 pub struct Gset;
@@ -35,6 +38,7 @@ const TABLE: Table = Table {
     canary: "INSERT INTO gset (id, k, v) VALUES ($1, -1, -1)",
     columns: &[("k", "INTEGER"), ("v", "INTEGER")],
     index: &["k", "v"],
+    track_previous: false,
 };
 
 /// Every element's key and value, in the order of both.
@@ -54,6 +58,21 @@ impl Workload for Gset {
     fn statements(&self) -> &'static [&'static Statement] {
         static STATEMENTS: &[&Statement] = &[&READ, &READ_KEY, &INSERT];
         STATEMENTS
+    }
+
+    fn shape(&self) -> Shape {
+        Shape {
+            reads_all: false,
+            probe: Probe::OwnIfPossible,
+        }
+    }
+
+    fn initial(&self, keys: u32) -> Effects {
+        empty_collections(keys)
+    }
+
+    fn shows(&self, read: &Effects, written: &Rows) -> bool {
+        collections_hold(read, written)
     }
 
     fn compile(&self, _: &Context, transaction: &Transaction) -> Vec<Step> {
@@ -102,7 +121,29 @@ impl Workload for Gset {
     }
 
     fn merge(&self, entry: &CrudEntry) -> Result<Merge, String> {
-        merge(entry)
+        if entry.table != TABLE.name || entry.op != CrudOp::Put {
+            return Err(complaint(
+                entry,
+                "the workload gset only inserts rows of gset",
+            ));
+        }
+        let integer = |name: &str| {
+            let column = entry.data.as_ref().and_then(|data| data.get(name));
+            match column {
+                Some(value @ CrudValue::Integer(_)) => Ok(value.clone()),
+                _ => Err(complaint(entry, &format!("{name} must be an integer"))),
+            }
+        };
+        Ok(Merge {
+            // Not `DO NOTHING`: a statement that changes no row is an error to the backend.
+            sql: "INSERT INTO gset (id, k, v) VALUES ($1, $2, $3)
+                  ON CONFLICT (id) DO UPDATE SET k = EXCLUDED.k, v = EXCLUDED.v",
+            parameters: vec![
+                CrudValue::Text(entry.id.clone()),
+                integer("k")?,
+                integer("v")?,
+            ],
+        })
     }
 }
 
@@ -126,30 +167,4 @@ fn collections(
 /// The id of an element's row.
 fn id(key: Key, value: Value) -> String {
     format!("{key}/{value}")
-}
-
-fn merge(entry: &CrudEntry) -> Result<Merge, String> {
-    if entry.table != TABLE.name || entry.op != CrudOp::Put {
-        return Err(complaint(
-            entry,
-            "the workload gset only inserts rows of gset",
-        ));
-    }
-    let integer = |name: &str| {
-        let column = entry.data.as_ref().and_then(|data| data.get(name));
-        match column {
-            Some(value @ CrudValue::Integer(_)) => Ok(value.clone()),
-            _ => Err(complaint(entry, &format!("{name} must be an integer"))),
-        }
-    };
-    Ok(Merge {
-        // Not `DO NOTHING`: a statement that changes no row is an error to the backend.
-        sql: "INSERT INTO gset (id, k, v) VALUES ($1, $2, $3)
-              ON CONFLICT (id) DO UPDATE SET k = EXCLUDED.k, v = EXCLUDED.v",
-        parameters: vec![
-            CrudValue::Text(entry.id.clone()),
-            integer("k")?,
-            integer("v")?,
-        ],
-    })
 }

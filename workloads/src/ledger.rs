@@ -34,10 +34,10 @@ use std::collections::BTreeMap;
 use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
 use squall_protocol::ledger::{ClientLedger, LedgerEffects, LedgerRead, LedgerRow};
 use squall_protocol::sql::SqlValue;
-use squall_protocol::transaction::{Effects, Reads, Transaction};
+use squall_protocol::transaction::{Effects, Reads, Rows, Transaction};
 
 use crate::rows::{Malformed, Results};
-use crate::{Context, Merge, Statement, Step, Table, Workload, complaint, mww, payload};
+use crate::{Context, Merge, Shape, Statement, Step, Table, Workload, complaint, mww, payload};
 
 /// The workload.
 pub struct Ledger {
@@ -65,6 +65,7 @@ const TABLE: Table = Table {
     ],
     // Every transaction counts rows: from the index alone.
     index: &["client", "seq"],
+    track_previous: false,
 };
 
 /// How many of each client's latest rows are counted by a transaction that does not count all.
@@ -151,17 +152,18 @@ static ROWS_AS_INSERTED: Statement = Statement {
 static HIGHEST: Statement =
     Statement::common("SELECT coalesce(max(seq), 0) FROM ledger WHERE client = $1");
 
-/// Inserts the row of the client `$2`'s next transaction, of the id `$1`, which has written the value `$3`;
-/// answers its `seq`.
+/// Inserts the row of the client `$2`'s next transaction, of the id `$1`, which has written the value `$3` to
+/// some of the rows whose ids are the JSON array `$4`; answers its `seq`.
 static INSERT: Statement = Statement {
     sqlite: "INSERT INTO ledger (id, client, seq, writes)
         SELECT $1, $2, 1 + coalesce(max(seq), 0), (
             SELECT '[' || coalesce(group_concat(k, ','), '') || ']'
-            FROM (SELECT k FROM mww WHERE v = $3 ORDER BY k)
+            FROM (SELECT k FROM mww WHERE v = $3 AND id IN (SELECT value FROM json_each($4)) ORDER BY k)
         ) FROM ledger WHERE client = $2 RETURNING seq",
     postgres: "INSERT INTO ledger (id, client, seq, writes)
         SELECT $1::text, $2::text, 1 + coalesce(max(seq), 0), (
-            SELECT '[' || coalesce(string_agg(k::text, ',' ORDER BY k), '') || ']' FROM mww WHERE v = $3
+            SELECT '[' || coalesce(string_agg(k::text, ',' ORDER BY k), '') || ']' FROM mww
+            WHERE v = $3 AND id IN (SELECT json_array_elements_text($4::text::json))
         ) FROM ledger WHERE client = $2 RETURNING seq",
 };
 
@@ -217,6 +219,22 @@ impl Workload for Ledger {
         self.payload.then(|| HIGHEST.with([client.into()]))
     }
 
+    fn shape(&self) -> Shape {
+        mww::SHAPE
+    }
+
+    fn initial(&self, keys: u32) -> Effects {
+        Effects {
+            ledger: Some(LedgerEffects::default()),
+            payload: self.payload.then(Vec::new),
+            ..mww::Mww.initial(keys)
+        }
+    }
+
+    fn shows(&self, read: &Effects, written: &Rows) -> bool {
+        mww::Mww.shows(read, written)
+    }
+
     fn compile(&self, context: &Context, transaction: &Transaction) -> Vec<Step> {
         let mut steps = Vec::new();
         if transaction.reads != Reads::Nothing {
@@ -228,10 +246,13 @@ impl Workload for Ledger {
         steps.extend(mww::read(context, &transaction.reads));
         if !transaction.is_read_only() {
             steps.extend(mww::write(transaction));
+            let ids = transaction.written().into_iter();
+            let ids: Vec<String> = ids.map(|key| key.to_string()).collect();
             steps.push(INSERT.with([
                 transaction.value.to_string().into(),
                 context.client.into(),
                 transaction.value.into(),
+                serde_json::json!(ids).to_string().into(),
             ]));
             if self.payload {
                 steps.push(payload::act(context.client, context.last_seq + 1));
@@ -276,9 +297,10 @@ impl Workload for Ledger {
     }
 
     fn merge(&self, entry: &CrudEntry) -> Result<Merge, String> {
-        match self.payload && entry.table == payload::TABLE.name {
-            true => payload::merge(entry),
-            false => merge(entry),
+        match &entry.table {
+            table if table == TABLE.name => merge(entry),
+            table if self.payload && table == payload::TABLE.name => payload::merge(entry),
+            _ => mww::Mww.merge(entry),
         }
     }
 }
@@ -346,10 +368,8 @@ fn ledger_read(results: &mut Results) -> Result<LedgerRead, Malformed> {
     Ok(read)
 }
 
+/// Rows are only inserted, and repeats are counted.
 fn merge(entry: &CrudEntry) -> Result<Merge, String> {
-    if entry.table != TABLE.name {
-        return mww::merge(entry);
-    }
     if entry.op != CrudOp::Put {
         return Err(complaint(
             entry,

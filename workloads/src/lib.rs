@@ -12,7 +12,9 @@
 #![forbid(unsafe_code)]
 
 mod compiler;
+pub mod counter;
 pub mod gset;
+mod known;
 pub mod ledger;
 pub mod list_append;
 pub mod mww;
@@ -25,9 +27,10 @@ use squall_protocol::contract::{ColumnSchema, TableSchema};
 use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::plan;
 use squall_protocol::sql::{Dialect, SqlValue};
-use squall_protocol::transaction::{Effects, Key, Reads, Transaction};
+use squall_protocol::transaction::{Effects, Key, Reads, Rows, Transaction, Value};
 
-pub use compiler::{Compiler, Known};
+pub use compiler::Compiler;
+pub use known::Known;
 use rows::{Malformed, Results};
 
 /// What a workload is made of.
@@ -54,6 +57,15 @@ pub trait Workload: Sync {
         None
     }
 
+    /// Which rows its transactions and probes use.
+    fn shape(&self) -> Shape;
+
+    /// What everybody reads before the first transaction.
+    fn initial(&self, keys: u32) -> Effects;
+
+    /// Whether a read shows what a probe has written.
+    fn shows(&self, read: &Effects, written: &Rows) -> bool;
+
     /// What a transaction does.
     fn compile(&self, context: &Context, transaction: &Transaction) -> Vec<Step>;
 
@@ -76,6 +88,28 @@ pub trait Workload: Sync {
     ///
     /// Why there can be no such row.
     fn merge(&self, entry: &CrudEntry) -> Result<Merge, String>;
+}
+
+/// Which rows the transactions and probes of a workload use, for whoever plans them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Whether what reads reads every row. Where values pile up in a row, transactions read a few, out of
+    /// the few that are in use at a time.
+    pub reads_all: bool,
+    pub probe: Probe,
+}
+
+/// Which rows a probe writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Some, as every transaction.
+    Any,
+    /// One, if possible another for every client.
+    OwnIfPossible,
+    /// One, and no other probe's: another's would hide it.
+    Own,
+    /// One that nothing but this probe writes to in the whole run.
+    Reserved,
 }
 
 /// For whom a transaction is, beside the transaction itself.
@@ -146,6 +180,8 @@ pub struct Table {
     pub columns: &'static [(&'static str, &'static str)],
     /// The columns of the clients' index, if they need one.
     pub index: &'static [&'static str],
+    /// Whether uploads of changes carry what the columns held before.
+    pub track_previous: bool,
 }
 
 impl Table {
@@ -159,6 +195,7 @@ impl Table {
             name: self.name.to_owned(),
             columns: self.columns.iter().map(column).collect(),
             index: self.index.iter().map(|name| (*name).to_owned()).collect(),
+            track_previous: self.track_previous,
         }
     }
 }
@@ -171,15 +208,54 @@ pub struct Merge {
     pub parameters: Vec<CrudValue>,
 }
 
-/// The workload of that name, with the payload table or without. Only `ledger` can have one.
+/// The workload of that name, with the payload table or without; see [`has_payload`].
 pub fn workload(name: plan::Workload, payload: bool) -> &'static dyn Workload {
     match name {
         plan::Workload::Mww => &mww::Mww,
         plan::Workload::Ledger if payload => &ledger::Ledger { payload: true },
         plan::Workload::Ledger => &ledger::Ledger { payload: false },
+        plan::Workload::Counter => &counter::Counter,
         plan::Workload::ListAppend => &list_append::ListAppend,
         plan::Workload::Gset => &gset::Gset,
     }
+}
+
+/// Whether the workload of that name can have the payload table.
+pub fn has_payload(name: plan::Workload) -> bool {
+    workload(name, true).tables().len() > workload(name, false).tables().len()
+}
+
+/// All keys, each with that value.
+fn all_rows(keys: u32, value: Value) -> Rows {
+    (0..keys).map(|key| (key, value)).collect()
+}
+
+/// Whether rows hold at least the values that were written.
+fn rows_reach(read: &Effects, written: &Rows) -> bool {
+    written.iter().all(|&(key, value)| {
+        let found = read.reads.binary_search_by_key(&key, |row| row.0);
+        found.is_ok_and(|found| read.reads[found].1 >= value)
+    })
+}
+
+/// All keys, each without an element.
+fn empty_collections(keys: u32) -> Effects {
+    Effects {
+        collections: Some((0..keys).map(|key| (key, String::new())).collect()),
+        ..Effects::default()
+    }
+}
+
+/// Whether lists or sets hold the elements that were written.
+fn collections_hold(read: &Effects, written: &Rows) -> bool {
+    let collections = read.collections.as_deref().unwrap_or_default();
+    written.iter().all(|&(key, value)| {
+        let found = collections.binary_search_by_key(&key, |collection| collection.0);
+        found.is_ok_and(|found| {
+            let mut elements = collections[found].1.split(' ');
+            elements.any(|element| element == value.to_string())
+        })
+    })
 }
 
 /// Reads what is asked for: everything by the one statement, or chosen keys, in their order, by the other.
@@ -214,6 +290,7 @@ mod tests {
             table: table.to_owned(),
             id: "7".to_owned(),
             data: serde_json::from_value(data).unwrap(),
+            previous: None,
         }
     }
 

@@ -15,10 +15,13 @@
 //! transaction that it is read from. With one copy it proves strict serializability.
 
 use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
-use squall_protocol::transaction::{Collections, Effects, Key, Reads, Transaction};
+use squall_protocol::transaction::{Collections, Effects, Key, Reads, Rows, Transaction};
 
 use crate::rows::{Malformed, Results};
-use crate::{Context, Merge, Statement, Step, Table, Workload, complaint};
+use crate::{
+    Context, Merge, Probe, Shape, Statement, Step, Table, Workload, collections_hold, complaint,
+    empty_collections,
+};
 
 /// The workload.
 pub struct ListAppend;
@@ -34,6 +37,7 @@ const TABLE: Table = Table {
     columns: &[("k", "INTEGER"), ("v", "TEXT")],
     // Transactions read a few lists of many, and lists grow long.
     index: &["k"],
+    track_previous: false,
 };
 
 /// Fills the empty table with `$1` rows.
@@ -74,6 +78,21 @@ impl Workload for ListAppend {
         vec![SEED.with([keys.into()])]
     }
 
+    fn shape(&self) -> Shape {
+        Shape {
+            reads_all: false,
+            probe: Probe::Own,
+        }
+    }
+
+    fn initial(&self, keys: u32) -> Effects {
+        empty_collections(keys)
+    }
+
+    fn shows(&self, read: &Effects, written: &Rows) -> bool {
+        collections_hold(read, written)
+    }
+
     fn compile(&self, _: &Context, transaction: &Transaction) -> Vec<Step> {
         let element = transaction.value.to_string();
         let append = |key: Key| APPEND.with([element.clone().into(), key.to_string().into()]);
@@ -102,26 +121,22 @@ impl Workload for ListAppend {
     }
 
     fn merge(&self, entry: &CrudEntry) -> Result<Merge, String> {
-        merge(entry)
+        if entry.table != TABLE.name || entry.op != CrudOp::Patch {
+            return Err(complaint(
+                entry,
+                "the workload list-append only changes rows of lists",
+            ));
+        }
+        match entry.data.as_ref().and_then(|data| data.get("v")) {
+            Some(list @ CrudValue::Text(_)) => Ok(Merge {
+                sql: "UPDATE lists SET v = $1 WHERE id = $2",
+                parameters: vec![list.clone(), CrudValue::Text(entry.id.clone())],
+            }),
+            _ => Err(complaint(entry, "v must be a text")),
+        }
     }
 }
 
 fn read(reads: &Reads) -> Vec<Step> {
     crate::read(&READ, &READ_KEY, reads)
-}
-
-fn merge(entry: &CrudEntry) -> Result<Merge, String> {
-    if entry.table != TABLE.name || entry.op != CrudOp::Patch {
-        return Err(complaint(
-            entry,
-            "the workload list-append only changes rows of lists",
-        ));
-    }
-    match entry.data.as_ref().and_then(|data| data.get("v")) {
-        Some(list @ CrudValue::Text(_)) => Ok(Merge {
-            sql: "UPDATE lists SET v = $1 WHERE id = $2",
-            parameters: vec![list.clone(), CrudValue::Text(entry.id.clone())],
-        }),
-        _ => Err(complaint(entry, "v must be a text")),
-    }
 }

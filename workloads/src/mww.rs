@@ -12,10 +12,12 @@
 
 use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
 use squall_protocol::sql::Dialect;
-use squall_protocol::transaction::{Effects, Reads, Rows, Transaction};
+use squall_protocol::transaction::{Effects, INITIAL_VALUE, Reads, Rows, Transaction};
 
 use crate::rows::{Malformed, Results};
-use crate::{Context, Merge, Statement, Step, Table, Workload, complaint};
+use crate::{
+    Context, Merge, Probe, Shape, Statement, Step, Table, Workload, all_rows, complaint, rows_reach,
+};
 
 /// The workload.
 pub struct Mww;
@@ -30,6 +32,7 @@ pub(crate) const TABLE: Table = Table {
     canary: "INSERT INTO mww (id, k, v) VALUES ($1, -1, -1)",
     columns: &[("k", "INTEGER"), ("v", "INTEGER")],
     index: &[],
+    track_previous: false,
 };
 
 /// Fills the empty table with `$1` rows.
@@ -65,6 +68,21 @@ impl Workload for Mww {
         vec![SEED.with([keys.into()])]
     }
 
+    fn shape(&self) -> Shape {
+        SHAPE
+    }
+
+    fn initial(&self, keys: u32) -> Effects {
+        Effects {
+            reads: all_rows(keys, INITIAL_VALUE),
+            ..Effects::default()
+        }
+    }
+
+    fn shows(&self, read: &Effects, written: &Rows) -> bool {
+        rows_reach(read, written)
+    }
+
     fn compile(&self, context: &Context, transaction: &Transaction) -> Vec<Step> {
         let mut steps = read(context, &transaction.reads);
         steps.extend(write(transaction));
@@ -85,9 +103,26 @@ impl Workload for Mww {
     }
 
     fn merge(&self, entry: &CrudEntry) -> Result<Merge, String> {
-        merge(entry)
+        if entry.table != TABLE.name || entry.op != CrudOp::Patch {
+            return Err(complaint(
+                entry,
+                "the workload mww only changes rows of mww",
+            ));
+        }
+        match entry.data.as_ref().and_then(|data| data.get("v")) {
+            Some(value @ CrudValue::Integer(_)) => Ok(Merge {
+                sql: "UPDATE mww SET v = GREATEST(v, $2) WHERE id = $1",
+                parameters: vec![CrudValue::Text(entry.id.clone()), value.clone()],
+            }),
+            _ => Err(complaint(entry, "v must be an integer")),
+        }
     }
 }
+
+pub(crate) const SHAPE: Shape = Shape {
+    reads_all: true,
+    probe: Probe::Any,
+};
 
 pub(crate) static STATEMENTS: &[&Statement] = &[&SEED, &READ, &READ_KEY, &WRITE];
 
@@ -122,21 +157,4 @@ pub(crate) fn write(transaction: &Transaction) -> impl Iterator<Item = Step> {
     let value = transaction.value;
     let keys = transaction.written().into_iter();
     keys.map(move |key| WRITE.with([value.into(), key.to_string().into()]))
-}
-
-/// Rows are only changed, and the greatest value wins.
-pub(crate) fn merge(entry: &CrudEntry) -> Result<Merge, String> {
-    if entry.table != TABLE.name || entry.op != CrudOp::Patch {
-        return Err(complaint(
-            entry,
-            "the workload mww only changes rows of mww",
-        ));
-    }
-    match entry.data.as_ref().and_then(|data| data.get("v")) {
-        Some(value @ CrudValue::Integer(_)) => Ok(Merge {
-            sql: "UPDATE mww SET v = GREATEST(v, $2) WHERE id = $1",
-            parameters: vec![CrudValue::Text(entry.id.clone()), value.clone()],
-        }),
-        _ => Err(complaint(entry, "v must be an integer")),
-    }
 }

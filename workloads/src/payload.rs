@@ -28,6 +28,7 @@ pub(crate) const TABLE: Table = Table {
     canary: "INSERT INTO payload (id, version) VALUES ($1, -1)",
     columns: &[("version", "INTEGER"), ("body", "TEXT")],
     index: &[],
+    track_previous: false,
 };
 
 /// Every row's id, version and body, ordered by id: by its bytes, as SQLite does by itself.

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use squall_protocol::history::{Event, Phase};
+use squall_protocol::history::{Event, Phase, Record};
 use squall_protocol::plan::{ClientKind, Workload};
 use squall_protocol::transaction::{Collections, INITIAL_VALUE, Key, Reads, Rows, Through, Value};
 
@@ -31,7 +31,8 @@ impl Datatype {
         match workload {
             Workload::ListAppend => Datatype::Lists,
             Workload::Gset => Datatype::Sets,
-            Workload::Mww | Workload::Ledger => Datatype::Registers,
+            // Of counters nothing is recorded: see [`SUMS`].
+            Workload::Mww | Workload::Ledger | Workload::Counter => Datatype::Registers,
         }
     }
 }
@@ -42,6 +43,9 @@ pub const NO_ELEMENT: u64 = INITIAL_VALUE as u64;
 
 /// Records that contradict others.
 const CONTRADICTIONS: &str = "records that contradict earlier ones: operations that begin or end twice, or end without a beginning";
+
+/// Counters.
+const SUMS: &str = "transactions of the workload counter: a sum does not say what it is read from, so no model can judge it; leave out --model";
 
 /// A read of a register; or a write, which appends to a list and adds to a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +132,20 @@ impl Recording {
         let mut operations: HashMap<u64, (usize, &Reads)> = HashMap::new();
         let mut label = 0;
         let mut skipped = Vec::new();
+        if history.header.workload == Workload::Counter {
+            let mut transactions = history.records.iter().enumerate();
+            let is_invoked =
+                |(_, record): &(usize, &Record)| matches!(record.event, Event::Invoke { .. });
+            for (record, _) in transactions.by_ref().filter(is_invoked) {
+                skip(&mut skipped, SUMS, false, || {
+                    format!("record {}", record + 1)
+                });
+            }
+            return Recording {
+                skipped,
+                ..recording
+            };
+        }
         // When the phase of final reads began.
         let mut final_reads = Moment::default();
         for (record, event) in history.records.iter().enumerate() {

@@ -45,6 +45,7 @@ fn a_write_goes_up_and_comes_back_acknowledged() {
             table: "mww".to_owned(),
             id: key.to_string(),
             data: Some([("v".to_owned(), CrudValue::Integer(7))].into()),
+            previous: None,
         };
         assert_eq!(upload.crud, [patch(1), patch(3)]);
     });

@@ -11,10 +11,11 @@ use serde_json::json;
 use crate::server::{self, Device, KEYS, Running, Server, story};
 
 /// A server with the lists of all keys.
-fn server_with_lists(keys: u32) -> Server {
+fn server_with_rows(keys: u32) -> Server {
     let server = Server::new();
     for key in 0..keys {
         server.write_row("lists", &key.to_string(), Some(json!({"k": key, "v": ""})));
+        server.write_row("counter", &key.to_string(), Some(json!({"k": key, "v": 0})));
     }
     server
 }
@@ -42,7 +43,7 @@ fn do_it(running: &Running, transaction: &Transaction) -> Effects {
 #[test]
 fn lists_grow_by_appends() {
     story(async || {
-        let server = server_with_lists(KEYS);
+        let server = server_with_rows(KEYS);
         let device = Device::with(&server, Workload::ListAppend);
         let running = device.start_synced().await;
         let effects = do_it(&running, &reading(Reads::Keys(vec![4, 1]), 7, &[4, 2]));
@@ -94,7 +95,7 @@ fn lists_grow_by_appends() {
 #[test]
 fn a_list_that_is_not_there_is_left_out() {
     story(async || {
-        let server = server_with_lists(KEYS - 1);
+        let server = server_with_rows(KEYS - 1);
         let device = Device::with(&server, Workload::ListAppend);
         let running = device.start_synced().await;
         let all = [(0, ""), (1, ""), (2, ""), (3, "")];
@@ -251,9 +252,9 @@ fn what_is_read_is_what_is_asked_for() {
 
 #[test]
 fn a_read_transaction_can_not_write() {
-    for workload in Workload::ALL {
+    for &workload in Workload::ALL {
         story(async || {
-            let server = server_with_lists(KEYS);
+            let server = server_with_rows(KEYS);
             let device = Device::with(&server, workload);
             let running = device.start_synced().await;
             let through = |transaction| Transaction {
@@ -280,7 +281,7 @@ fn a_read_transaction_can_not_write() {
 
 #[test]
 fn a_local_database_begins_with_the_first_rows() {
-    for workload in Workload::ALL {
+    for &workload in Workload::ALL {
         story(async || {
             let device = Device::with(&Server::new(), workload);
             let client = device.open_local();
@@ -289,7 +290,9 @@ fn a_local_database_begins_with_the_first_rows() {
             };
             let read = transact(&client, Transaction::read_all());
             match workload {
-                Workload::Mww | Workload::Ledger => assert_eq!(read.reads.len(), KEYS as usize),
+                Workload::Mww | Workload::Ledger | Workload::Counter => {
+                    assert_eq!(read.reads.len(), KEYS as usize)
+                }
                 Workload::ListAppend | Workload::Gset => {
                     assert_eq!(read.collections.unwrap().len(), KEYS as usize)
                 }

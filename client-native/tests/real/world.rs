@@ -331,10 +331,8 @@ impl Client {
             log.operations.push(transaction.clone());
             (log.operations.len() as u64, writes as i64)
         });
-        let known = Known {
-            last_seq,
-            ..Known::default()
-        };
+        let mut known = Known::default();
+        known.last_seq = Some(last_seq);
         self.tell(ToClient::Execute {
             operation,
             access: transaction.through.access(),

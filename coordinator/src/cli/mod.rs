@@ -12,6 +12,7 @@ use squall_checker::registers::Model;
 use squall_protocol::plan::{
     Isolation, KeyChoice, Length, PlanOptions, Role, Roles, Uploader, Workload,
 };
+use squall_workloads::Probe;
 
 use crate::commands::bench::Case;
 use crate::commands::matrix::Shard;
@@ -484,8 +485,11 @@ impl RunArgs {
         if !self.faults.0.is_empty() && self.fault_interval < Duration::from_millis(100) {
             return usage("--fault-interval: must be at least 100ms".to_owned());
         }
-        if self.payload && self.workload != Workload::Ledger {
-            return usage("--payload: only the workload ledger has it".to_owned());
+        if self.payload && !squall_workloads::has_payload(self.workload) {
+            let mut all = Workload::ALL.iter();
+            let with = all.find(|&&workload| squall_workloads::has_payload(workload));
+            let with = with.map_or("none", |workload| workload.name());
+            return usage(format!("--payload: only the workload {with} has it"));
         }
         let duration_ms = self.time.as_millis() as u64;
         let keys = self.keys(duration_ms)?;
@@ -539,9 +543,16 @@ impl RunArgs {
                 writes.max
             ));
         }
-        if workload == Workload::ListAppend && keys < clients {
+        let shape = squall_workloads::workload(workload, self.payload).shape();
+        let (least, what) = match shape.probe {
+            Probe::Any | Probe::OwnIfPossible => (0, ""),
+            Probe::Own => (clients, ""),
+            Probe::Reserved => (clients + writes.max, ", beside those for a transaction"),
+        };
+        if keys < least {
             return usage(format!(
-                "--keys {keys}: list-append needs at least one for each of the {clients} clients, for its probe"
+                "--keys {keys}: {} needs at least {least}: one for each of the {clients} clients, for its probe{what}",
+                workload.name()
             ));
         }
         Ok(keys)

@@ -17,11 +17,8 @@ use crate::plan::Fleet;
 
 /// The name of a workload.
 pub(super) fn workload(text: &str) -> Result<Workload, String> {
-    one_of(
-        "workload",
-        text,
-        &Workload::ALL.map(|one| (one.name(), one)),
-    )
+    let named = Workload::ALL.iter().map(|&one| (one.name(), one));
+    one_of("workload", text, &named.collect::<Vec<_>>())
 }
 
 /// The name of one of PostgreSQL's isolation levels.

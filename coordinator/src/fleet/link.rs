@@ -13,10 +13,9 @@ use squall_protocol::contract::{
     Access, CONTRACT_VERSION, ClientConfig, ClientStatus, Execution, FromClient, LogLevel, ToClient,
 };
 use squall_protocol::history::Event;
-use squall_protocol::ledger::LedgerSeen;
 use squall_protocol::sql::{Call, SqlRows};
 use squall_protocol::transaction::{Effects, Outcome, Through, Transaction};
-use squall_workloads::{Compiler, Known, ledger};
+use squall_workloads::{Compiler, Known};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -51,15 +50,8 @@ struct State {
     fatal: Option<String>,
     /// The identity of the client's database.
     session: Option<String>,
-    /// The ledger's rows that the history holds as read from that database, and how many they are.
-    seen: LedgerSeen,
-    seen_rows: u64,
-    /// How many they were when all were counted last.
-    counted_rows: u64,
-    /// The sequence number of the session's last transaction that wrote, while it is known.
-    last_seq: Option<i64>,
-    /// What the live query emitted last.
-    emitted: Option<Effects>,
+    /// What has been shown by that database.
+    known: Known,
     /// Whether what a live query emits belongs in the history.
     begun: bool,
     /// Why the next end of a connection is no surprise.
@@ -86,47 +78,6 @@ enum Answer {
     /// Of an operation of the history, which has been recorded.
     Outcome(Outcome),
     Execution(Execution),
-}
-
-impl State {
-    /// Remembers what the history holds from now on.
-    fn see(&mut self, effects: &Effects) {
-        let seq = effects.ledger.as_ref().and_then(|ledger| ledger.seq);
-        self.last_seq = seq.or(self.last_seq);
-        let Some(ledger) = &effects.ledger else {
-            return;
-        };
-        self.seen.see(&ledger.reads);
-        let rows: usize = ledger.reads.iter().map(|of| of.rows.len()).sum();
-        self.seen_rows += rows as u64;
-        if ledger.reads.iter().all(|of| of.above == 0) {
-            self.counted_rows = self.seen_rows;
-        }
-    }
-
-    /// What the next transaction need not read. It counts all rows whenever there are a sixteenth more
-    /// than at the last time.
-    fn seen(&self) -> LedgerSeen {
-        let news = self.seen_rows - self.counted_rows;
-        LedgerSeen {
-            window: (news * 16 < self.seen_rows).then_some(ledger::WINDOW),
-            highest: self.seen.highest.clone(),
-        }
-    }
-
-    /// What a live query need not read.
-    fn seen_by_watch(&self) -> LedgerSeen {
-        LedgerSeen {
-            window: Some(ledger::WINDOW),
-            highest: self.seen.highest.clone(),
-        }
-    }
-
-    fn forget(&mut self) {
-        self.seen = LedgerSeen::nothing();
-        self.seen_rows = 0;
-        self.counted_rows = 0;
-    }
 }
 
 impl Link {
@@ -238,12 +189,12 @@ impl Link {
     /// Records how an operation ended.
     fn record(&self, state: &mut State, operation: u64, outcome: Outcome) {
         if !matches!(outcome, Outcome::Ok(_) | Outcome::Fail(_)) {
-            state.last_seq = None;
+            state.known.last_seq = None;
         }
         let client = self.name().to_owned();
         self.recorder.record(match outcome {
             Outcome::Ok(effects) => {
-                state.see(&effects);
+                state.known.see(&effects);
                 Event::Ok {
                     client,
                     operation,
@@ -274,7 +225,7 @@ impl Link {
 
     /// Reads every row, and all of the ledger, as an operation of the history.
     pub async fn read_everything(&self) -> Option<Effects> {
-        self.lock().forget();
+        self.lock().known.forget_rows();
         self.operate(Transaction::read_all()).await
     }
 
@@ -284,6 +235,11 @@ impl Link {
         let calls = self.compiler.compile(&read, &Known::default());
         let results = self.ask(calls).await?;
         self.compiler.interpret(&read, results).ok()
+    }
+
+    /// Whether that is what everybody reads before the first transaction.
+    pub fn is_initial(&self, effects: &Effects) -> bool {
+        self.compiler.is_initial(effects)
     }
 
     /// Has the client look for the row of that id: the tables of the workload that have it. None if no
@@ -311,22 +267,13 @@ impl Link {
         operation: u64,
         transaction: Transaction,
     ) -> Result<Outcome, Box<Outcome>> {
-        let mut known = {
-            let state = self.lock();
-            Known {
-                seen: state.seen(),
-                last_seq: state.last_seq.unwrap_or_default(),
-            }
-        };
-        let is_known = || self.lock().last_seq.is_some();
+        let mut known = self.lock().known.clone();
         if !transaction.is_read_only()
+            && known.last_seq.is_none()
             && let Some(calls) = self.compiler.last_seq()
-            && !is_known()
         {
-            known.last_seq = self
-                .last_seq(calls)
-                .await
-                .map_err(|reason| Box::new(Outcome::Fail(reason)))?;
+            let last_seq = self.last_seq(calls).await;
+            known.last_seq = Some(last_seq.map_err(|reason| Box::new(Outcome::Fail(reason)))?);
         }
         let calls = self.compiler.compile(&transaction, &known);
         let access = transaction.through.access();
@@ -498,10 +445,10 @@ impl Link {
                 if state.session.as_ref() != Some(&session) {
                     // Another database: nothing of it has been read.
                     state.session = Some(session.clone());
-                    state.forget();
+                    state.known = Known::default();
                 }
                 // An answer may have been lost.
-                state.last_seq = None;
+                state.known.last_seq = None;
                 let watch = self.watches.then(|| self.watch(&state, true));
                 let current = state.connection.as_mut();
                 if let Some(connection) = current.filter(|c| c.to_client.same_channel(to_client)) {
@@ -582,17 +529,12 @@ impl Link {
 
     /// Records an emission of the live query, if it says anything that the one before did not.
     fn emission(&self, state: &mut State, results: Vec<SqlRows>) {
-        let transaction = Transaction {
-            through: Through::Watch,
-            ..Transaction::read_all()
-        };
+        let transaction = live_query();
         let outcome = self.outcome(&transaction, Execution::Committed(results));
-        if let Outcome::Ok(effects) = &outcome {
-            let picture = picture(effects);
-            if state.emitted.as_ref() == Some(&picture) && !has_rows(effects) {
-                return;
-            }
-            state.emitted = Some(picture);
+        if let Outcome::Ok(effects) = &outcome
+            && !state.known.is_news(effects)
+        {
+            return;
         }
         let operation = self.recorder.new_operation();
         self.recorder.record(Event::Invoke {
@@ -605,12 +547,8 @@ impl Link {
 
     /// The live query from now on: everything but what the history holds already.
     fn watch(&self, state: &State, at_once: bool) -> ToClient {
-        let known = Known {
-            seen: state.seen_by_watch(),
-            ..Known::default()
-        };
         ToClient::Watch {
-            calls: self.compiler.compile(&Transaction::read_all(), &known),
+            calls: self.compiler.compile(&live_query(), &state.known),
             at_once,
         }
     }
@@ -648,25 +586,12 @@ impl Link {
     }
 }
 
-/// What emissions are compared by: everything, but of the ledger only how far it goes, as its rows are
-/// told once and the part of it that is counted moves on.
-fn picture(effects: &Effects) -> Effects {
-    let mut picture = effects.clone();
-    for of in picture
-        .ledger
-        .iter_mut()
-        .flat_map(|ledger| &mut ledger.reads)
-    {
-        of.rows.clear();
-        of.count += of.above;
-        of.above = 0;
+/// The transaction that an emission of a live query is.
+fn live_query() -> Transaction {
+    Transaction {
+        through: Through::Watch,
+        ..Transaction::read_all()
     }
-    picture
-}
-
-fn has_rows(effects: &Effects) -> bool {
-    let mut ledgers = effects.ledger.iter().flat_map(|ledger| &ledger.reads);
-    ledgers.any(|of| !of.rows.is_empty())
 }
 
 #[cfg(test)]

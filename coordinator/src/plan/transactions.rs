@@ -11,11 +11,14 @@ use squall_protocol::plan::{
     ClientSpec, KeyChoice, Length, PlanOptions, PlannedTransaction, ReadsThrough, Role, Workload,
 };
 use squall_protocol::transaction::{Key, Reads, Through, Transaction, Value};
+use squall_workloads::{Probe, Shape};
 
 use super::role;
 
-/// How many keys are in use at a time in `list-append` and `gset`, unless transactions are longer:
-/// few, so that transactions meet.
+/// How many rows a run has that does not say.
+const ROWS: u32 = 100;
+/// How many keys are in use at a time where values pile up, unless transactions are longer: few, so that
+/// transactions meet.
 const WINDOW: u32 = 10;
 /// How many elements a list or a set gets on average, unless the number of rows is given. A read
 /// costs as much as what it reads is long; Elle's own workloads stop at 32, too.
@@ -33,7 +36,7 @@ pub(super) fn transactions(
 ) -> Vec<PlannedTransaction> {
     let count = count(options.rate, options.duration_ms);
     let slot_ms = 1000.0 / options.rate;
-    let maker = Maker::new(options);
+    let maker = Maker::new(options, clients.len());
     (0..count)
         .map(|number| {
             let at_ms = ((number as f64 + random.random::<f64>()) * slot_ms) as u64;
@@ -51,30 +54,27 @@ pub(super) fn transactions(
 }
 
 /// One transaction per client, their values higher than all others. Every client that may write
-/// does, so that everyone's way to the backend is proven; the others read. In `list-append` and
-/// `gset` each has a key of its own: there the last write wins, and a probe must not be overwritten
-/// by another.
+/// does, so that everyone's way to the backend is proven; the others read.
 pub(super) fn probes(
     random: &mut impl Rng,
     options: &PlanOptions,
     clients: &[ClientSpec],
 ) -> Vec<Transaction> {
     let first = count(options.rate, options.duration_ms) as Value;
-    let maker = Maker::new(options);
+    let maker = Maker::new(options, clients.len());
     let probe = |(number, client): (usize, &ClientSpec)| {
         let value = first + number as Value;
         match role(options, client.kind) {
             Role::ReadOnly => maker.reading(random, Reads::All),
             role => {
-                let keys = match options.workload {
-                    Workload::Mww | Workload::Ledger => {
+                let keys = match maker.shape.probe {
+                    Probe::Any => {
                         maker.some_keys(random, options.writes_per_transaction, &maker.all())
                     }
-                    Workload::ListAppend | Workload::Gset => {
-                        vec![number as Key % options.keys]
-                    }
+                    Probe::OwnIfPossible | Probe::Own => vec![number as Key % options.keys],
+                    Probe::Reserved => vec![options.keys.saturating_sub(1 + number as Key)],
                 };
-                let reads = match maker.reads_whole() {
+                let reads = match maker.shape.reads_all {
                     true => Reads::All,
                     false => Reads::Keys(keys.clone()),
                 };
@@ -83,7 +83,7 @@ pub(super) fn probes(
         }
     };
     let mut probes: Vec<_> = clients.iter().enumerate().map(probe).collect();
-    if !maker.reads_whole() {
+    if !maker.shape.reads_all {
         // Who only reads looks where the others write.
         let keys: BTreeSet<Key> = probes.iter().flat_map(|probe| probe.keys.clone()).collect();
         for probe in probes.iter_mut().filter(|probe| probe.is_read_only()) {
@@ -98,8 +98,8 @@ fn count(rate: f64, duration_ms: u64) -> u64 {
     (duration_ms as f64 * rate / 1000.0).floor() as u64
 }
 
-/// How many rows a run has that does not say: 100; in `list-append` and `gset` so many that each gets
-/// [`ELEMENTS`] elements, and one for every client's probe.
+/// How many rows a run has that does not say: [`ROWS`], or where values pile up so many that each gets
+/// [`ELEMENTS`] of them; and one for every client's probe, if probes want rows of their own.
 pub fn default_keys(
     workload: Workload,
     rate: f64,
@@ -107,13 +107,19 @@ pub fn default_keys(
     writes: Length,
     clients: u32,
 ) -> u32 {
-    match workload {
-        Workload::Mww | Workload::Ledger => 100,
-        Workload::ListAppend | Workload::Gset => {
+    let shape = squall_workloads::workload(workload, false).shape();
+    let keys = match shape.reads_all {
+        true => ROWS,
+        false => {
             let elements = count(rate, duration_ms) * u64::from(writes.min + writes.max) / 2;
             let keys = (elements / ELEMENTS).min(u64::from(MOST_KEYS)) as u32;
-            keys.max(WINDOW).max(writes.max).max(clients)
+            keys.max(WINDOW).max(writes.max)
         }
+    };
+    match shape.probe {
+        Probe::Any => keys,
+        Probe::OwnIfPossible | Probe::Own => keys.max(clients),
+        Probe::Reserved => keys.saturating_add(clients),
     }
 }
 
@@ -126,6 +132,9 @@ struct Window {
 /// Makes transactions of one shape.
 struct Maker<'p> {
     options: &'p PlanOptions,
+    shape: Shape,
+    /// How many keys there are to choose from.
+    keys: u32,
     /// The weights of the places in a window; none if all weigh the same.
     weights: Option<WeightedIndex<u64>>,
     /// What transactions that only read are done in.
@@ -133,9 +142,15 @@ struct Maker<'p> {
 }
 
 impl Maker<'_> {
-    fn new(options: &PlanOptions) -> Maker<'_> {
+    fn new(options: &PlanOptions, clients: usize) -> Maker<'_> {
+        let shape = squall_workloads::workload(options.workload, options.payload).shape();
         let mut maker = Maker {
             options,
+            shape,
+            keys: match shape.probe {
+                Probe::Reserved => options.keys.saturating_sub(clients as u32).max(1),
+                _ => options.keys,
+            },
             weights: None,
             reads_through: Vec::new(),
         };
@@ -154,25 +169,20 @@ impl Maker<'_> {
         maker
     }
 
-    /// Whether a read is one of all keys.
-    fn reads_whole(&self) -> bool {
-        matches!(self.options.workload, Workload::Mww | Workload::Ledger)
-    }
-
     fn all(&self) -> Window {
         Window {
             first: 0,
-            length: self.options.keys,
+            length: self.keys,
         }
     }
 
     /// The keys in use at the `number`-th transaction of `count`. Where values pile up, it goes once
     /// around over the run: every key is in use for as long, and then is left alone.
     fn window(&self, number: u64, count: u64) -> Window {
-        if self.reads_whole() {
+        if self.shape.reads_all {
             return self.all();
         }
-        let keys = self.options.keys;
+        let keys = self.keys;
         let longest = self.options.writes_per_transaction.max;
         Window {
             first: (u128::from(number) * u128::from(keys) / u128::from(count)) as u32,
@@ -201,7 +211,7 @@ impl Maker<'_> {
             Role::ReadWrite => random.random_range(length.min..=length.max),
         };
         let keys = self.choose(random, writes, window);
-        let reads = match (role, self.reads_whole()) {
+        let reads = match (role, self.shape.reads_all) {
             (Role::WriteOnly, _) => Reads::Nothing,
             (_, true) => Reads::All,
             (_, false) => Reads::Keys(self.some_keys(random, length, window)),
@@ -241,7 +251,7 @@ impl Maker<'_> {
     fn choose(&self, random: &mut impl Rng, count: u32, window: &Window) -> Vec<Key> {
         let key = |place: usize| {
             let place = u64::from(window.first) + place as u64;
-            (place % u64::from(self.options.keys)) as Key
+            (place % u64::from(self.keys)) as Key
         };
         let Some(weights) = &self.weights else {
             let places = index::sample(random, window.length as usize, count as usize);
@@ -392,7 +402,7 @@ mod tests {
 
     #[test]
     fn homogeneous_transactions_read_or_write() {
-        for workload in Workload::ALL {
+        for &workload in Workload::ALL {
             let options = PlanOptions {
                 homogeneous: true,
                 ..long(workload)
@@ -410,7 +420,7 @@ mod tests {
 
     #[test]
     fn roles_are_kept_and_probes_prove_what_they_can() {
-        for workload in Workload::ALL {
+        for &workload in Workload::ALL {
             let options = PlanOptions {
                 roles: Roles {
                     powersync: Role::WriteOnly,

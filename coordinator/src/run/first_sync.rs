@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use squall_protocol::contract::{ClientStatus, DownloadProgress};
-use squall_protocol::transaction::{Effects, INITIAL_VALUE};
 use tokio::time::Instant;
 
 use crate::exit::Failure;
@@ -20,13 +19,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// When a client made no progress for that long: what it had received by then.
-pub async fn wait(fleet: &Fleet, keys: u32, deadline: Duration) -> Result<(), Failure> {
+pub async fn wait(fleet: &Fleet, deadline: Duration) -> Result<(), Failure> {
     let clients = fleet.clients.iter();
-    let syncs = clients.map(|client| wait_for(client, keys, deadline));
+    let syncs = clients.map(|client| wait_for(client, deadline));
     futures_util::future::try_join_all(syncs).await.map(drop)
 }
 
-async fn wait_for(client: &Client, keys: u32, deadline: Duration) -> Result<(), Failure> {
+async fn wait_for(client: &Client, deadline: Duration) -> Result<(), Failure> {
     let mut progress = Progress::begin(Instant::now());
     let mut rows = None;
     loop {
@@ -35,7 +34,10 @@ async fn wait_for(client: &Client, keys: u32, deadline: Duration) -> Result<(), 
             // In the middle of a history, rows change with every checkpoint; nobody but squall writes
             // in its tables, so this comes to an end.
             let read = client.link.peek().await;
-            if read.as_ref().is_some_and(|read| is_first(read, keys)) {
+            if read
+                .as_ref()
+                .is_some_and(|read| client.link.is_initial(read))
+            {
                 return Ok(());
             }
             if read.is_some() && read != rows {
@@ -66,24 +68,6 @@ async fn wait_for(client: &Client, keys: u32, deadline: Duration) -> Result<(), 
 pub fn has_synced(client: &Client) -> bool {
     let synced = |status: ClientStatus| status.last_synced_at_ms.is_some();
     !client.spec.kind.syncs() || client.link.status().is_some_and(synced)
-}
-
-/// Whether that is what every workload begins with: every key has its row, or its collection.
-fn is_first(effects: &Effects, keys: u32) -> bool {
-    let found = effects
-        .collections
-        .as_ref()
-        .map_or(effects.reads.len(), Vec::len);
-    let mut rows = effects.reads.iter();
-    let mut collections = effects.collections.iter().flatten();
-    found == keys as usize
-        && rows.all(|&(_, value)| value == INITIAL_VALUE)
-        && effects
-            .ledger
-            .as_ref()
-            .is_none_or(|ledger| ledger.reads.is_empty())
-        && collections.all(|(_, elements)| elements.is_empty())
-        && effects.payload.as_ref().is_none_or(|rows| rows.is_empty())
 }
 
 /// What one client has received, and when it received something last.

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use squall_protocol::contract::ClientStatus;
-use squall_protocol::plan::{Plan, Workload};
-use squall_protocol::transaction::{Effects, Key, Reads, Rows, Transaction};
+use squall_protocol::plan::Plan;
+use squall_protocol::transaction::{Key, Reads, Rows, Transaction};
+use squall_workloads::{Workload, workload};
 use tokio::time::Instant;
 
 use crate::fleet::{Client, Fleet};
@@ -35,6 +36,11 @@ pub struct Recovery<'r> {
 }
 
 impl Recovery<'_> {
+    fn workload(&self) -> &'static dyn Workload {
+        let options = &self.plan.options;
+        workload(options.workload, options.payload)
+    }
+
     fn deadline(&self) -> Duration {
         Duration::from_millis(self.plan.options.recovery_deadline_ms)
     }
@@ -87,10 +93,10 @@ impl Recovery<'_> {
     /// A read of everything that the probes wrote.
     fn read(&self, keys: BTreeSet<Key>) -> Transaction {
         Transaction {
-            reads: match self.plan.options.workload {
-                Workload::Mww | Workload::Ledger => Reads::All,
+            reads: match self.workload().shape().reads_all {
+                true => Reads::All,
                 // The lists and sets of a long run are many.
-                Workload::ListAppend | Workload::Gset => Reads::Keys(keys.into_iter().collect()),
+                false => Reads::Keys(keys.into_iter().collect()),
             },
             ..Transaction::read_all()
         }
@@ -112,7 +118,7 @@ impl Recovery<'_> {
                     arrivals.complete,
                 )
             };
-            let sees = effects.is_some_and(|effects| sees(&effects, &expected));
+            let sees = effects.is_some_and(|effects| self.workload().shows(&effects, &expected));
             if sees && (is_all || complete) {
                 return;
             }
@@ -160,24 +166,6 @@ impl Arrivals<'_> {
         let arrived = arrived.filter(|(_, arrived)| **arrived);
         arrived.flat_map(|(rows, _)| rows).copied().collect()
     }
-}
-
-/// Whether a read holds what was written: in rows at least that value, in lists and sets that element.
-fn sees(read: &Effects, expected: &Rows) -> bool {
-    expected
-        .iter()
-        .all(|&(key, value)| match &read.collections {
-            None => read
-                .reads
-                .binary_search_by_key(&key, |row| row.0)
-                .is_ok_and(|found| read.reads[found].1 >= value),
-            Some(collections) => collections
-                .binary_search_by_key(&key, |collection| collection.0)
-                .is_ok_and(|found| {
-                    let mut elements = collections[found].1.split(' ');
-                    elements.any(|element| element == value.to_string())
-                }),
-        })
 }
 
 /// Waits until a client says that it is connected and everything it wrote is acknowledged. False if it

@@ -36,8 +36,7 @@ pub async fn rage(
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     progress.phase(progress::FIRST_SYNC);
-    let synced =
-        first_sync::wait(fleet, plan.options.keys, environment.first_sync_deadline()).await;
+    let synced = first_sync::wait(fleet, environment.first_sync_deadline()).await;
     match (synced, environment.database_url()) {
         (synced, None) => synced?,
         (Ok(()), Some(url)) => canary::prove(fleet, url, &plan.options).await?,
