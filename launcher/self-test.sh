@@ -32,6 +32,8 @@ self_test() {
     # Every process that descends from here carries this, so that what is left over can be told from
     # other people's processes.
     export SQUALL_SELF_TEST=$$-$RANDOM
+    # Most tests wait for processes, browsers and deadlines, and not for the processor.
+    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
 
     local release=(--locked --release) wasm=(--target wasm32-unknown-unknown)
     check "format" cargo fmt --all --check
