@@ -86,7 +86,7 @@ fn garble(upload: &mut Value) -> bool {
                 let list = entry["data"]["v"].as_str();
                 ("v", list.map(|list| format!("{list} {NOBODYS}").into()))
             }
-            "gset" => ("v", Some(NOBODYS.into())),
+            "gset" | "counter" => ("v", Some(NOBODYS.into())),
             _ => ("", None),
         };
         let Some(garbled) = garbled else {
@@ -190,10 +190,11 @@ const LEDGER: [&str; 1] = ["ledger"];
 const PAYLOAD: [&str; 2] = ["ledger", "--payload"];
 const LISTS: [&str; 1] = ["list-append"];
 const SETS: [&str; 1] = ["gset"];
+const COUNTERS: [&str; 1] = ["counter"];
 
 #[test]
 fn a_saboteur_that_does_nothing_changes_nothing() {
-    for workload in [&LEDGER[..], &PAYLOAD, &LISTS, &SETS] {
+    for workload in [&LEDGER[..], &PAYLOAD, &LISTS, &SETS, &COUNTERS] {
         let (code, text) = storm(workload, Sabotage::None);
         assert_eq!(code, Some(0), "{text}");
     }
@@ -230,4 +231,34 @@ fn a_garbled_set_is_found() {
 #[test]
 fn a_dropped_insert_into_sets_is_found() {
     is_found(&SETS, Sabotage::Drop, &["durability"], &[]);
+}
+
+#[test]
+fn a_lost_increment_is_named() {
+    let (code, text) = storm(&COUNTERS, Sabotage::Drop);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("durability: VIOLATION"), "{text}");
+    assert!(text.contains("less, just what native-"), "{text}");
+}
+
+#[test]
+fn a_doubled_increment_is_named() {
+    let (code, text) = storm(&COUNTERS, Sabotage::Repeat);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("no-duplicate-transaction: VIOLATION"),
+        "{text}"
+    );
+    assert!(text.contains("more, just what native-"), "{text}");
+    assert!(!text.contains("durability: VIOLATION"), "{text}");
+}
+
+#[test]
+fn a_garbled_increment_is_found() {
+    is_found(
+        &COUNTERS,
+        Sabotage::Garble,
+        &["no-duplicate-transaction"],
+        &["durability"],
+    );
 }

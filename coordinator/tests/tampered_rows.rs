@@ -71,6 +71,7 @@ fn rows_that_are_lost_are_named() {
     is_found("mww", "DELETE FROM ps_data__mww", lost);
     is_found("list-append", "DELETE FROM ps_data__lists", lost);
     is_found("gset", "DELETE FROM ps_data__gset", "It lacks the element");
+    is_found("counter", "DELETE FROM ps_data__counter", lost);
 }
 
 #[test]
@@ -91,6 +92,7 @@ fn rows_that_are_there_twice_are_found() {
         "no-thin-air-read: VIOLATION",
     );
     is_found("gset", &double("gset"), "VIOLATION");
+    is_found("counter", &double("counter"), "no-thin-air-read: VIOLATION");
     is_found("ledger", &double("ledger"), "gapless-prefix: VIOLATION");
 }
 
@@ -99,7 +101,12 @@ fn rows_that_make_no_sense_are_shown() {
     let garble =
         |table: &str| format!("UPDATE ps_data__{table} SET data = json_set(data, '$.k', null)");
     let shown = "committed and read what makes no sense: the row (null";
-    for (workload, table) in [("mww", "mww"), ("list-append", "lists"), ("gset", "gset")] {
+    for (workload, table) in [
+        ("mww", "mww"),
+        ("list-append", "lists"),
+        ("gset", "gset"),
+        ("counter", "counter"),
+    ] {
         is_found(workload, &garble(table), shown);
     }
 }
@@ -108,6 +115,16 @@ fn rows_that_make_no_sense_are_shown() {
 fn what_is_done_to_rows_in_postgresql_is_found() {
     let lost = "did not find k3";
     is_found_in_postgresql("mww", "DELETE FROM mww WHERE k = 3", lost);
+    is_found_in_postgresql(
+        "counter",
+        "UPDATE counter SET v = v - 1 WHERE k = 3",
+        "durability: VIOLATION",
+    );
+    is_found_in_postgresql(
+        "gset",
+        "DELETE FROM gset WHERE v < 5",
+        "durability: VIOLATION",
+    );
     is_found_in_postgresql(
         "list-append",
         "UPDATE lists SET v = 'x' WHERE k < 9",
