@@ -596,25 +596,13 @@ fn live_query() -> Transaction {
 
 #[cfg(test)]
 mod tests {
-    use squall_protocol::history::{HISTORY_VERSION, Header};
     use squall_protocol::plan::{Isolation, Uploader, Workload};
     use squall_protocol::sql::{Dialect, SqlValue};
 
     use super::*;
 
     fn link(folder: &std::path::Path) -> Link {
-        let header = Header {
-            squall_history: HISTORY_VERSION,
-            seed: 0,
-            workload: Workload::Ledger,
-            keys: 1,
-            payload: false,
-            isolation: Isolation::default(),
-            clients: Vec::new(),
-            recovery_deadline_ms: 0,
-            started_at_ms: 0,
-        };
-        let recorder = Recorder::create(&folder.join("history.jsonl"), &header, false).unwrap();
+        let recorder = Recorder::of_nobody(folder, Workload::Ledger);
         let compiler = Compiler::new(Workload::Ledger, false, 1, "native-1", Dialect::Sqlite);
         let config = ClientConfig {
             client: "native-1".to_owned(),

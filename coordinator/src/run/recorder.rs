@@ -42,6 +42,23 @@ pub struct OperationCounts {
 }
 
 impl Recorder {
+    /// A history of nobody, of that workload with one row, in that folder.
+    #[cfg(test)]
+    pub fn of_nobody(folder: &Path, workload: squall_protocol::plan::Workload) -> Recorder {
+        let header = Header {
+            squall_history: squall_protocol::history::HISTORY_VERSION,
+            seed: 0,
+            workload,
+            keys: 1,
+            payload: false,
+            isolation: squall_protocol::plan::Isolation::default(),
+            clients: Vec::new(),
+            recovery_deadline_ms: 0,
+            started_at_ms: 0,
+        };
+        Recorder::create(&folder.join("history.jsonl"), &header, false).expect("it can be written")
+    }
+
     /// Starts a history with its header. Judging it as it comes takes memory for every operation
     /// (see [`Online`]); without, a recorder stays as small as it is.
     ///

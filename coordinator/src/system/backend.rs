@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -23,11 +24,12 @@ use tokio::net::TcpListener;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, NoTls};
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::exit::Failure;
 use crate::run::recorder::Recorder;
 use crate::system::database::describe;
+use crate::system::same_origin;
 use crate::system::token::{self, Signer};
 
 /// How often an upload is tried again after PostgreSQL found it in conflict with another, before
@@ -43,6 +45,8 @@ const UNABLE: Duration = Duration::from_secs(5);
 pub struct Backend {
     address: SocketAddr,
     endpoints: Arc<Mutex<BTreeMap<String, String>>>,
+    /// The port of the pages that may speak to it.
+    pages: Arc<OnceLock<u16>>,
 }
 
 #[derive(Clone)]
@@ -107,6 +111,7 @@ impl Backend {
             .build()
             .map_err(|error| Failure::unavailable(starting, error))?;
         let endpoints = Arc::default();
+        let pages = Arc::new(OnceLock::new());
         let shared = Shared {
             workload,
             pool,
@@ -126,15 +131,34 @@ impl Backend {
             .route("/upload", post(upload))
             // Whatever a client can hold in one transaction or in one batch of 100 KB rows.
             .layer(DefaultBodyLimit::disable())
-            .layer(CorsLayer::very_permissive())
+            .layer(from_fn_with_state(
+                Arc::clone(&pages),
+                same_origin::require_pages_of,
+            ))
+            // Outermost: a browser asks without the request's own headers first.
+            .layer(
+                CorsLayer::very_permissive().allow_origin(AllowOrigin::predicate({
+                    let pages = Arc::clone(&pages);
+                    move |origin, _| same_origin::is_of(&pages, origin)
+                })),
+            )
             .with_state(shared);
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(Backend { address, endpoints })
+        Ok(Backend {
+            address,
+            endpoints,
+            pages,
+        })
     }
 
     /// Where it listens, as `host:port`.
     pub fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Lets pages on that port of this machine in, and no others.
+    pub fn admit_pages(&self, port: u16) {
+        let _ = self.pages.set(port);
     }
 
     /// Lets a client in: from now on it is told that the sync service is at `endpoint`.
@@ -305,7 +329,48 @@ impl IntoResponse for Refusal {
 
 #[cfg(test)]
 mod tests {
+    use squall_protocol::plan;
+
     use super::*;
+    use crate::system::token::Secret;
+
+    #[tokio::test]
+    async fn pages_of_others_get_no_credentials() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = Recorder::of_nobody(folder.path(), plan::Workload::Mww);
+        let workload = squall_workloads::workload(plan::Workload::Mww, false);
+        let signer = Arc::new(Signer::new(Secret::random()).unwrap());
+        // Nothing of this test needs a database.
+        let url = "postgres://nobody@127.0.0.1:1/none";
+        let backend = Backend::start(url, workload, signer, 0, 1, recorder).await;
+        let backend = backend.unwrap();
+        backend.admit("wasm-1", "http://127.0.0.1:2".to_owned());
+        backend.admit_pages(4000);
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let ask = async |headers: &[(&str, &str)]| {
+            let url = format!("http://{}/credentials?client=wasm-1", backend.address());
+            let request = headers
+                .iter()
+                .fold(http.get(url), |request, (name, value)| {
+                    request.header(*name, *value)
+                });
+            let answer = request.send().await.unwrap();
+            let allowed = answer.headers().get("access-control-allow-origin").cloned();
+            (answer.status().as_u16(), allowed.is_some())
+        };
+        assert_eq!(ask(&[]).await.0, 200);
+        let own = [("origin", "http://c1.localhost:4000")];
+        assert_eq!(ask(&own).await, (200, true));
+        for foreign in [
+            ("origin", "http://evil.example"),
+            ("origin", "http://c1.localhost:4001"),
+            ("origin", "http://c1.localhost.evil.example:4000"),
+            ("origin", "null"),
+            ("host", "evil.example"),
+        ] {
+            assert_eq!(ask(&[foreign]).await, (403, false), "{foreign:?}");
+        }
+    }
 
     #[test]
     fn only_a_client_that_fails_all_the_time_is_told_of_and_once() {

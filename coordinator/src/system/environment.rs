@@ -251,6 +251,9 @@ async fn furnish(
         .map(|(name, place)| (name.clone(), place.link.clone()))
         .collect();
     let pages = Pages::start(links, pages::bundle()).await?;
+    if let Some(doors) = &doors {
+        doors.admit_pages(pages.port());
+    }
     let service = doors.map(|doors| doors.service().to_owned());
     Ok((pages, places, service))
 }

@@ -80,6 +80,11 @@ impl Doors {
         self.credentials.admit(client, service.url());
         Ok(Proxies { service, backend })
     }
+
+    /// Lets pages on that port of this machine in.
+    pub fn admit_pages(&self, port: u16) {
+        self.credentials.admit_pages(port);
+    }
 }
 
 impl Servers {
