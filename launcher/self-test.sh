@@ -13,6 +13,7 @@ storms=(
     "sets that only grow, and live queries|0|^durability +ok|run --seed 10 --time 5s --workload gset --homogeneous --reads read-transaction,watch"
     "reads at READ COMMITTED are fractured|1|^atomic-transactions +VIOLATION|run --seed 71 --time 3s --fleet postgres=6 --rate 600 --faults none --isolation read-committed"
     "no faults and everything succeeds|0|^operations: [1-9].* ok, 0 failed, 0 unknown|run --seed 2 --time 10s --faults none --fleet native=5,postgres=1 --rate 100"
+    "servers crash and answers get lost|0|^verdict: ok|run --seed 12 --time 15s --fault-interval 2s --faults service.kill,postgres.restart,backend.drop-ack"
     "tabs reload and close and go offline|0|^verdict: ok|run --seed 3 --time 20s --fleet wasm=2 --faults tab.reload,tab.close,tab.offline"
     "the ladder|0|^all as expected, up to rung 7|ladder --seed 6 --time 3s"
     "torn transactions are found|1|^atomic-visibility +VIOLATION|run --seed 4 --time 10s --uploader batch --faults none --fleet native=4"

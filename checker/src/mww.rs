@@ -100,9 +100,10 @@ mod writes_follow_reads;
 
 use std::collections::HashMap;
 
+use squall_protocol::fault::Fault;
 use squall_protocol::history::{Event, Header};
 use squall_protocol::verdict::{
-    Counts, Judgement, Property, PropertyVerdict, VERDICT_VERSION, Verdict,
+    Counts, FaultCounts, Judgement, Property, PropertyVerdict, VERDICT_VERSION, Verdict,
 };
 
 use crate::evidence::Findings;
@@ -264,14 +265,18 @@ pub(crate) fn count(counts: &mut Counts, event: &Event) {
         Event::Fail { .. } => counts.fail += 1,
         Event::Malformed { .. } => counts.ok += 1,
         Event::Info { .. } => counts.info += 1,
-        Event::FaultBegin { fault, .. } => {
-            let name = fault.kind().name().to_owned();
-            counts.faults.entry(name).or_default().caused += 1;
-        }
-        Event::FaultSkipped { fault, .. } => {
-            let name = fault.kind().name().to_owned();
-            counts.faults.entry(name).or_default().skipped += 1;
+        Event::FaultBegin { fault, .. } => of_kind(counts, fault).caused += 1,
+        Event::FaultSkipped { fault, .. } => of_kind(counts, fault).skipped += 1,
+        Event::FaultGivenUp { fault, .. } => {
+            let faults = of_kind(counts, fault);
+            faults.given_up += 1;
+            // It had begun, unless somebody has cut the history.
+            faults.caused = faults.caused.saturating_sub(1);
         }
         _ => {}
     }
+}
+
+fn of_kind<'c>(counts: &'c mut Counts, fault: &Fault) -> &'c mut FaultCounts {
+    counts.faults.entry(fault.kind().to_owned()).or_default()
 }

@@ -223,7 +223,10 @@ impl Online {
                 }
                 record.event.clone()
             }
-            Event::FaultBegin { .. } | Event::FaultEnd { .. } | Event::FaultSkipped { .. } => {
+            Event::FaultBegin { .. }
+            | Event::FaultEnd { .. }
+            | Event::FaultSkipped { .. }
+            | Event::FaultGivenUp { .. } => {
                 return;
             }
             event => event.clone(),

@@ -31,10 +31,7 @@ fn write(out: &mut String, verdict: &Verdict) -> fmt::Result {
         let faults: Vec<String> = counts
             .faults
             .iter()
-            .map(|(name, faults)| match faults.skipped {
-                0 => format!("{name} {}", faults.caused),
-                skipped => format!("{name} {} ({skipped} skipped)", faults.caused),
-            })
+            .map(|(name, faults)| format!("{name} {faults}"))
             .collect();
         writeln!(out, "faults: {}", faults.join(", "))?;
     }

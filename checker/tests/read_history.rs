@@ -104,6 +104,29 @@ fn a_reader_that_fails_is_an_error() {
     assert!(matches!(error, HistoryError::Io(_)));
 }
 
+#[test]
+fn faults_are_counted_by_name_in_old_histories_too_and_one_that_was_given_up_is_not_caused() {
+    let events = [
+        // As they were before servers could be victims.
+        r#"{"fault-begin":{"number":0,"client":"native-1","fault":"client.kill"}}"#,
+        r#"{"fault-end":{"number":0,"client":"native-1"}}"#,
+        r#"{"fault-begin":{"number":1,"client":"native-1","fault":{"net.partition":{"target":"both","direction":"in","manner":"drop"}}}}"#,
+        r#"{"fault-skipped":{"number":2,"client":"native-1","fault":"client.kill","reason":"down"}}"#,
+        // As they are now.
+        r#"{"fault-begin":{"number":3,"victim":"service","fault":"service.kill"}}"#,
+        r#"{"fault-given-up":{"number":3,"victim":"service","fault":"service.kill","reason":"it survived"}}"#,
+        r#"{"fault-end":{"number":3,"victim":"service"}}"#,
+        r#"{"fault-begin":{"number":4,"victim":"service","fault":"service.kill"}}"#,
+        r#"{"fault-skipped":{"number":5,"victim":"postgres","fault":{"postgres.restart":{"shutdown":"fast"}},"reason":"not ours"}}"#,
+        r#"{"fault-given-up":{"number":6,"victim":"backend","fault":"backend.drop-ack","reason":"cut"}}"#,
+    ];
+    let lines = events.map(|event| format!("{{\"time\":0,\"event\":{event}}}\n"));
+    let history = read_history(format!("{HEADER}\n{}", lines.concat()).as_bytes()).unwrap();
+    let text = render(&check(&history));
+    let faults = text.lines().find(|line| line.starts_with("faults: "));
+    insta::assert_snapshot!(faults.unwrap(), @"faults: backend.drop-ack 0 (1 given up), client.kill 1 (1 skipped), net.partition 1, postgres.restart 0 (1 skipped), service.kill 1 (1 given up)");
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {

@@ -23,6 +23,8 @@ use execute::Statements;
 /// The pause before the first retry of a transaction; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// How long PostgreSQL may be down when the client starts.
+const FIRST_CONNECTION_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What a PostgreSQL client has to be told from outside.
 #[derive(Clone)]
@@ -73,7 +75,7 @@ pub async fn run_postgres(options: PostgresOptions) -> Result<(), Error> {
                         config: *config,
                         connection: None,
                     };
-                    if let Err(error) = new.connection(new.deadline()).await {
+                    if let Err(error) = new.first_connection().await {
                         tell(FromClient::Fatal {
                             error: error.clone(),
                         });
@@ -124,6 +126,18 @@ struct Connection {
 impl Session {
     fn deadline(&self) -> Instant {
         Instant::now() + Duration::from_millis(self.config.request_deadline_ms)
+    }
+
+    /// Opens the first connection. PostgreSQL may be down just then.
+    async fn first_connection(&mut self) -> Result<(), String> {
+        let until = Instant::now() + FIRST_CONNECTION_DEADLINE;
+        loop {
+            match self.connection(self.deadline()).await {
+                Ok(_) => return Ok(()),
+                Err(reason) if Instant::now() > until => return Err(reason),
+                Err(_) => sleep(LONGEST_PAUSE).await,
+            }
+        }
     }
 
     /// The connection, a new one if there is none.

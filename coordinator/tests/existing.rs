@@ -30,9 +30,14 @@ async fn run(database_url: &str, folder: &Path, arguments: &[&str]) -> Output {
 }
 
 fn command(database_url: &str, folder: &Path, arguments: &[&str]) -> Command {
+    let faults = match arguments.contains(&"--faults") {
+        true => &[][..],
+        false => &["--faults", "none"],
+    };
     let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
     command
-        .args(["run", "--fleet", "native=2,postgres=1", "--faults", "none"])
+        .args(["run", "--fleet", "native=2,postgres=1"])
+        .args(faults)
         .args(["--database-url", database_url, "--output"])
         .arg(folder.join("runs"))
         .args(arguments)
@@ -71,6 +76,34 @@ fn assert_ok(output: &Output) {
 async fn count(database_url: &str, query: &str) -> i64 {
     let client = connect(database_url).await;
     client.query_one(query, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgresql_that_is_not_ours_is_not_restarted_and_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(Options::default()).await.unwrap();
+    let pid = cluster.pid();
+    let faults = "postgres.restart,service.kill";
+    let arguments = [
+        "--seed",
+        "1",
+        "--faults",
+        faults,
+        "--fault-interval",
+        "500ms",
+    ];
+    let output = run(&cluster.url(), folder.path(), &arguments).await;
+    assert_ok(&output);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().find(|line| line.starts_with("faults: "));
+    let line = line.expect("there were faults");
+    assert!(line.contains("postgres.restart 0 ("), "{line}");
+    assert!(line.contains("skipped)"), "{line}");
+    // The service is ours.
+    assert!(!line.contains("service.kill 0"), "{line}");
+    assert!(cluster.is_running());
+    assert_eq!(cluster.pid(), pid);
+    cluster.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -143,15 +143,30 @@ pub enum Event {
     FaultBegin {
         /// The index in the plan's faults.
         number: usize,
-        client: String,
+        /// The name of a client, or of a server.
+        #[serde(alias = "client")]
+        victim: String,
         fault: Fault,
     },
     /// A fault is over: what it broke works again, as far as the nemesis can do that.
-    FaultEnd { number: usize, client: String },
+    FaultEnd {
+        number: usize,
+        #[serde(alias = "client")]
+        victim: String,
+    },
     /// A fault of the plan was not caused, and why.
     FaultSkipped {
         number: usize,
-        client: String,
+        #[serde(alias = "client")]
+        victim: String,
+        fault: Fault,
+        reason: String,
+    },
+    /// A fault that had begun had to be given up: it could not be caused, or not be ended as planned. Its
+    /// end follows, once what it may have broken has been restored by force.
+    FaultGivenUp {
+        number: usize,
+        victim: String,
         fault: Fault,
         reason: String,
     },

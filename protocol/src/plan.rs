@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, Victim};
 use crate::sql::Dialect;
 use crate::transaction::Transaction;
 
@@ -226,8 +226,8 @@ pub struct PlanOptions {
     /// The mean pause between faults of one kind and their mean duration, in milliseconds. Each is
     /// drawn uniformly from zero to twice this.
     pub fault_interval_ms: u64,
-    /// The kinds of faults, in the order of [`FaultKind::ALL`].
-    pub faults: Vec<FaultKind>,
+    /// The names of the kinds of faults, in the order in which they are documented.
+    pub faults: Vec<String>,
     pub uploader: Uploader,
     /// How long after the heal every client may take to recover, in milliseconds.
     pub recovery_deadline_ms: u64,
@@ -250,8 +250,9 @@ pub struct PlannedFault {
     pub at_ms: u64,
     /// How long it lasts, in milliseconds. A reload takes as long as it takes and has 0 here.
     pub duration_ms: u64,
-    /// An index into [`Plan::clients`].
-    pub client: usize,
+    /// In the file a field `client` (an index) or `server`.
+    #[serde(flatten)]
+    pub victim: Victim,
     pub fault: Fault,
 }
 
@@ -265,9 +266,23 @@ pub struct Plan {
     pub clients: Vec<ClientSpec>,
     /// Ordered by time.
     pub transactions: Vec<PlannedTransaction>,
-    /// Ordered by time; faults on one client do not overlap.
+    /// Ordered by time; faults of one victim do not overlap.
     pub faults: Vec<PlannedFault>,
     /// One transaction per client, done after the heal: the proof that everyone recovered. Their
     /// values are higher than all values of the storm.
     pub probes: Vec<Transaction>,
+}
+
+impl Plan {
+    /// The name of a fault's victim, as in the history.
+    ///
+    /// # Panics
+    ///
+    /// When the plan has no such client.
+    pub fn victim_name(&self, victim: Victim) -> &str {
+        match victim {
+            Victim::Client(client) => &self.clients[client].name,
+            Victim::Server(server) => server.name(),
+        }
+    }
 }

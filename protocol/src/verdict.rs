@@ -1,5 +1,7 @@
 //! The verdict over a history: per property, and as a whole.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::transaction::{Key, Value};
@@ -227,15 +229,40 @@ pub struct Counts {
     /// Rows read and written by operations that committed.
     pub rows_read: u64,
     pub rows_written: u64,
-    /// Faults that were caused and skipped, by name.
+    /// Faults that were caused, skipped and given up, by name.
     pub faults: std::collections::BTreeMap<String, FaultCounts>,
 }
 
-/// How often a fault was caused, and how often it was skipped.
+/// How often a fault was caused, how often it was skipped, and how often it had to be given up, which does
+/// not count as caused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultCounts {
     pub caused: u64,
     pub skipped: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub given_up: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Such as `3`, or `3 (1 skipped, 2 given up)`.
+impl fmt::Display for FaultCounts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = " (";
+        write!(formatter, "{}", self.caused)?;
+        for (count, how) in [(self.skipped, "skipped"), (self.given_up, "given up")] {
+            if count > 0 {
+                write!(formatter, "{separator}{count} {how}")?;
+                separator = ", ";
+            }
+        }
+        match separator {
+            " (" => Ok(()),
+            _ => formatter.write_str(")"),
+        }
+    }
 }
 
 impl Verdict {

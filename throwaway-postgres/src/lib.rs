@@ -55,6 +55,15 @@ impl Default for Options {
     }
 }
 
+/// How a server is stopped, by PostgreSQL's own names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Open transactions are rolled back, connections closed, and what is in memory is written.
+    Fast,
+    /// As in a crash: without a checkpoint, so that the next start recovers from the write-ahead log.
+    Immediate,
+}
+
 /// A running PostgreSQL server with its data. Dropping it ends the server at once.
 #[derive(Debug)]
 pub struct Cluster {
@@ -138,10 +147,18 @@ impl Cluster {
         Ok(())
     }
 
-    /// Stops the server: open transactions are rolled back and connections closed; if that takes
-    /// longer than the deadline, it is killed. The data stays for [`Cluster::restart`].
+    /// Stops the server in an orderly way, as [`Shutdown::Fast`].
     pub async fn stop(&mut self) {
-        self.server.0.signal(libc::SIGINT);
+        self.shut_down(Shutdown::Fast).await;
+    }
+
+    /// Stops the server; if that takes longer than the deadline, it is killed. The data stays for
+    /// [`Cluster::restart`].
+    pub async fn shut_down(&mut self, shutdown: Shutdown) {
+        self.server.0.signal(match shutdown {
+            Shutdown::Fast => libc::SIGINT,
+            Shutdown::Immediate => libc::SIGQUIT,
+        });
         let deadline = Instant::now() + self.options.stop_deadline;
         while self.is_running() && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -425,7 +425,10 @@ impl<'h> Index<'h> {
                     self.troubled = true;
                     self.notes.push("the run was interrupted".to_owned());
                 }
-                Event::FaultBegin { .. } | Event::FaultEnd { .. } | Event::FaultSkipped { .. } => {}
+                Event::FaultBegin { .. }
+                | Event::FaultEnd { .. }
+                | Event::FaultSkipped { .. }
+                | Event::FaultGivenUp { .. } => {}
             }
         }
         self.order_operations();

@@ -8,11 +8,11 @@ use clap::ValueEnum;
 use squall_checker::formats::Format;
 use squall_checker::formats::export::Target;
 use squall_checker::registers::Model;
-use squall_protocol::fault::FaultKind;
 use squall_protocol::plan::{
     ClientKind, Isolation, KeyChoice, Length, ReadsThrough, Role, Roles, Workload,
 };
 
+use crate::faults;
 use crate::plan::Fleet;
 
 /// The name of a workload.
@@ -196,33 +196,29 @@ impl FromStr for FleetArg {
     }
 }
 
-/// `all`, `none`, or a list of faults.
+/// `all`, `none`, or a list of faults, by name.
 #[derive(Clone, Debug)]
-pub struct FaultsArg(pub Vec<FaultKind>);
+pub struct FaultsArg(pub Vec<String>);
 
 impl FromStr for FaultsArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let chosen = match text {
-            "all" => return Ok(FaultsArg(FaultKind::ALL.to_vec())),
+        let chosen: Vec<&str> = match text {
+            "all" => faults::names().collect(),
             "none" => Vec::new(),
-            list => list
-                .split(',')
-                .map(|name| {
-                    FaultKind::from_name(name.trim()).ok_or_else(|| {
-                        let known: Vec<_> = FaultKind::ALL.iter().map(|k| k.name()).collect();
-                        format!(
-                            "there is no fault `{name}`; there are all, none, {}",
-                            known.join(", ")
-                        )
-                    })
-                })
-                .collect::<Result<_, _>>()?,
+            list => list.split(',').map(str::trim).collect(),
         };
+        if let Some(name) = chosen.iter().find(|name| faults::find(name).is_none()) {
+            let known: Vec<_> = faults::names().collect();
+            return Err(format!(
+                "there is no fault `{name}`; there are all, none, {}",
+                known.join(", ")
+            ));
+        }
         // The plan depends on the set of faults, not on the order in which they were named.
-        let known = FaultKind::ALL.into_iter();
-        Ok(FaultsArg(known.filter(|k| chosen.contains(k)).collect()))
+        let known = faults::names().filter(|name| chosen.contains(name));
+        Ok(FaultsArg(known.map(str::to_owned).collect()))
     }
 }
 

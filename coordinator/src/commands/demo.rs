@@ -31,11 +31,11 @@ use crate::run::interruption;
 use crate::run::recorder::Recorder;
 use crate::system::database;
 use crate::system::environment::{
-    BackendChoice, Environment, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice,
+    self, BackendChoice, Environment, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice,
 };
 use crate::system::pages;
 use crate::system::port;
-use crate::system::proxy::Weather;
+use crate::system::proxy::NetworkCondition;
 use crate::system::same_origin;
 
 /// How many rows a write of the demo writes.
@@ -80,6 +80,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         backend: BackendChoice::default(),
         first_sync_deadline: FIRST_SYNC_DEADLINE,
         folder,
+        program: environment::own_program()?,
     };
     output::eprintln("starting PostgreSQL, the sync service and a native client");
     let environment = Environment::start(options, &recorder, &interrupted).await?;
@@ -227,8 +228,11 @@ async fn act(
     match action.as_str() {
         "offline" | "online" => {
             let offline = action == "offline";
-            let weather = if offline { Weather::CUT } else { Weather::FAIR };
-            place.set_weather(weather, weather);
+            let condition = match offline {
+                true => NetworkCondition::CUT,
+                false => NetworkCondition::OPEN,
+            };
+            place.set_network(condition, condition);
             let mut states = demo.offline.lock().expect("no one panics here");
             states.insert(name, offline);
             Ok(StatusCode::NO_CONTENT)

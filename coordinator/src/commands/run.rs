@@ -3,6 +3,7 @@
 use crate::cli::RunArgs;
 use crate::cli::command_line::again;
 use crate::exit::Failure;
+use crate::faults;
 use crate::plan;
 use crate::run::RunOptions;
 
@@ -13,7 +14,7 @@ pub fn options(args: &RunArgs) -> Result<RunOptions, Failure> {
             let text = std::fs::read_to_string(file).map_err(|error| {
                 Failure::Usage(format!("cannot read the plan {}: {error}", file.display()))
             })?;
-            let plan = plan::read(&text).map_err(|error| {
+            let plan = plan::read(&text, &faults::plannable()).map_err(|error| {
                 Failure::MalformedInput(format!("the plan {}: {error}", file.display()))
             })?;
             (plan, again(None))
@@ -22,7 +23,12 @@ pub fn options(args: &RunArgs) -> Result<RunOptions, Failure> {
             let seed = args
                 .seed
                 .unwrap_or_else(|| rand::random_range(1..1_000_000));
-            let plan = plan::make(seed, args.plan_options()?, &args.fleet.0);
+            let plan = plan::make(
+                seed,
+                args.plan_options()?,
+                &args.fleet.0,
+                &faults::plannable(),
+            );
             (plan, again(args.seed.is_none().then_some(seed)))
         }
     };

@@ -1,26 +1,25 @@
-//! The nemesis: causes the faults of the plan, each at its time, and ends each after its duration or
-//! when the storm is over. All faults act from outside: signals, the browser, the fault proxies. A
-//! disconnect is the one thing that a client is asked to do itself, as an application may.
+//! The nemesis: causes the faults of a plan, each at its time, and ends each after its duration or when the
+//! storm is over. What kinds there are is in the files beside this one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use squall_protocol::contract::ToClient;
-use squall_protocol::fault::{Fault, PartitionDirection, PartitionManner, PartitionTarget};
+use squall_protocol::fault::{Server, Victim};
 use squall_protocol::history::Event;
-use squall_protocol::plan::{Plan, PlannedFault};
+use squall_protocol::plan::{ClientKind, Plan, PlannedFault};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::fleet::browser::Driver;
-use crate::fleet::{BodyError, Client, Fleet};
+use super::{FaultError, FaultKind, Target, find};
+use crate::fleet::Fleet;
 use crate::run::recorder::Recorder;
-use crate::system::proxy::Weather;
+use crate::system::environment::Environment;
+use crate::system::proxy::NetworkCondition;
 
 /// Which faults are on right now, for the progress line.
 #[derive(Clone, Default)]
-pub struct Active(Arc<Mutex<BTreeSet<(String, &'static str)>>>);
+pub struct Active(Arc<Mutex<BTreeSet<(String, String)>>>);
 
 impl Active {
     /// The faults, such as `net.partition native-2`.
@@ -28,180 +27,127 @@ impl Active {
         let active = self.0.lock().expect("no one panics here");
         active
             .iter()
-            .map(|(client, fault)| format!("{fault} {client}"))
+            .map(|(victim, fault)| format!("{fault} {victim}"))
             .collect()
     }
 }
 
-/// Causes all faults of the plan and returns when the last of them has been ended. When `over` is
-/// cancelled, faults that are on are ended at once and no new ones begin.
-pub async fn rage(
-    plan: &Plan,
-    fleet: &Fleet,
-    began: Instant,
-    over: &CancellationToken,
-    recorder: &Recorder,
-    active: &Active,
-) {
-    let per_client = fleet
-        .clients
-        .iter()
-        .enumerate()
-        .map(|(index, client)| async move {
-            let faults = plan.faults.iter().enumerate();
-            for (number, planned) in faults.filter(|(_, planned)| planned.client == index) {
+/// Causes faults in a run.
+#[derive(Clone, Copy)]
+pub struct Nemesis<'r> {
+    pub environment: &'r Environment,
+    pub fleet: &'r Fleet,
+    pub recorder: &'r Recorder,
+    pub active: &'r Active,
+}
+
+impl Nemesis<'_> {
+    /// Causes all faults of the plan and returns when the last of them has been ended. When `over` is
+    /// cancelled, faults that are on are ended at once and no new ones begin.
+    pub async fn run(&self, plan: &Plan, began: Instant, over: &CancellationToken) {
+        let mut by_victim: BTreeMap<Victim, Vec<(usize, &PlannedFault)>> = BTreeMap::new();
+        for (number, planned) in plan.faults.iter().enumerate() {
+            let faults = by_victim.entry(planned.victim).or_default();
+            faults.push((number, planned));
+        }
+        let victims = by_victim.into_iter().map(|(victim, faults)| async move {
+            for (number, planned) in faults {
                 let at = began + Duration::from_millis(planned.at_ms);
                 let in_time = tokio::select! {
                     () = tokio::time::sleep_until(at) => !over.is_cancelled(),
                     () = over.cancelled() => false,
                 };
                 if in_time {
-                    suffer(
-                        client,
-                        number,
-                        planned,
-                        fleet.driver(),
-                        over,
-                        recorder,
-                        active,
-                    )
-                    .await;
-                } else {
-                    recorder.record(Event::FaultSkipped {
-                        number,
-                        client: client.name().to_owned(),
-                        fault: planned.fault,
-                        reason: "the storm was over".to_owned(),
-                    });
+                    let name = plan.victim_name(victim);
+                    let kind = find(planned.fault.kind()).expect("a plan has known faults");
+                    self.inject(kind, name, number, planned, over).await;
                 }
             }
         });
-    futures_util::future::join_all(per_client).await;
-}
+        futures_util::future::join_all(victims).await;
+    }
 
-/// One fault from its beginning to its end.
-async fn suffer(
-    client: &Client,
-    number: usize,
-    planned: &PlannedFault,
-    driver: Option<&Driver>,
-    over: &CancellationToken,
-    recorder: &Recorder,
-    active: &Active,
-) {
-    let fault = planned.fault;
-    let name = client.name().to_owned();
-    if !client.link.is_ready() {
-        recorder.record(Event::FaultSkipped {
-            number,
-            client: name,
-            fault,
-            reason: "the client was down".to_owned(),
-        });
-        return;
-    }
-    let entry = (name.clone(), fault.kind().name());
-    let set = || active.0.lock().expect("no one panics here");
-    set().insert(entry.clone());
-    recorder.record(Event::FaultBegin {
-        number,
-        client: name.clone(),
-        fault,
-    });
-    let outcome = async {
-        begin(client, fault).await?;
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(planned.duration_ms)) => {}
-            () = over.cancelled() => {}
+    /// Causes one fault, and ends it after its duration or when `over` is cancelled.
+    pub async fn inject(
+        &self,
+        kind: &dyn FaultKind,
+        name: &str,
+        number: usize,
+        planned: &PlannedFault,
+        over: &CancellationToken,
+    ) {
+        let (victim, fault) = (name.to_owned(), planned.fault.clone());
+        let target = Target {
+            victim: planned.victim,
+            fleet: self.fleet,
+            environment: self.environment,
+        };
+        let is_down = || target.client().is_ok_and(|client| !client.link.is_ready());
+        let down = || is_down().then(|| "the client was down".to_owned());
+        if let Some(reason) = kind.obstacle(self.environment).or_else(down) {
+            self.recorder.record(Event::FaultSkipped {
+                number,
+                victim,
+                fault,
+                reason,
+            });
+            return;
         }
-        end(client, fault, driver).await
-    };
-    if let Err(error) = outcome.await {
-        recorder.trouble(format!(
-            "the fault {} on {name} failed: {error}",
-            fault.kind().name()
-        ));
-        revive(client, driver, recorder).await;
+        let entry = (name.to_owned(), fault.kind().to_owned());
+        let active = || self.active.0.lock().expect("no one panics here");
+        active().insert(entry.clone());
+        self.recorder.record(Event::FaultBegin {
+            number,
+            victim: victim.clone(),
+            fault: fault.clone(),
+        });
+        let outcome = async {
+            kind.begin(&target, &fault).await?;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(planned.duration_ms)) => {}
+                () = over.cancelled() => {}
+            }
+            kind.end(&target, &fault).await
+        };
+        if let Err(error) = outcome.await {
+            self.recorder.trouble(format!(
+                "the fault {} on {name} failed: {error}",
+                kind.name()
+            ));
+            self.recorder.record(Event::FaultGivenUp {
+                number,
+                victim: victim.clone(),
+                fault,
+                reason: error.to_string(),
+            });
+            if let Err(error) = restore(&target).await {
+                self.recorder.trouble(error.to_string());
+            }
+        }
+        self.recorder.record(Event::FaultEnd { number, victim });
+        active().remove(&entry);
     }
-    recorder.record(Event::FaultEnd {
-        number,
-        client: name,
-    });
-    set().remove(&entry);
 }
 
 /// After a fault failed: whatever is left of it is ended by force.
-async fn revive(client: &Client, driver: Option<&Driver>, recorder: &Recorder) {
-    client.place().set_weather(Weather::FAIR, Weather::FAIR);
-    if client.spec.kind == squall_protocol::plan::ClientKind::Wasm {
-        client.kill_browser().await;
-    }
-    if let Err(error) = client.start(driver).await {
-        recorder.trouble(error.to_string());
-    }
-}
-
-async fn begin(client: &Client, fault: Fault) -> Result<(), BodyError> {
-    match fault {
-        Fault::TabReload => client.reload_tab().await,
-        Fault::TabClose => client.close_tab().await,
-        Fault::TabOffline => {
-            // The browser's own emulation lets streams that are open go on, so the proxies cut them.
-            client.set_tab_offline(true).await?;
-            client.place().set_weather(Weather::CUT, Weather::CUT);
+async fn restore(target: &Target<'_>) -> Result<(), FaultError> {
+    match target.victim {
+        Victim::Client(_) => {
+            let client = target.client()?;
+            let place = client.place();
+            place.set_network(NetworkCondition::OPEN, NetworkCondition::OPEN);
+            if client.spec.kind == ClientKind::Wasm {
+                client.kill_browser().await;
+            }
+            Ok(client.start(target.fleet.driver()).await?)
+        }
+        Victim::Server(Server::Service) => Ok(target.servers()?.start_service_again().await?),
+        Victim::Server(Server::Postgres) => Ok(target.servers()?.postgres().bring_up().await?),
+        Victim::Server(Server::Backend) => {
+            for proxies in target.environment.proxies() {
+                proxies.backend.drop_acknowledgements(false);
+            }
             Ok(())
         }
-        Fault::ClientKill => client.kill().await,
-        Fault::ClientPause => client.signal(libc::SIGSTOP).await,
-        Fault::ClientDisconnect => {
-            client.link.send(ToClient::Disconnect);
-            Ok(())
-        }
-        Fault::NetPartition {
-            target,
-            direction,
-            manner,
-        } => {
-            let weather = partitioned(direction, manner);
-            let (service, backend) = match target {
-                PartitionTarget::Service => (weather, Weather::FAIR),
-                PartitionTarget::Backend => (Weather::FAIR, weather),
-                PartitionTarget::Both => (weather, weather),
-            };
-            client.place().set_weather(service, backend);
-            Ok(())
-        }
-    }
-}
-
-async fn end(client: &Client, fault: Fault, driver: Option<&Driver>) -> Result<(), BodyError> {
-    match fault {
-        Fault::TabReload => Ok(()),
-        Fault::TabClose | Fault::ClientKill => client.start(driver).await,
-        Fault::TabOffline => {
-            client.place().set_weather(Weather::FAIR, Weather::FAIR);
-            client.set_tab_offline(false).await
-        }
-        Fault::ClientPause => client.signal(libc::SIGCONT).await,
-        Fault::ClientDisconnect => {
-            client.link.send(ToClient::Connect);
-            Ok(())
-        }
-        Fault::NetPartition { .. } => {
-            client.place().set_weather(Weather::FAIR, Weather::FAIR);
-            Ok(())
-        }
-    }
-}
-
-fn partitioned(direction: PartitionDirection, manner: PartitionManner) -> Weather {
-    match manner {
-        // A reset has no direction: it ends the connection for both sides.
-        PartitionManner::Reset => Weather::CUT,
-        PartitionManner::Drop => Weather {
-            hold_inbound: direction != PartitionDirection::Out,
-            hold_outbound: direction != PartitionDirection::In,
-            reset: false,
-        },
     }
 }

@@ -125,6 +125,11 @@ impl Link {
         self.lock().fatal.clone()
     }
 
+    /// The identity of the client's database, once that is known.
+    pub fn session(&self) -> Option<String> {
+        self.lock().session.clone()
+    }
+
     /// How many incarnations there were.
     pub fn incarnation(&self) -> u32 {
         self.lock().incarnation

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
 use squall_protocol::contract::ToClient;
-use squall_protocol::fault::FaultKind;
 use squall_protocol::plan::{ClientKind, ClientSpec};
 use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard};
@@ -284,7 +283,7 @@ impl Client {
             source,
         };
         let logs = self.environment.folder("logs").map_err(failed)?;
-        let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        let mut command = Command::new(self.environment.program());
         command
             .args(["client", "--kind", self.spec.kind.name()])
             .args(["--client", self.name()])
@@ -292,11 +291,13 @@ impl Client {
             .env("SQUALL_CONTROL_URL", self.environment.pages().control_url());
         match self.spec.kind {
             ClientKind::Postgres => {
-                let url = self.environment.database_url();
-                command.env(
-                    "SQUALL_DATABASE_URL",
-                    url.expect("it was started for this client"),
-                );
+                let servers = self.environment.servers();
+                let postgres = servers
+                    .expect("they were started for this client")
+                    .postgres();
+                // Nobody starts an application whose database is down.
+                postgres.up().await;
+                command.env("SQUALL_DATABASE_URL", postgres.url());
             }
             _ => {
                 let file = self.environment.database_file(&self.spec).map_err(failed)?;
@@ -326,7 +327,7 @@ impl Client {
                 .map_err(failed)?
                 .join(self.name()),
             headed: self.headed,
-            offline: self.environment.can_cause(FaultKind::TabOffline),
+            offline: self.environment.can_cause("tab.offline"),
             log: self
                 .environment
                 .folder("logs")
@@ -436,6 +437,23 @@ impl Client {
         let browser = self.browser(&mut body)?;
         let set = browser.set_offline(offline).await;
         set.map_err(|source| self.browser_error(source))
+    }
+
+    /// What a script (the body of a function) returns in the tab. None if there is no tab.
+    ///
+    /// # Errors
+    ///
+    /// The browser's.
+    pub async fn evaluate(&self, script: &str) -> Result<Option<serde_json::Value>, BodyError> {
+        let mut body = self.body.lock().await;
+        let browser = self.browser(&mut body)?;
+        let evaluated = async {
+            match browser.shows_tab().await? {
+                true => browser.evaluate(script).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        evaluated.await.map_err(|source| self.browser_error(source))
     }
 
     /// The way out when a browser does not do what it is told: it is killed, and with it the tab.

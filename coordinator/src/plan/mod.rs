@@ -1,24 +1,19 @@
 //! Makes the plan of a run from a seed and options. Pure: no IO, no clock, and no randomness but the
 //! seed's, so that the same seed and options give the same plan, byte for byte.
 
-use rand::seq::IndexedRandom;
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use squall_protocol::fault::{
-    Fault, FaultKind, PartitionDirection, PartitionManner, PartitionTarget,
-};
 use squall_protocol::plan::{
     ClientKind, ClientSpec, Isolation, KeyChoice, Length, PLAN_VERSION, Plan, PlanOptions,
-    PlannedFault, ReadsThrough, Role, Roles, Uploader, Workload,
+    ReadsThrough, Role, Roles, Uploader, Workload,
 };
 
+pub use faults::{Kind, Victims};
 pub use transactions::{MOST_KEYS, default_keys};
 use transactions::{probes, transactions};
 
+mod faults;
 mod transactions;
-
-/// A client is left alone for this long after a fault, so that it can show what the fault did to it.
-const REST_AFTER_FAULT_MS: u64 = 1_000;
 
 /// How many clients of a kind a fleet has, in the order of the command line.
 pub type Fleet = Vec<(ClientKind, u32)>;
@@ -34,17 +29,6 @@ pub fn clients(fleet: &Fleet) -> Vec<ClientSpec> {
             })
         })
         .collect()
-}
-
-/// Whether clients of that kind can suffer that fault.
-pub fn can_suffer(kind: ClientKind, fault: FaultKind) -> bool {
-    match fault {
-        FaultKind::TabReload | FaultKind::TabClose | FaultKind::TabOffline => {
-            kind == ClientKind::Wasm
-        }
-        FaultKind::ClientKill | FaultKind::ClientPause => kind != ClientKind::Wasm,
-        FaultKind::ClientDisconnect | FaultKind::NetPartition => kind.syncs(),
-    }
 }
 
 /// The options of a plan without faults that says nothing out of the ordinary.
@@ -96,14 +80,17 @@ pub enum Unreadable {
     Malformed(#[from] serde_json::Error),
     #[error("its fleet can not be: {0}")]
     Fleet(String),
+    #[error("its faults can not be: {0}")]
+    Faults(String),
 }
 
-/// Reads a plan.
+/// Reads a plan, whose faults are of those kinds.
 ///
 /// # Errors
 ///
-/// When the text is none, or one of another version, or one whose clients do not go together.
-pub fn read(text: &str) -> Result<Plan, Unreadable> {
+/// When the text is none, or one of another version, or one whose clients do not go together, or one with
+/// faults that there are not.
+pub fn read(text: &str, kinds: &[&dyn Kind]) -> Result<Plan, Unreadable> {
     #[derive(serde::Deserialize)]
     struct Version {
         squall_plan: u32,
@@ -115,21 +102,19 @@ pub fn read(text: &str) -> Result<Plan, Unreadable> {
     let plan: Plan = serde_json::from_str(text)?;
     let fleet = plan.clients.iter().map(|client| (client.kind, 1)).collect();
     crate::fleet::check(&fleet).map_err(Unreadable::Fleet)?;
+    faults::check(&plan, kinds).map_err(Unreadable::Faults)?;
     Ok(plan)
 }
 
-/// Makes the plan. Transactions and faults are drawn from two streams of the seed, so that the
-/// choice of faults does not change the transactions. Linear in the number of transactions.
-pub fn make(seed: u64, options: PlanOptions, fleet: &Fleet) -> Plan {
+/// Makes the plan, with faults of those kinds that the options name. Transactions and faults are drawn from
+/// different streams of the seed, so that the choice of faults does not change the transactions. Linear in
+/// the number of transactions.
+pub fn make(seed: u64, options: PlanOptions, fleet: &Fleet, kinds: &[&dyn Kind]) -> Plan {
     let clients = clients(fleet);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let storm = transactions(&mut random, &options, &clients);
     let probes = probes(&mut random, &options, &clients);
-
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    random.set_stream(1);
-    let faults = faults(&mut random, &options, &clients);
-
+    let faults = faults::faults(seed, &options, &clients, kinds);
     Plan {
         squall_plan: PLAN_VERSION,
         seed,
@@ -141,85 +126,29 @@ pub fn make(seed: u64, options: PlanOptions, fleet: &Fleet) -> Plan {
     }
 }
 
-/// For every kind of fault a sequence of pause, fault, pause, fault, … until the storm is over. Each
-/// hits a random client among those that can suffer it and have no other fault at that time.
-fn faults(
-    random: &mut ChaCha8Rng,
-    options: &PlanOptions,
-    clients: &[ClientSpec],
-) -> Vec<PlannedFault> {
-    let longest = 2 * options.fault_interval_ms;
-    let mut free_from = vec![0; clients.len()];
-    let mut next: Vec<(u64, FaultKind)> = options
-        .faults
-        .iter()
-        .map(|&kind| (random.random_range(0..=longest), kind))
-        .collect();
-    let mut faults = Vec::new();
-    // Always the earliest next, so that no kind takes the clients away from the others.
-    while let Some(earliest) = next.iter_mut().min_by_key(|(at_ms, _)| *at_ms)
-        && earliest.0 < options.duration_ms
-    {
-        let (at_ms, kind) = *earliest;
-        let duration_ms = match kind {
-            FaultKind::TabReload => 0,
-            _ => random
-                .random_range(0..=longest)
-                .min(options.duration_ms - at_ms),
-        };
-        let fault = fault(random, kind);
-        let candidates: Vec<usize> = (0..clients.len())
-            .filter(|&client| can_suffer(clients[client].kind, kind))
-            .filter(|&client| free_from[client] <= at_ms)
-            .collect();
-        if let Some(&client) = candidates.choose(random) {
-            free_from[client] = at_ms + duration_ms + REST_AFTER_FAULT_MS;
-            faults.push(PlannedFault {
-                at_ms,
-                duration_ms,
-                client,
-                fault,
-            });
-        }
-        // Never zero, so that time goes on.
-        earliest.0 += duration_ms + random.random_range(1..=longest.max(1));
-    }
-    faults
-}
-
-fn fault(random: &mut ChaCha8Rng, kind: FaultKind) -> Fault {
-    match kind {
-        FaultKind::TabReload => Fault::TabReload,
-        FaultKind::TabClose => Fault::TabClose,
-        FaultKind::TabOffline => Fault::TabOffline,
-        FaultKind::ClientKill => Fault::ClientKill,
-        FaultKind::ClientPause => Fault::ClientPause,
-        FaultKind::ClientDisconnect => Fault::ClientDisconnect,
-        FaultKind::NetPartition => {
-            use {PartitionDirection as D, PartitionManner as M, PartitionTarget as T};
-            let mut pick = |count: usize| random.random_range(0..count);
-            Fault::NetPartition {
-                target: [T::Service, T::Backend, T::Both][pick(3)],
-                direction: [D::In, D::Out, D::Both][pick(3)],
-                manner: [M::Drop, M::Reset][pick(2)],
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
+    use squall_protocol::fault::Victim;
 
     use super::*;
+    use crate::faults;
 
-    fn options(faults: Vec<FaultKind>) -> PlanOptions {
+    fn options(faults: Vec<String>) -> PlanOptions {
         PlanOptions {
             faults,
             ..calm(Workload::Mww, 100)
         }
+    }
+
+    fn all() -> Vec<String> {
+        faults::names().map(str::to_owned).collect()
+    }
+
+    fn make(seed: u64, options: PlanOptions, fleet: &Fleet) -> Plan {
+        super::make(seed, options, fleet, &faults::plannable())
     }
 
     fn fleet() -> Fleet {
@@ -233,24 +162,94 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_bytes() {
         let plan = || {
-            let plan = make(7, options(FaultKind::ALL.to_vec()), &fleet());
+            let plan = make(7, options(all()), &fleet());
             serde_json::to_string(&plan).unwrap()
         };
         assert_eq!(plan(), plan());
-        let other = make(8, options(FaultKind::ALL.to_vec()), &fleet());
+        let other = make(8, options(all()), &fleet());
         assert_ne!(plan(), serde_json::to_string(&other).unwrap());
     }
 
     #[test]
     fn a_plan_survives_its_own_file_format() {
-        let plan = make(7, options(FaultKind::ALL.to_vec()), &fleet());
+        let plan = make(7, options(all()), &fleet());
         let text = serde_json::to_string(&plan).unwrap();
         assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
     }
 
+    /// The plan of an earlier squall, which had seven kinds of faults.
+    const BEFORE: &str = include_str!("seed-7.json");
+
+    #[test]
+    fn a_seed_gives_the_plan_that_it_always_gave() {
+        let before = read(BEFORE, &faults::plannable()).unwrap();
+        let fleet: Fleet = vec![
+            (ClientKind::Native, 3),
+            (ClientKind::Wasm, 2),
+            (ClientKind::Postgres, 1),
+        ];
+        let plan = make(before.seed, before.options.clone(), &fleet);
+        assert_eq!(plan, before);
+        assert_eq!(serde_json::to_string(&plan).unwrap(), BEFORE.trim_end());
+    }
+
+    #[test]
+    fn other_kinds_do_not_change_the_faults_of_a_seed() {
+        let before = read(BEFORE, &faults::plannable()).unwrap();
+        let mut options = before.options.clone();
+        options.faults = all();
+        let mut plan = make(before.seed, options, &fleet());
+        assert!(plan.faults.len() > before.faults.len());
+        plan.faults
+            .retain(|planned| matches!(planned.victim, Victim::Client(_)));
+        assert_eq!(plan.faults, before.faults);
+    }
+
+    #[test]
+    fn a_plan_with_faults_that_there_are_not_is_refused() {
+        for (from, to, says) in [
+            ("tab.close", "tab.shut", "there is no fault `tab.shut`"),
+            (
+                "\"manner\":\"drop\"",
+                "\"manner\":\"lose\"",
+                "unknown variant `lose`",
+            ),
+            (
+                "\"manner\":\"drop\"",
+                "\"manner\":\"drop\",\"how\":1",
+                "unknown field `how`",
+            ),
+            (
+                "\"client.kill\"}",
+                "{\"client.kill\":{\"how\":1}}}",
+                "unknown field `how`",
+            ),
+            (
+                "\"client\":4,\"fault\":\"tab",
+                "\"client\":0,\"fault\":\"tab",
+                "it can not hit Client(0)",
+            ),
+            (
+                "\"client\":4,\"fault\":\"tab",
+                "\"client\":9,\"fault\":\"tab",
+                "it can not hit Client(9)",
+            ),
+            (
+                "\"client\":4,\"fault\":\"tab",
+                "\"server\":\"backend\",\"fault\":\"tab",
+                "it can not hit Server(Backend)",
+            ),
+        ] {
+            let text = BEFORE.replace(from, to);
+            assert_ne!(text, BEFORE, "{from}");
+            let error = read(&text, &faults::plannable()).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
     #[test]
     fn faults_do_not_change_the_transactions() {
-        let with = make(7, options(FaultKind::ALL.to_vec()), &fleet());
+        let with = make(7, options(all()), &fleet());
         let without = make(7, options(vec![]), &fleet());
         assert_eq!(with.transactions, without.transactions);
         assert!(without.faults.is_empty());
@@ -268,7 +267,7 @@ mod tests {
         ) {
             let options = PlanOptions {
                 keys, rate, duration_ms, fault_interval_ms,
-                ..options(FaultKind::ALL.to_vec())
+                ..options(all())
             };
             let plan = make(seed, options, &fleet());
             let mut values = BTreeSet::new();
@@ -284,11 +283,11 @@ mod tests {
                 prop_assert!(values.insert(probe.value));
             }
             for (number, fault) in plan.faults.iter().enumerate() {
-                prop_assert!(can_suffer(plan.clients[fault.client].kind, fault.fault.kind()));
+                prop_assert!(super::faults::check(&plan, &faults::plannable()).is_ok());
                 prop_assert!(fault.at_ms + fault.duration_ms <= duration_ms);
                 for earlier in &plan.faults[..number] {
                     prop_assert!(earlier.at_ms <= fault.at_ms);
-                    if earlier.client == fault.client {
+                    if earlier.victim == fault.victim {
                         prop_assert!(earlier.at_ms + earlier.duration_ms < fault.at_ms
                             || fault.at_ms + fault.duration_ms < earlier.at_ms);
                     }

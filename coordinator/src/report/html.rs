@@ -130,7 +130,7 @@ fn write_notes(page: &mut String, verdict: &Verdict) -> std::fmt::Result {
 }
 
 fn write_timeline(page: &mut String, timeline: &Timeline) -> std::fmt::Result {
-    let height = TOP + LANE_HEIGHT * timeline.clients.len() as f64 + 24.0;
+    let height = TOP + LANE_HEIGHT * timeline.lanes.len() as f64 + 24.0;
     let width = LABEL_WIDTH + PLOT_WIDTH;
     // A history that ends at once still has a scale.
     let end = timeline.end.max(1) as f64;
@@ -167,7 +167,7 @@ fn write_timeline(page: &mut String, timeline: &Timeline) -> std::fmt::Result {
             )?;
         }
     }
-    for (number, lane) in timeline.clients.iter().enumerate() {
+    for (number, lane) in timeline.lanes.iter().enumerate() {
         write_lane(page, lane, TOP + LANE_HEIGHT * number as f64, x)?;
     }
     for &time in &timeline.troubles {
@@ -214,22 +214,23 @@ fn write_lane(
             (x(to) - x(from)).max(0.5)
         )?;
     }
-    for &(from, to, fault) in &lane.faults {
+    for (from, to, fault) in &lane.faults {
+        let fault = escape(fault);
         writeln!(
             page,
             "<rect class=\"fault\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"22\"><title>{fault} on {name}, {:.1} s to {:.1} s</title></rect>",
-            x(from),
+            x(*from),
             top + 12.0,
-            (x(to) - x(from)).max(1.5),
-            from as f64 / 1e6,
-            to as f64 / 1e6
+            (x(*to) - x(*from)).max(1.5),
+            *from as f64 / 1e6,
+            *to as f64 / 1e6
         )?;
         // About six units a letter.
-        if x(to) - x(from) > 6.0 * fault.len() as f64 {
+        if x(*to) - x(*from) > 6.0 * fault.len() as f64 {
             writeln!(
                 page,
                 "<text class=\"fault-name\" x=\"{:.1}\" y=\"{:.1}\">{fault}</text>",
-                x(from) + 3.0,
+                x(*from) + 3.0,
                 top + 33.0
             )?;
         }
@@ -275,39 +276,51 @@ fn write_faults(page: &mut String, history: &History, verdict: &Verdict) -> std:
     }
     page.push_str(
         "<section>\n<h2>Faults</h2>\n<table>\n<thead><tr><th>fault</th><th class=\"number\">caused</th>\
-         <th class=\"number\">skipped</th></tr></thead>\n<tbody>\n",
+         <th class=\"number\">skipped</th><th class=\"number\">given up</th></tr></thead>\n<tbody>\n",
     );
     for (name, counts) in &verdict.counts.faults {
         writeln!(
             page,
-            "<tr><td>{name}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>",
-            counts.caused, counts.skipped
+            "<tr><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>",
+            escape(name),
+            counts.caused,
+            counts.skipped,
+            counts.given_up
         )?;
     }
     page.push_str("</tbody>\n</table>\n");
-    let skipped: Vec<String> = history
+    let not_caused: Vec<String> = history
         .records
         .iter()
         .filter_map(|record| match &record.event {
             Event::FaultSkipped {
-                client,
+                victim,
                 fault,
                 reason,
                 ..
-            } => Some(format!(
-                "<li>{} on {}: {}</li>",
-                fault.kind().name(),
-                escape(client),
-                escape(reason)
-            )),
+            } => Some(("skipped", victim, fault, reason)),
+            Event::FaultGivenUp {
+                victim,
+                fault,
+                reason,
+                ..
+            } => Some(("given up", victim, fault, reason)),
             _ => None,
         })
+        .map(|(how, victim, fault, reason)| {
+            format!(
+                "<li>{how}: {} on {}: {}</li>",
+                escape(fault.kind()),
+                escape(victim),
+                escape(reason)
+            )
+        })
         .collect();
-    if !skipped.is_empty() {
+    if !not_caused.is_empty() {
         writeln!(
             page,
-            "<details><summary>why faults were skipped</summary><ul>{}</ul></details>",
-            skipped.concat()
+            "<details><summary>why faults were not caused</summary><ul>{}</ul></details>",
+            not_caused.concat()
         )?;
     }
     page.push_str("</section>\n");

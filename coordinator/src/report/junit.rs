@@ -3,7 +3,8 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use squall_protocol::verdict::{Judgement, PropertyVerdict, Verdict};
 
-/// One test case per property: a violation is a failure, `unknown` an error.
+/// One test case per property: a violation is a failure, `unknown` an error. How often faults were caused are
+/// properties of the suite, in JUnit's sense.
 pub fn render(run: &str, verdict: &Verdict) -> String {
     let mut suite = TestSuite::new(run);
     suite.add_test_cases(verdict.properties.iter().map(|property| {
@@ -11,6 +12,9 @@ pub fn render(run: &str, verdict: &Verdict) -> String {
         case.set_classname("squall");
         case
     }));
+    for (name, faults) in &verdict.counts.faults {
+        suite.add_property((name.clone(), faults.to_string()));
+    }
     let mut report = Report::new("squall");
     report.add_test_suite(suite);
     report.to_string().expect("a report is plain text")

@@ -12,19 +12,19 @@ pub struct Timeline {
     pub end: u64,
     /// Where each phase begins.
     pub phases: Vec<(u64, Phase)>,
-    /// In the order of the fleet.
-    pub clients: Vec<Lane>,
+    /// The clients in the order of the fleet, then the servers that were hit by faults.
+    pub lanes: Vec<Lane>,
     pub troubles: Vec<u64>,
 }
 
-/// One client's part.
+/// The part of one client or server.
 #[derive(Debug, Default)]
 pub struct Lane {
     pub name: String,
     /// From when to when an incarnation was ready for transactions.
     pub incarnations: Vec<(u64, u64)>,
     /// From when to when a fault was on, and its name.
-    pub faults: Vec<(u64, u64, &'static str)>,
+    pub faults: Vec<(u64, u64, String)>,
     /// When operations ended, and how.
     pub operations: Vec<(u64, Ending)>,
     /// The upload queue's length whenever it was reported.
@@ -44,14 +44,11 @@ impl Timeline {
     pub fn of(history: &History) -> Timeline {
         let mut timeline = Timeline {
             end: history.records.last().map_or(0, |record| record.time),
-            clients: history
+            lanes: history
                 .header
                 .clients
                 .iter()
-                .map(|client| Lane {
-                    name: client.name.clone(),
-                    ..Lane::default()
-                })
+                .map(|client| Lane::of(&client.name))
                 .collect(),
             ..Timeline::default()
         };
@@ -73,35 +70,34 @@ impl Timeline {
                 Event::Trouble { .. } => timeline.troubles.push(time),
                 Event::IncarnationStart { client, .. } => {
                     if let Some(lane) = lane(client) {
-                        timeline.clients[lane].incarnations.push((time, end));
+                        timeline.lanes[lane].incarnations.push((time, end));
                     }
                 }
                 Event::IncarnationEnd { client, .. } => {
                     if let Some(lane) = lane(client)
-                        && let Some(last) = timeline.clients[lane].incarnations.last_mut()
+                        && let Some(last) = timeline.lanes[lane].incarnations.last_mut()
                     {
                         last.1 = time;
                     }
                 }
                 Event::FaultBegin {
                     number,
-                    client,
+                    victim,
                     fault,
                 } => {
-                    if let Some(lane) = lane(client) {
-                        let faults = &mut timeline.clients[lane].faults;
-                        open_faults.insert(*number, (lane, faults.len()));
-                        faults.push((time, end, fault.kind().name()));
-                    }
+                    let lane = timeline.lane(victim);
+                    let faults = &mut timeline.lanes[lane].faults;
+                    open_faults.insert(*number, (lane, faults.len()));
+                    faults.push((time, end, fault.kind().to_owned()));
                 }
                 Event::FaultEnd { number, .. } => {
                     if let Some((lane, fault)) = open_faults.remove(number) {
-                        timeline.clients[lane].faults[fault].1 = time;
+                        timeline.lanes[lane].faults[fault].1 = time;
                     }
                 }
                 Event::Status { client, status } => {
                     if let Some(lane) = lane(client) {
-                        timeline.clients[lane].queue.push((time, status.queue));
+                        timeline.lanes[lane].queue.push((time, status.queue));
                     }
                 }
                 Event::Ok { client, .. }
@@ -114,12 +110,30 @@ impl Timeline {
                         _ => Ending::Info,
                     };
                     if let Some(lane) = lane(client) {
-                        timeline.clients[lane].operations.push((time, ending));
+                        timeline.lanes[lane].operations.push((time, ending));
                     }
                 }
                 _ => {}
             }
         }
         timeline
+    }
+
+    /// The lane of that name, a new one if there is none.
+    fn lane(&mut self, name: &str) -> usize {
+        let found = self.lanes.iter().position(|lane| lane.name == name);
+        found.unwrap_or_else(|| {
+            self.lanes.push(Lane::of(name));
+            self.lanes.len() - 1
+        })
+    }
+}
+
+impl Lane {
+    fn of(name: &str) -> Lane {
+        Lane {
+            name: name.to_owned(),
+            ..Lane::default()
+        }
     }
 }

@@ -20,13 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::check;
 use crate::exit::{Exit, Failure};
-use crate::faults::nemesis::Active;
+use crate::faults::{self, nemesis::Active};
 use crate::fleet::Fleet;
 use crate::output;
-use crate::plan::can_suffer;
 use crate::run::progress::Progress;
 use crate::run::recorder::Recorder;
-use crate::system::environment::{BackendChoice, Environment, EnvironmentOptions, ServiceChoice};
+use crate::system::environment::{
+    self, BackendChoice, Environment, EnvironmentOptions, ServiceChoice,
+};
 
 /// A plan, and what is not part of it: where and how it is carried out.
 #[derive(Clone)]
@@ -130,6 +131,7 @@ async fn stand(
         backend: options.backend.clone(),
         first_sync_deadline: options.first_sync_deadline,
         folder: folder.to_owned(),
+        program: environment::own_program()?,
     };
     let tell = |what: &str| {
         if !options.quiet {
@@ -175,7 +177,7 @@ async fn inhabit(
     let links = fleet.clients.iter().map(|client| client.link.clone());
     let progress = Progress::start(recorder.clone(), links.collect(), active.clone());
     let stop = recorder.violated().clone();
-    let storm = storm::rage(
+    let storm = storm::run(
         plan,
         environment,
         &fleet,
@@ -203,21 +205,17 @@ async fn inhabit(
     outcome
 }
 
-/// The faults that were asked for and that no client of the fleet can suffer.
-fn faults_without_victim(plan: &Plan) -> Vec<&'static str> {
-    let has_victim = |kind| {
-        plan.clients
-            .iter()
-            .any(|client| can_suffer(client.kind, kind))
+/// The faults that were asked for and that nothing in the fleet can suffer.
+fn faults_without_victim(plan: &Plan) -> Vec<&str> {
+    let has_victim = |name: &str| {
+        faults::find(name).is_some_and(|kind| !kind.victims().among(&plan.clients).is_empty())
     };
-    let asked_for = plan.options.faults.iter();
-    asked_for
-        .filter(|&&kind| !has_victim(kind))
-        .map(|kind| kind.name())
-        .collect()
+    let asked_for = plan.options.faults.iter().map(String::as_str);
+    asked_for.filter(|name| !has_victim(name)).collect()
 }
 
-fn header(plan: &Plan) -> Header {
+/// The first line of the history of a plan that is carried out now.
+pub fn header(plan: &Plan) -> Header {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     Header {
         squall_history: HISTORY_VERSION,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
-use crate::faults::nemesis::{self, Active};
+use crate::faults::nemesis::{Active, Nemesis};
 use crate::fleet::{Client, Fleet};
 use crate::run::canary;
 use crate::run::first_sync;
@@ -26,7 +26,7 @@ use crate::system::environment::Environment;
 /// # Errors
 ///
 /// When the fleet does not even see the first state of the database: then there was no storm.
-pub async fn rage(
+pub async fn run(
     plan: &Plan,
     environment: &Environment,
     fleet: &Fleet,
@@ -53,7 +53,7 @@ pub async fn rage(
     }
     recorder.record(Event::Phase(Phase::Storm));
     progress.phase("storm");
-    storm(plan, fleet, recorder, progress, active, stop).await;
+    storm(plan, environment, fleet, recorder, progress, active, stop).await;
 
     progress.phase("recovery");
     for client in &fleet.clients {
@@ -83,6 +83,7 @@ pub async fn rage(
 /// Operations and faults by the plan. Returns when all faults have ended and no operation is open.
 async fn storm(
     plan: &Plan,
+    environment: &Environment,
     fleet: &Fleet,
     recorder: &Recorder,
     progress: &Progress,
@@ -111,9 +112,15 @@ async fn storm(
         fleet.forget_statuses();
         over.cancel();
     };
+    let nemesis = Nemesis {
+        environment,
+        fleet,
+        recorder,
+        active,
+    };
     tokio::join!(
         futures_util::future::join_all(operations),
-        nemesis::rage(plan, fleet, began, &over, recorder, active),
+        nemesis.run(plan, began, &over),
         end,
     );
 }

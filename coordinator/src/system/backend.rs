@@ -21,6 +21,7 @@ use squall_protocol::backend::{
 };
 use squall_workloads::{Merge, Workload};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, NoTls};
@@ -29,6 +30,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::exit::Failure;
 use crate::run::recorder::Recorder;
 use crate::system::database::describe;
+use crate::system::postgres::Postgres;
 use crate::system::same_origin;
 use crate::system::token::{self, Signer};
 
@@ -57,6 +59,8 @@ struct Shared {
     /// The address of the sync service for each client: it leads through the client's proxy.
     endpoints: Arc<Mutex<BTreeMap<String, String>>>,
     inability: Arc<Mutex<Inability>>,
+    /// Whether PostgreSQL is down on purpose.
+    down: watch::Receiver<bool>,
     recorder: Recorder,
 }
 
@@ -89,7 +93,7 @@ impl Backend {
     ///
     /// When the database's address makes no sense or no port can be had.
     pub async fn start(
-        database_url: &str,
+        postgres: &Postgres,
         workload: &'static dyn Workload,
         signer: Arc<Signer>,
         port: u16,
@@ -97,7 +101,8 @@ impl Backend {
         recorder: Recorder,
     ) -> Result<Backend, Failure> {
         let starting = "cannot start the backend";
-        let config: tokio_postgres::Config = database_url
+        let config: tokio_postgres::Config = postgres
+            .url()
             .parse()
             .map_err(|error| Failure::unavailable(starting, error))?;
         let pool = Pool::builder(Manager::new(config, NoTls))
@@ -118,6 +123,7 @@ impl Backend {
             signer,
             endpoints: Arc::clone(&endpoints),
             inability: Arc::default(),
+            down: postgres.down(),
             recorder,
         };
         let listener = TcpListener::bind(("127.0.0.1", port))
@@ -221,7 +227,7 @@ async fn upload(
     let mut pause = FIRST_PAUSE;
     for _ in 0..ATTEMPTS {
         let applied = apply(&shared.pool, &upload, &statements).await;
-        let able = !matches!(applied, Err(ApplyError::Later(_)));
+        let able = !matches!(applied, Err(ApplyError::Later(_))) || *shared.down.borrow();
         let tell = {
             let mut inability = shared.inability.lock().expect("no one panics here");
             inability.see(&upload.client_id, able, Instant::now())

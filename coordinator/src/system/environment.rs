@@ -3,11 +3,10 @@
 //! their orders from. A storm and the demo stand on the same ground.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use squall_protocol::contract::ClientConfig;
-use squall_protocol::fault::FaultKind;
 use squall_protocol::plan::{ClientKind, ClientSpec, PlanOptions};
 use squall_workloads::{Compiler, Table, sqlite, workload};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +17,8 @@ use crate::plan;
 use crate::run::recorder::Recorder;
 use crate::system::greeting;
 use crate::system::pages::{self, Pages};
-use crate::system::proxy::Weather;
-use crate::system::servers::{Proxies, Servers};
+use crate::system::proxy::NetworkCondition;
+use crate::system::servers::{Doors, Proxies, Servers};
 use crate::system::token::Secret;
 
 /// The pause before a client tries a failed upload or a lost stream again.
@@ -69,6 +68,18 @@ pub struct EnvironmentOptions {
     pub first_sync_deadline: Duration,
     /// Where the files of this run go.
     pub folder: PathBuf,
+    /// The program `squall`, of which clients and the service are processes.
+    pub program: PathBuf,
+}
+
+/// This very program, for [`EnvironmentOptions::program`].
+///
+/// # Errors
+///
+/// When the operating system does not say where it is.
+pub fn own_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::unavailable("cannot find squall itself", error))
 }
 
 /// The ground that clients stand on.
@@ -78,8 +89,8 @@ pub struct Environment {
     servers: Option<Servers>,
     pages: Pages,
     places: BTreeMap<String, Place>,
-    /// Where the sync service is, if there is one.
-    service: Option<String>,
+    /// Where clients can go, if there are servers.
+    doors: Option<Doors>,
 }
 
 /// What belongs to one client: its control link and its fault proxies.
@@ -90,12 +101,17 @@ pub struct Place {
 }
 
 impl Place {
-    /// Changes the weather on the way to the service and to the backend.
-    pub fn set_weather(&self, service: Weather, backend: Weather) {
+    /// Changes the condition of the network to the service and to the backend.
+    pub fn set_network(&self, service: NetworkCondition, backend: NetworkCondition) {
         if let Some(proxies) = &self.proxies {
             proxies.service.set(service);
             proxies.backend.set(backend);
         }
+    }
+
+    /// The proxies, if the client has connections.
+    pub fn proxies(&self) -> Option<&Proxies> {
+        self.proxies.as_ref()
     }
 }
 
@@ -124,13 +140,13 @@ impl Environment {
         let mut servers = servers?;
         let furnishing = furnish(servers.as_mut(), &options, recorder);
         let furnished = interrupted.run_until_cancelled(furnishing).await;
-        if let Some(Ok((pages, places, service))) = furnished {
+        if let Some(Ok((pages, places, doors))) = furnished {
             return Ok(Some(Environment {
                 options,
                 servers,
                 pages,
                 places,
-                service,
+                doors,
             }));
         }
         if let Some(servers) = servers {
@@ -151,9 +167,14 @@ impl Environment {
         &self.places[client]
     }
 
+    /// The proxies of all clients that have connections.
+    pub fn proxies(&self) -> impl Iterator<Item = &Proxies> {
+        self.places.values().filter_map(Place::proxies)
+    }
+
     /// Where PostgreSQL is, if there is one.
     pub fn database_url(&self) -> Option<&str> {
-        self.servers.as_ref().map(Servers::database_url)
+        Some(self.servers.as_ref()?.postgres().url())
     }
 
     /// The database file of a client that has one.
@@ -176,8 +197,23 @@ impl Environment {
     }
 
     /// Whether the plan has faults of that kind.
-    pub fn can_cause(&self, fault: FaultKind) -> bool {
-        self.options.plan.faults.contains(&fault)
+    pub fn can_cause(&self, fault: &str) -> bool {
+        self.options.plan.faults.iter().any(|name| name == fault)
+    }
+
+    /// PostgreSQL, the sync service and the backend, if any client needs them.
+    pub fn servers(&self) -> Option<&Servers> {
+        self.servers.as_ref()
+    }
+
+    /// Where our own backend is, as `host:port`, if there is one.
+    pub fn backend(&self) -> Option<String> {
+        self.doors.as_ref().map(Doors::backend)
+    }
+
+    /// The program that clients and the service are processes of.
+    pub fn program(&self) -> &Path {
+        &self.options.program
     }
 
     /// How long the first sync may go without progress.
@@ -187,7 +223,7 @@ impl Environment {
 
     /// Why the sync service does not answer a request that goes past the fault proxies, if it does not.
     pub async fn service_is_silent(&self) -> Option<String> {
-        let silence = greeting::silence(self.service.as_deref()?).await?;
+        let silence = greeting::silence(self.doors.as_ref()?.service()).await?;
         Some(silence.to_string())
     }
 
@@ -213,7 +249,7 @@ async fn furnish(
     servers: Option<&mut Servers>,
     options: &EnvironmentOptions,
     recorder: &Recorder,
-) -> Result<(Pages, BTreeMap<String, Place>, Option<String>), Failure> {
+) -> Result<(Pages, BTreeMap<String, Place>, Option<Doors>), Failure> {
     let doors = match servers {
         Some(servers) => Some(servers.open(options, recorder).await?),
         None => None,
@@ -250,12 +286,11 @@ async fn furnish(
         .iter()
         .map(|(name, place)| (name.clone(), place.link.clone()))
         .collect();
-    let pages = Pages::start(links, pages::bundle()).await?;
+    let pages = Pages::start(links, pages::bundle_beside(&options.program)).await?;
     if let Some(doors) = &doors {
         doors.admit_pages(pages.port());
     }
-    let service = doors.map(|doors| doors.service().to_owned());
-    Ok((pages, places, service))
+    Ok((pages, places, doors))
 }
 
 /// Speaks of the workload with that client.

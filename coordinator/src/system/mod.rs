@@ -1,6 +1,7 @@
 //! The system under test but for its clients, and what stands around it: PostgreSQL, the sync service, the
 //! backend, the fault proxies, and the web server that clients get their pages and their orders from.
 
+mod acknowledgement;
 pub mod backend;
 pub mod database;
 pub mod environment;
@@ -9,9 +10,11 @@ pub mod leftovers;
 pub mod lock;
 pub mod pages;
 pub mod port;
+pub mod postgres;
 pub mod preflight;
 pub mod process;
 pub mod proxy;
 pub mod same_origin;
 pub mod servers;
+pub mod service;
 pub mod token;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
@@ -38,11 +38,15 @@ type Links = Arc<BTreeMap<String, Link>>;
 /// Where the pages and the WebAssembly bundle are: the launcher says so, and next to a binary that
 /// cargo built they are in `target/bundle`.
 pub fn bundle() -> PathBuf {
+    bundle_beside(&std::env::current_exe().unwrap_or_default())
+}
+
+/// As [`bundle`], next to that program.
+pub fn bundle_beside(program: &Path) -> PathBuf {
     if let Some(folder) = environment_variable("SQUALL_BUNDLE") {
         return folder.into();
     }
-    let built = std::env::current_exe().ok();
-    let target = built.as_deref().and_then(|exe| exe.parent()?.parent());
+    let target = program.parent().and_then(Path::parent);
     target.unwrap_or(".".as_ref()).join("bundle")
 }
 

@@ -1,11 +1,13 @@
 //! The fault proxy: a TCP listener in front of a server, for one client. It passes bytes on, holds
-//! them back, or resets connections. It knows nothing of what the bytes mean.
+//! them back, or resets connections. Of what the bytes mean it knows but one thing, by way of
+//! [`acknowledgement`](super::acknowledgement): that an upload is committed.
 //!
 //! Holding back is how a partition that drops packets looks to TCP: nothing arrives, nobody is told,
 //! and when the partition heals in time, retransmission delivers everything that was sent.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,9 +15,11 @@ use tokio::net::{TcpListener, TcpStream, tcp};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::acknowledgement::Exchange;
+
 /// What a proxy does to the traffic of its client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Weather {
+pub struct NetworkCondition {
     /// Hold back what the server sends.
     pub hold_inbound: bool,
     /// Hold back what the client sends.
@@ -24,15 +28,15 @@ pub struct Weather {
     pub reset: bool,
 }
 
-impl Weather {
+impl NetworkCondition {
     /// Everything passes.
-    pub const FAIR: Weather = Weather {
+    pub const OPEN: NetworkCondition = NetworkCondition {
         hold_inbound: false,
         hold_outbound: false,
         reset: false,
     };
     /// Every connection is reset.
-    pub const CUT: Weather = Weather {
+    pub const CUT: NetworkCondition = NetworkCondition {
         hold_inbound: false,
         hold_outbound: false,
         reset: true,
@@ -43,12 +47,14 @@ impl Weather {
 /// connection.
 pub struct Proxy {
     address: SocketAddr,
-    weather: watch::Sender<Weather>,
+    condition: watch::Sender<NetworkCondition>,
+    /// Whether connections are reset instead of passing on that an upload is committed.
+    dropping: watch::Sender<bool>,
     accepting: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// Listens on a free port of the loopback interface, in fair weather. `server` is `host:port`.
+    /// Listens on a free port of the loopback interface, and lets everything pass. `server` is `host:port`.
     ///
     /// # Errors
     ///
@@ -56,11 +62,13 @@ impl Proxy {
     pub async fn start(server: String) -> io::Result<Proxy> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let (weather, watching) = watch::channel(Weather::FAIR);
-        let accepting = tokio::spawn(accept(listener, server, watching));
+        let (condition, watching) = watch::channel(NetworkCondition::OPEN);
+        let (dropping, drops) = watch::channel(false);
+        let accepting = tokio::spawn(accept(listener, server, watching, drops));
         Ok(Proxy {
             address,
-            weather,
+            condition,
+            dropping,
             accepting,
         })
     }
@@ -70,9 +78,20 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// Changes the weather for open and for new connections.
-    pub fn set(&self, weather: Weather) {
-        self.weather.send_replace(weather);
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// From now on, this goes for open and for new connections.
+    pub fn set(&self, condition: NetworkCondition) {
+        self.condition.send_replace(condition);
+    }
+
+    /// Whether a connection is reset, from now on, when the backend says on it that an upload is committed, so
+    /// that this does not reach the client.
+    pub fn drop_acknowledgements(&self, drops: bool) {
+        self.dropping.send_replace(drops);
     }
 }
 
@@ -82,11 +101,17 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, server: String, watching: watch::Receiver<Weather>) {
+async fn accept(
+    listener: TcpListener,
+    server: String,
+    watching: watch::Receiver<NetworkCondition>,
+    drops: watch::Receiver<bool>,
+) {
     loop {
         match listener.accept().await {
             Ok((client, _)) => {
-                tokio::spawn(serve(client, server.clone(), watching.clone()));
+                let (watching, drops) = (watching.clone(), drops.clone());
+                tokio::spawn(serve(client, server.clone(), watching, drops));
             }
             // Out of file descriptors, say: others may be freed.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -95,14 +120,19 @@ async fn accept(listener: TcpListener, server: String, watching: watch::Receiver
 }
 
 /// Joins a client's connection with one of its own to the server, until either ends or is reset.
-async fn serve(mut client: TcpStream, server: String, mut watching: watch::Receiver<Weather>) {
+async fn serve(
+    mut client: TcpStream,
+    server: String,
+    mut watching: watch::Receiver<NetworkCondition>,
+    drops: watch::Receiver<bool>,
+) {
     let outcome = if watching.borrow().reset {
         Err(())
     } else {
         tokio::select! {
-            outcome = join(&mut client, &server, watching.clone()) => outcome,
+            outcome = join(&mut client, &server, watching.clone(), drops) => outcome,
             // A closed channel means that the proxy was dropped.
-            _ = watching.wait_for(|weather| weather.reset) => Err(()),
+            _ = watching.wait_for(|condition| condition.reset) => Err(()),
         }
     };
     if outcome.is_err() {
@@ -114,39 +144,62 @@ async fn serve(mut client: TcpStream, server: String, mut watching: watch::Recei
 async fn join(
     client: &mut TcpStream,
     server: &str,
-    watching: watch::Receiver<Weather>,
+    watching: watch::Receiver<NetworkCondition>,
+    drops: watch::Receiver<bool>,
 ) -> Result<(), ()> {
     let mut server = TcpStream::connect(server).await.map_err(drop)?;
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     let (client_read, client_write) = client.split();
     let (server_read, server_write) = server.split();
-    let outbound = pump(client_read, server_write, watching.clone(), |weather| {
-        weather.hold_outbound
-    });
-    let inbound = pump(server_read, client_write, watching, |weather| {
-        weather.hold_inbound
-    });
+    let exchange = Mutex::new(Exchange::default());
+    let exchange = || exchange.lock().expect("no one panics here");
+    let outbound = pump(
+        client_read,
+        server_write,
+        watching.clone(),
+        |condition| condition.hold_outbound,
+        |bytes| {
+            exchange().sent(bytes);
+            true
+        },
+    );
+    let inbound = pump(
+        server_read,
+        client_write,
+        watching,
+        |condition| condition.hold_inbound,
+        |bytes| !(exchange().acknowledges(bytes) && *drops.borrow()),
+    );
     tokio::try_join!(outbound, inbound).map(drop).map_err(drop)
 }
 
-/// Passes one direction on while it is not held, until its end, which is passed on as well.
+/// Passes one direction on while it is not held, until its end, which is passed on as well, or something that
+/// may not pass, which ends the connection.
 async fn pump(
     mut from: tcp::ReadHalf<'_>,
     mut to: tcp::WriteHalf<'_>,
-    mut watching: watch::Receiver<Weather>,
-    held: impl Fn(&Weather) -> bool,
+    mut watching: watch::Receiver<NetworkCondition>,
+    held: impl Fn(&NetworkCondition) -> bool,
+    may_pass: impl Fn(&[u8]) -> bool,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let outcome = from.read(&mut buffer).await;
         // An end or an error travels no faster than the bytes.
-        if watching.wait_for(|weather| !held(weather)).await.is_err() {
+        if watching
+            .wait_for(|condition| !held(condition))
+            .await
+            .is_err()
+        {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         let length = outcome?;
         if length == 0 {
             return to.shutdown().await;
+        }
+        if !may_pass(&buffer[..length]) {
+            return Err(io::ErrorKind::ConnectionReset.into());
         }
         to.write_all(&buffer[..length]).await?;
     }
@@ -184,23 +237,23 @@ mod tests {
 
     #[tokio::test]
     async fn holds_back_silently_and_delivers_after_the_heal() {
-        for weather in [
-            Weather {
+        for condition in [
+            NetworkCondition {
                 hold_inbound: true,
-                ..Weather::FAIR
+                ..NetworkCondition::OPEN
             },
-            Weather {
+            NetworkCondition {
                 hold_outbound: true,
-                ..Weather::FAIR
+                ..NetworkCondition::OPEN
             },
         ] {
             let proxy = Proxy::start(echo_server().await).await.unwrap();
             let mut stream = TcpStream::connect(proxy.address).await.unwrap();
             assert!(echoes(&mut stream, 1).await.unwrap());
-            proxy.set(weather);
+            proxy.set(condition);
             let held = tokio::time::timeout(SILENCE, echoes(&mut stream, 2)).await;
-            assert!(held.is_err(), "{weather:?} let a byte through");
-            proxy.set(Weather::FAIR);
+            assert!(held.is_err(), "{condition:?} let a byte through");
+            proxy.set(NetworkCondition::OPEN);
             let mut answer = [0];
             tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer))
                 .await
@@ -215,7 +268,7 @@ mod tests {
         let proxy = Proxy::start(echo_server().await).await.unwrap();
         let mut stream = TcpStream::connect(proxy.address).await.unwrap();
         assert!(echoes(&mut stream, 1).await.unwrap());
-        proxy.set(Weather::CUT);
+        proxy.set(NetworkCondition::CUT);
         let error = tokio::time::timeout(PATIENCE, stream.read(&mut [0]))
             .await
             .expect("the connection was not reset")
@@ -227,7 +280,7 @@ mod tests {
                 .expect("a new connection was neither served nor reset");
             assert!(answer.is_err());
         }
-        proxy.set(Weather::FAIR);
+        proxy.set(NetworkCondition::OPEN);
         let mut stream = TcpStream::connect(proxy.address).await.unwrap();
         assert!(echoes(&mut stream, 3).await.unwrap());
     }

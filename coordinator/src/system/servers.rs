@@ -1,13 +1,9 @@
 //! What clients that meet in PostgreSQL need: PostgreSQL, the sync service and the backend.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use squall_throwaway_postgres::Cluster;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+use tokio::time::Instant;
 
 use crate::exit::Failure;
 use crate::output;
@@ -17,33 +13,29 @@ use crate::system::database;
 use crate::system::environment::{EnvironmentOptions, ServiceChoice};
 use crate::system::greeting::greet;
 use crate::system::leftovers;
-use crate::system::lock::DatabaseLock;
+use crate::system::postgres::Postgres;
 use crate::system::preflight::{self, Needs};
 use crate::system::process::OwnedProcess;
 use crate::system::proxy::Proxy;
+use crate::system::service::{self, EmbeddedService, ServiceOptions};
 use crate::system::token::{Secret, Signer};
 
-/// The service makes its first snapshot before it listens.
-const SERVICE_START_DEADLINE: Duration = Duration::from_secs(60);
-
-/// How long our own PostgreSQL may take to end once it has closed its connections.
-const ENDING_DEADLINE: Duration = Duration::from_secs(1);
-const POSTGRES_ENDED: &str = "PostgreSQL ended on its own";
+/// How long the service may take to come up again, also if PostgreSQL goes down meanwhile.
+const SERVICE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// PostgreSQL and the sync service: what must be stopped with care, no matter how far the start has
 /// come.
 pub struct Servers {
-    cluster: Option<Cluster>,
-    database_url: String,
-    /// None before anything is opened.
-    lock: Option<DatabaseLock>,
-    service: Option<OwnedProcess>,
+    postgres: Postgres,
+    /// None before it is started, and if it is somebody else's.
+    service: Option<EmbeddedService>,
+    /// A service that is being started for the first time.
+    starting: Mutex<Option<Arc<OwnedProcess>>>,
     /// The names of the embedded service's replication slot and publication, which no other run has.
     /// They must not outlive the run in a database that does.
     slot: String,
     /// Whether the database was made ready for a run, so that there may be something to clean up.
     prepared: bool,
-    folder: PathBuf,
 }
 
 /// The ways in for clients.
@@ -58,6 +50,11 @@ impl Doors {
     /// The `host:port` of the sync service.
     pub fn service(&self) -> &str {
         &self.service
+    }
+
+    /// The `host:port` of our own backend.
+    pub fn backend(&self) -> String {
+        self.credentials.address()
     }
 }
 
@@ -94,22 +91,10 @@ impl Servers {
     ///
     /// When it does not start.
     pub async fn start(options: &EnvironmentOptions) -> Result<Servers, Failure> {
-        let (cluster, database_url) = match &options.database_url {
-            Some(url) => (None, url.clone()),
-            None => {
-                let cluster = Cluster::start(squall_throwaway_postgres::Options::default())
-                    .await
-                    .map_err(|error| Failure::unavailable("cannot start PostgreSQL", error))?;
-                let url = cluster.url();
-                (Some(cluster), url)
-            }
-        };
         Ok(Servers {
-            cluster,
-            database_url,
-            lock: None,
+            postgres: Postgres::start(options.database_url.as_deref()).await?,
             service: None,
-            folder: options.folder.clone(),
+            starting: Mutex::default(),
             slot: leftovers::unique_name(),
             prepared: false,
         })
@@ -125,22 +110,31 @@ impl Servers {
         options: &EnvironmentOptions,
         recorder: &Recorder,
     ) -> Result<Doors, Failure> {
-        let lock = DatabaseLock::take(&self.database_url).await?;
         let needs = Needs {
             embedded: options.service == ServiceChoice::Embedded,
-            lock_backend: lock.backend(),
+            lock_backend: self.postgres.lock().await?,
         };
-        self.lock = Some(lock);
-        preflight::check(&self.database_url, &options.plan, &options.clients, needs).await?;
-        database::prepare(&self.database_url, &options.plan).await?;
+        let url = self.postgres.url();
+        preflight::check(url, &options.plan, &options.clients, needs).await?;
+        database::prepare(url, &options.plan).await?;
         self.prepared = true;
-        if self.cluster.is_none() {
-            leftovers::sweep(&self.database_url).await?;
+        if !self.postgres.is_ours() {
+            leftovers::sweep(url).await?;
         }
         let (secret, service) = match &options.service {
             ServiceChoice::Embedded => {
                 let secret = Secret::random();
-                let address = self.start_service(options, &secret).await?;
+                let service = ServiceOptions {
+                    program: options.program.clone(),
+                    folder: options.folder.clone(),
+                    database_url: url.to_owned(),
+                    secret: secret.clone(),
+                    tables: database::tables(&options.plan),
+                    slot: self.slot.clone(),
+                };
+                let service = EmbeddedService::start(service, &self.starting).await?;
+                let address = service.address().to_string();
+                self.service = Some(service);
                 (secret, address)
             }
             ServiceChoice::Remote { address, secret } => (secret.clone(), address.clone()),
@@ -152,7 +146,7 @@ impl Servers {
         })
         .await?;
         let backend = Backend::start(
-            &self.database_url,
+            &self.postgres,
             squall_workloads::workload(options.plan.workload, options.plan.payload),
             Arc::new(signer),
             options.backend.port,
@@ -171,58 +165,36 @@ impl Servers {
         })
     }
 
-    /// Where PostgreSQL is.
-    pub fn database_url(&self) -> &str {
-        &self.database_url
+    /// PostgreSQL.
+    pub fn postgres(&self) -> &Postgres {
+        &self.postgres
     }
 
-    /// Starts `squall serve` and waits until it says where it listens.
-    async fn start_service(
-        &mut self,
-        options: &EnvironmentOptions,
-        secret: &Secret,
-    ) -> Result<String, Failure> {
-        let starting = "cannot start the sync service";
-        let unavailable = |error| Failure::unavailable(starting, error);
-        let log = service_log(&options.folder);
-        for folder in ["logs", "service"] {
-            std::fs::create_dir_all(options.folder.join(folder)).map_err(unavailable)?;
+    /// The sync service, if it is our own.
+    pub fn service(&self) -> Option<&EmbeddedService> {
+        self.service.as_ref()
+    }
+
+    /// Starts our own service again after it was killed, once there is a PostgreSQL.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn start_service_again(&self) -> Result<(), Failure> {
+        let service = self.service.as_ref();
+        let service = service
+            .ok_or_else(|| Failure::Unavailable("the service is not squall's own".to_owned()))?;
+        let mut deadline = None;
+        let mut down = self.postgres.down();
+        loop {
+            let _ = down.wait_for(|down| !down).await;
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + SERVICE_DEADLINE);
+            match service.start_again().await {
+                // Without PostgreSQL it gives up; whoever runs a service starts it again.
+                Err(_) if down.has_changed().unwrap_or(false) && Instant::now() < deadline => {}
+                outcome => return outcome,
+            }
         }
-        let mut command = Command::new(std::env::current_exe().map_err(unavailable)?);
-        command
-            .arg("serve")
-            .args([
-                "--storage".as_ref(),
-                options.folder.join("service/storage.sqlite").as_os_str(),
-            ])
-            .args(["--tables", &database::tables(&options.plan).join(",")])
-            .args(["--kid", &secret.kid, "--audience", &secret.audience])
-            .args(["--publication", &self.slot, "--slot", &self.slot])
-            // Secrets do not belong on a command line, where every process can read them.
-            .env("SQUALL_DATABASE_URL", &self.database_url)
-            .env("SQUALL_SERVICE_KEY", &secret.key)
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::fs::File::create(&log).map_err(unavailable)?);
-        let (process, stdout) = OwnedProcess::spawn(command).await.map_err(unavailable)?;
-        // From here on it may have made its slot.
-        self.service = Some(process);
-        let mut lines = BufReader::new(stdout.expect("standard output is piped")).lines();
-        let first_line = tokio::time::timeout(SERVICE_START_DEADLINE, lines.next_line()).await;
-        let address = match first_line {
-            Ok(Ok(Some(line))) => line
-                .strip_prefix("listening on ")
-                .and_then(|address| address.parse::<SocketAddr>().ok()),
-            _ => None,
-        };
-        let Some(address) = address else {
-            let last = last_line(&log).unwrap_or_else(|| "it said nothing".to_owned());
-            return Err(Failure::unavailable(
-                starting,
-                format!("{last} (all of it is in {})", log.display()),
-            ));
-        };
-        Ok(address.to_string())
     }
 
     /// Watches the service and PostgreSQL, and says which of them ended although nobody wanted it.
@@ -230,78 +202,31 @@ impl Servers {
     pub async fn collapsed(&self) -> String {
         let service = async {
             match &self.service {
-                Some(service) => {
-                    let status = service.exited().await;
-                    let log = service_log(&self.folder);
-                    let last = last_line(&log).unwrap_or_else(|| "nothing".to_owned());
-                    format!(
-                        "the sync service ended on its own ({status}); the last it said in {} is: {last}",
-                        log.display()
-                    )
-                }
-                None => std::future::pending().await,
-            }
-        };
-        let postgres = async {
-            loop {
-                tokio::time::sleep(Duration::from_millis(250)).await;
-                if self.cluster.as_ref().is_some_and(|c| !c.is_running()) {
-                    return POSTGRES_ENDED.to_owned();
-                }
-            }
-        };
-        let lock = async {
-            match &self.lock {
-                Some(lock) => lock.lost().await,
+                Some(service) => service.collapsed().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             what = service => what,
-            what = postgres => what,
-            what = lock => {
-                // A server that ends takes the lock along, and says less about it.
-                let ended = async {
-                    while self.cluster.as_ref().is_none_or(Cluster::is_running) {
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                };
-                match tokio::time::timeout(ENDING_DEADLINE, ended).await {
-                    Ok(()) => POSTGRES_ENDED.to_owned(),
-                    Err(_) => what,
-                }
-            }
+            what = self.postgres.collapsed() => what,
         }
     }
 
     /// Stops everything. Clients should have been stopped before.
-    pub async fn stop(mut self) {
-        if let Some(service) = &self.service {
-            service.signal(libc::SIGTERM);
-            if let Err(error) = service.end_within(Duration::from_secs(5)).await {
-                tracing::warn!("{error}");
-            }
+    pub async fn stop(self) {
+        if let Some(service) = self.service {
+            service.stop().await;
         }
-        if self.cluster.is_none()
+        let starting = self.starting.into_inner().expect("no one panics here");
+        if let Some(process) = starting {
+            service::stop(&process).await;
+        }
+        if !self.postgres.is_ours()
             && self.prepared
-            && let Err(error) = leftovers::clean_up(&self.database_url, &self.slot).await
+            && let Err(error) = leftovers::clean_up(self.postgres.url(), &self.slot).await
         {
             output::eprintln(error);
         }
-        if let Some(lock) = self.lock.take() {
-            lock.release().await;
-        }
-        if let Some(cluster) = &mut self.cluster {
-            cluster.stop().await;
-        }
+        self.postgres.stop().await;
     }
-}
-
-fn last_line(log: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(log).ok()?;
-    Some(text.lines().last()?.to_owned())
-}
-
-fn service_log(folder: &Path) -> PathBuf {
-    folder.join("logs").join("service.log")
 }

@@ -436,6 +436,15 @@ impl Browser {
             .await
     }
 
+    /// Whether there is a client tab, by what the driver says of the browser's windows.
+    ///
+    /// # Errors
+    /// The driver does not say.
+    pub async fn shows_tab(&self) -> Result<bool, BrowserError> {
+        let windows = self.command("list the tabs", self.client.windows()).await?;
+        Ok(windows.iter().any(|window| *window != self.spare))
+    }
+
     /// Clicks the first element that the CSS selector matches.
     ///
     /// # Errors

@@ -1,0 +1,108 @@
+//! How to see from outside what became of a victim: by the kernel's tables, the browser's driver, and what comes
+//! back over the network. What squall itself remembers of a victim is no evidence.
+
+pub mod links;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use tokio::net::TcpStream;
+
+use super::{FaultError, Sighting};
+use crate::fleet::Client;
+
+/// The states of processes and tabs.
+pub const GONE: &str = "gone";
+pub const RUNS: &str = "runs";
+pub const STOPPED: &str = "stopped";
+pub const ONLINE: &str = "online";
+pub const OFFLINE: &str = "offline";
+
+/// The states of ports.
+pub const LISTENS: &str = "listens";
+pub const REFUSES: &str = "refuses";
+
+/// The process of a client, with the identity of its database.
+pub fn client_process(client: &Client) -> Sighting {
+    Sighting {
+        kept: client.link.session().unwrap_or_default(),
+        ..child(&["client", "--client", client.name()])
+    }
+}
+
+/// The child process of ours that has all these words among its arguments.
+pub fn child(arguments: &[&str]) -> Sighting {
+    let own = std::process::id().to_string();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let found = processes.into_iter().find_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        // proc(5): pid (command) state ppid …; the command may contain spaces and ")".
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        let (state, parent) = (fields.next()?, fields.next()?);
+        let line = fs::read_to_string(entry.path().join("cmdline")).ok()?;
+        let is_wanted = arguments
+            .iter()
+            .all(|wanted| line.split('\0').any(|argument| argument == *wanted));
+        let lives = parent == own && !matches!(state, "Z" | "X");
+        (lives && is_wanted).then(|| (pid, state.to_owned()))
+    });
+    let (state, life) = match found {
+        None => (GONE, None),
+        Some((pid, state)) if state == "T" => (STOPPED, Some(pid.to_string())),
+        Some((pid, _)) => (RUNS, Some(pid.to_string())),
+    };
+    Sighting {
+        state: state.to_owned(),
+        life,
+        kept: String::new(),
+    }
+}
+
+/// The tab of a client: whether it is there, whether its page thinks that it is online, and when that was
+/// loaded.
+pub async fn tab(client: &Client) -> Result<Sighting, FaultError> {
+    let seen = client
+        .evaluate("return [navigator.onLine, performance.timeOrigin]")
+        .await?;
+    let (state, life) = match &seen {
+        None => (GONE, None),
+        Some(seen) if seen[0] == true => (ONLINE, Some(seen[1].to_string())),
+        Some(seen) => (OFFLINE, Some(seen[1].to_string())),
+    };
+    Ok(Sighting {
+        state: state.to_owned(),
+        life,
+        kept: client.link.session().unwrap_or_default(),
+    })
+}
+
+/// Whether somebody listens on a port.
+pub async fn port(address: SocketAddr) -> &'static str {
+    match TcpStream::connect(address).await {
+        Ok(_) => LISTENS,
+        Err(_) => REFUSES,
+    }
+}
+
+/// What tells a file from another one at the same place.
+pub fn file(path: &Path) -> Result<String, FaultError> {
+    let seen = fs::metadata(path);
+    let seen = seen.map_err(|error| FaultError::Unseen(format!("{}: {error}", path.display())))?;
+    Ok(format!("{}:{}", seen.dev(), seen.ino()))
+}
+
+/// How many connections to that port of the loopback interface are established.
+pub fn connections_to(port: u16) -> usize {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let is_one = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(2);
+        let (remote, state) = (fields.next(), fields.next());
+        let remote = remote.and_then(|remote| remote.split_once(':'));
+        // Port and state are hexadecimal; 01 is ESTABLISHED.
+        remote.is_some_and(|(_, number)| number == format!("{port:04X}")) && state == Some("01")
+    };
+    table.lines().filter(is_one).count()
+}

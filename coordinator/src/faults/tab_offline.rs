@@ -1,0 +1,71 @@
+//! `tab.offline`: the browser tells the page that it is offline, and the client's connections are cut.
+
+use squall_protocol::fault::Fault;
+use squall_protocol::plan::ClientKind;
+
+use super::observe::links::{self, Link};
+use super::{Doing, FaultKind, Sighting, Target, observe};
+use crate::plan::{Kind, Victims};
+use crate::system::proxy::NetworkCondition;
+
+pub struct TabOffline;
+
+impl Kind for TabOffline {
+    fn name(&self) -> &'static str {
+        "tab.offline"
+    }
+
+    fn victims(&self) -> Victims {
+        Victims::Clients(|kind| kind == ClientKind::Wasm)
+    }
+}
+
+impl FaultKind for TabOffline {
+    fn begin<'a>(&'a self, target: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
+        Box::pin(async move {
+            let client = target.client()?;
+            client.set_tab_offline(true).await?;
+            // The browser's own emulation lets streams that are open go on, so the proxies cut them.
+            let place = client.place();
+            place.set_network(NetworkCondition::CUT, NetworkCondition::CUT);
+            Ok(())
+        })
+    }
+
+    fn end<'a>(&'a self, target: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
+        Box::pin(async move {
+            let client = target.client()?;
+            let place = client.place();
+            place.set_network(NetworkCondition::OPEN, NetworkCondition::OPEN);
+            Ok(client.set_tab_offline(false).await?)
+        })
+    }
+
+    fn observe<'a>(&'a self, target: &'a Target<'a>) -> Doing<'a, Sighting> {
+        Box::pin(async move {
+            let client = target.client()?;
+            let tab = observe::tab(client).await?;
+            let links = links::observe(target.environment, client).await?;
+            Ok(Sighting {
+                state: format!("{}, {}", tab.state, links.state),
+                ..tab
+            })
+        })
+    }
+
+    fn state_at_rest(&self) -> String {
+        format!(
+            "{}, {}",
+            observe::ONLINE,
+            links::state(Link::Answers, Link::Answers)
+        )
+    }
+
+    fn state_while_on(&self, _: &Fault) -> String {
+        format!(
+            "{}, {}",
+            observe::OFFLINE,
+            links::state(Link::Reset, Link::Reset)
+        )
+    }
+}

@@ -1,0 +1,271 @@
+//! Every fault has an effect, and its end ends it: a small fleet without a storm, one fault at a time by way of
+//! the nemesis, and looks at the victim from outside, before, meanwhile and afterwards. A fault that did nothing
+//! would pass every check.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use squall_coordinator::exit::Failure;
+use squall_coordinator::faults::nemesis::{Active, Nemesis};
+use squall_coordinator::faults::{self, Doing, FaultKind, KINDS, Sighting, Target};
+use squall_coordinator::fleet::Fleet;
+use squall_coordinator::plan::{self, Kind, Victims};
+use squall_coordinator::run::recorder::Recorder;
+use squall_coordinator::run::{self, first_sync};
+use squall_coordinator::system::environment::{
+    BackendChoice, Environment, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice,
+};
+use squall_protocol::fault::{Fault, Victim};
+use squall_protocol::plan::{ClientKind, Plan, PlanOptions, PlannedFault, Workload};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// How long an effect, and the recovery from it, may take to be seen. Seen at once, however long this is.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long an effect that there is not is waited for.
+const IN_VAIN: Duration = Duration::from_secs(2);
+
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A small fleet at rest.
+struct World {
+    folder: tempfile::TempDir,
+    plan: Plan,
+    recorder: Recorder,
+    environment: Arc<Environment>,
+    fleet: Fleet,
+    active: Active,
+}
+
+impl World {
+    async fn start(fleet: plan::Fleet) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let options = PlanOptions {
+            faults: faults::names().map(str::to_owned).collect(),
+            ..plan::calm(Workload::Mww, 10)
+        };
+        let plan = plan::make(1, options, &fleet, &faults::plannable());
+        let history = folder.path().join("history.jsonl");
+        let recorder = Recorder::create(&history, &run::header(&plan), false).unwrap();
+        let options = EnvironmentOptions {
+            plan: plan.options.clone(),
+            clients: plan.clients.clone(),
+            database_url: None,
+            service: ServiceChoice::Embedded,
+            backend: BackendChoice::default(),
+            first_sync_deadline: FIRST_SYNC_DEADLINE,
+            folder: folder.path().to_owned(),
+            program: PathBuf::from(env!("CARGO_BIN_EXE_squall")),
+        };
+        let never = CancellationToken::new();
+        let started = async {
+            let environment = Environment::start(options, &recorder, &never).await?;
+            let environment = Arc::new(environment.expect("nobody interrupts"));
+            let fleet = Fleet::start(&environment, &plan.clients, &recorder, false, &never).await?;
+            let fleet = fleet.expect("nobody interrupts");
+            first_sync::wait(&fleet, PATIENCE).await?;
+            Ok::<_, Failure>((environment, fleet))
+        };
+        let (environment, fleet) = started.await.unwrap_or_else(|failure| panic!("{failure}"));
+        World {
+            folder,
+            plan,
+            recorder,
+            environment,
+            fleet,
+            active: Active::default(),
+        }
+    }
+
+    fn history(&self) -> String {
+        fs::read_to_string(self.folder.path().join("history.jsonl")).unwrap()
+    }
+
+    async fn stop(self) {
+        self.fleet.stop().await;
+        let environment = Arc::into_inner(self.environment).expect("nobody else has it");
+        environment.stop().await;
+    }
+
+    /// One victim of each sort.
+    fn victims(&self, kind: &dyn FaultKind) -> Vec<Victim> {
+        let mut victims = kind.victims().among(&self.plan.clients);
+        let sort = |victim: &mut Victim| match *victim {
+            Victim::Client(client) => Some(self.plan.clients[client].kind),
+            Victim::Server(_) => None,
+        };
+        victims.dedup_by_key(sort);
+        victims
+    }
+
+    /// Causes a fault, sees its effect, ends it, and sees that its victim is as before.
+    async fn prove(
+        &self,
+        kind: &dyn FaultKind,
+        fault: &Fault,
+        victim: Victim,
+        patience: Duration,
+    ) -> Result<(), String> {
+        let target = Target {
+            victim,
+            fleet: &self.fleet,
+            environment: &self.environment,
+        };
+        let name = self.plan.victim_name(victim);
+        let what = format!("{} on {name}", serde_json::to_string(fault).unwrap());
+        let (at_rest, on) = (kind.state_at_rest(), kind.state_while_on(fault));
+        // Whatever was before may have left the victim busy.
+        let before = self
+            .look(kind, &target, patience, |seen| seen.state == at_rest)
+            .await
+            .map_err(|seen| format!("{what}: before: {seen}"))?;
+        let planned = PlannedFault {
+            at_ms: 0,
+            duration_ms: if kind.lasts() { 600_000 } else { 0 },
+            victim,
+            fault: fault.clone(),
+        };
+        let over = CancellationToken::new();
+        let nemesis = Nemesis {
+            environment: &self.environment,
+            fleet: &self.fleet,
+            recorder: &self.recorder,
+            active: &self.active,
+        };
+        let meanwhile = async {
+            let is_on = |seen: &Sighting| seen.state == on && *seen != before;
+            let seen = self.look(kind, &target, patience, is_on).await;
+            over.cancel();
+            seen.map_err(|seen| format!("{what}: no `{on}`, but {seen}"))
+        };
+        let injection = nemesis.inject(kind, name, 0, &planned, &over);
+        let (seen, ()) = tokio::join!(meanwhile, injection);
+        let seen = seen?;
+        let is_as_before =
+            |seen: &Sighting| seen.state == at_rest && (seen.life != before.life) == kind.renews();
+        let after = self
+            .look(kind, &target, patience, is_as_before)
+            .await
+            .map_err(|seen| format!("{what}: not again {before:?}, but {seen}"))?;
+        for seen in [seen, after] {
+            if seen.kept != before.kept {
+                return Err(format!("{what}: not kept: {before:?}, but {seen:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks until the victim is seen to be like that; else the last that was seen.
+    async fn look(
+        &self,
+        kind: &dyn FaultKind,
+        target: &Target<'_>,
+        patience: Duration,
+        is_wanted: impl Fn(&Sighting) -> bool,
+    ) -> Result<Sighting, String> {
+        let until = Instant::now() + patience;
+        loop {
+            let seen = timeout(PATIENCE, kind.observe(target)).await;
+            let seen = seen.map_err(|_| "no end of looking".to_owned())?;
+            match seen {
+                Ok(seen) if is_wanted(&seen) => return Ok(seen),
+                seen if Instant::now() > until => return Err(format!("{seen:?}")),
+                _ => sleep(PAUSE).await,
+            }
+        }
+    }
+}
+
+/// A kind whose faults do nothing, but are looked for as those of another.
+struct Idle(&'static dyn FaultKind);
+
+impl Kind for Idle {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn victims(&self) -> Victims {
+        self.0.victims()
+    }
+
+    fn lasts(&self) -> bool {
+        self.0.lasts()
+    }
+}
+
+impl FaultKind for Idle {
+    fn begin<'a>(&'a self, _: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn end<'a>(&'a self, _: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn observe<'a>(&'a self, target: &'a Target<'a>) -> Doing<'a, Sighting> {
+        self.0.observe(target)
+    }
+
+    fn state_at_rest(&self) -> String {
+        self.0.state_at_rest()
+    }
+
+    fn state_while_on(&self, fault: &Fault) -> String {
+        self.0.state_while_on(fault)
+    }
+
+    fn renews(&self) -> bool {
+        self.0.renews()
+    }
+}
+
+#[test]
+fn every_fault_has_its_effect_and_one_without_would_be_found() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let fleet = vec![
+            (ClientKind::Native, 1),
+            (ClientKind::Wasm, 1),
+            (ClientKind::Postgres, 1),
+        ];
+        let world = World::start(fleet).await;
+        idle_faults_are_found(&world).await;
+        let mut failures = Vec::new();
+        for kind in KINDS {
+            for fault in kind.variants() {
+                let victims = world.victims(kind);
+                assert!(!victims.is_empty(), "{}", kind.name());
+                for victim in victims {
+                    if let Err(failure) = world.prove(kind, &fault, victim, PATIENCE).await {
+                        failures.push(failure);
+                    }
+                }
+            }
+        }
+        let history = world.history();
+        world.stop().await;
+        assert!(failures.is_empty(), "{failures:#?}");
+        assert!(!history.contains("\"trouble\""), "{history}");
+        assert!(!history.contains("\"fault-given-up\""), "{history}");
+    });
+}
+
+/// The proof of each kind fails when nothing is done. All at once: nothing is done.
+async fn idle_faults_are_found(world: &World) {
+    let idle: Vec<Idle> = KINDS.into_iter().map(Idle).collect();
+    let proofs = idle.iter().map(|kind| async move {
+        for fault in kind.0.variants().iter().take(1) {
+            let victim = world.victims(kind)[0];
+            let proof = world.prove(kind, fault, victim, IN_VAIN).await;
+            let failure = proof.expect_err(kind.name());
+            assert!(failure.contains(": no `"), "{failure}");
+        }
+    });
+    futures_util::future::join_all(proofs).await;
+}
