@@ -140,17 +140,20 @@ impl Sets {
         if let Some(violation) = broken {
             self.told.tell(Property::StorageIntact, violation);
         }
+        // Before anything that waited for its end is judged: what it added is part of what is expected.
+        if let Some(ended) = ended {
+            let operation = &self.book.operations[ended as usize];
+            if operation.committed() {
+                self.sessions[operation.session].added(operation, ended);
+            }
+        }
         if let Some(read) = read {
             let session = read.session;
             self.sessions[session].open.push_back(Read::new(read));
             self.advance(session);
         }
         if let Some(ended) = ended {
-            let operation = &self.book.operations[ended as usize];
-            if operation.committed() {
-                self.sessions[operation.session].added(operation, ended);
-            }
-            self.advance(operation.session);
+            self.advance(self.book.operations[ended as usize].session);
             for session in 0..self.sessions.len() {
                 if self.sessions[session].waits == Some(Waits::ForOperation(ended)) {
                     self.advance(session);

@@ -161,6 +161,13 @@ impl Lists {
         if let Some(violation) = broken {
             self.told.tell(Property::StorageIntact, violation);
         }
+        // Before anything that waited for its end is judged: what it appended is part of what is expected.
+        if let Some(ended) = ended {
+            let operation = &self.book.operations[ended as usize];
+            if operation.committed() {
+                self.sessions[operation.session].wrote(operation, ended);
+            }
+        }
         if let Some(found) = read {
             let read = Read::new(found);
             if read.operation != FINAL_READ {
@@ -171,11 +178,7 @@ impl Lists {
             self.advance(session);
         }
         if let Some(ended) = ended {
-            let operation = &self.book.operations[ended as usize];
-            if operation.committed() {
-                self.sessions[operation.session].wrote(operation, ended);
-            }
-            self.advance(operation.session);
+            self.advance(self.book.operations[ended as usize].session);
             for session in self.blocked.remove(&ended).unwrap_or_default() {
                 self.advance(session);
             }

@@ -175,6 +175,24 @@ proptest! {
     }
 }
 
+/// What waited for the end of an operation was judged before that had been taken in, so that what it lacked was
+/// made up for by the operation's own element: a fractured read was `ok`.
+#[test]
+fn what_an_operation_adds_counts_before_what_waited_for_it_is_judged() {
+    let bytes = [
+        8, 59, 96, 122, 177, 0, 5, 0, 19, 73, 90, 0, 207, 0, 58, 0, 56, 189, 0, 5, 180, 162, 6, 47,
+        0, 30, 0, 10, 0, 30, 0, 0, 0, 0, 0, 0, 90, 32, 67, 0, 118, 43, 0, 0, 0, 19, 0, 8, 65, 92,
+        47, 0, 0, 0, 0, 0, 0, 17, 104, 11, 0, 5, 4, 12, 61, 19, 0, 20, 0, 0, 0, 0, 0, 30, 0, 0, 0,
+        0, 182, 94, 16, 88, 128, 0, 73, 20, 84, 0, 0, 0, 30, 0, 0, 0, 0, 0, 0, 0, 0, 5, 19, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60,
+    ];
+    let history = random_collections::history(Workload::Gset, &bytes);
+    assert!(agree(&history).unwrap());
+    let verdict = check(&history);
+    let fractured = support::of(&verdict, Property::AtomicVisibility);
+    assert_eq!(fractured.violations, 1, "{verdict:#?}");
+}
+
 #[test]
 fn most_random_histories_are_compared_and_every_property_is_broken() {
     let mut random = squall_checker::generate::Random::new(3);

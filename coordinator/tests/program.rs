@@ -77,7 +77,11 @@ fn bad_shapes_are_refused_with_the_right_ones() {
         ("--keys 0", "--keys 0: must be from 1 to 100000"),
         (
             "--workload list-append --keys 4",
-            "--keys 4: list-append needs at least one for each of the 6 clients",
+            "--keys 4: list-append needs at least 6: one for each of the 6 clients, for its probe",
+        ),
+        (
+            "--workload counter --keys 9",
+            "--keys 9: counter needs at least 10: one for each of the 6 clients, for its probe, beside those for a transaction",
         ),
         ("--key-choice power", "uniform, zipf"),
         ("--key-choice zipf:0", "above 0"),
