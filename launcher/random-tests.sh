@@ -35,7 +35,7 @@ random_targets() {
 # is over. What fails is told with its seed; proptest writes it down beside the tests as well.
 random_tests() {
     local until=$((SECONDS + $1)) seed workload round=0 targets
-    local workloads=(ledger mww list-append gset)
+    local workloads=(ledger mww list-append gset counter)
     results=$target/random-tests
     rm -rf "$results"
     mkdir -p "$results"

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use squall_coordinator::system::database;
 use squall_protocol::plan::Workload;
 use squall_throwaway_postgres::{Cluster, Options};
-use squall_workloads::{Table, workload};
+use squall_workloads::{Table, has_payload, workload};
 use tokio_postgres::{Client, NoTls};
 
 fn docs() -> PathBuf {
@@ -19,16 +19,8 @@ fn read(name: &str) -> String {
 
 /// The tables of all workloads.
 fn tables() -> Vec<&'static Table> {
-    let workloads = [
-        (Workload::Mww, false),
-        (Workload::Ledger, false),
-        (Workload::Ledger, true),
-        (Workload::ListAppend, false),
-        (Workload::Gset, false),
-    ];
-    let tables = workloads
-        .into_iter()
-        .flat_map(|(name, payload)| workload(name, payload).tables());
+    let workloads = Workload::ALL.iter();
+    let tables = workloads.flat_map(|&name| workload(name, has_payload(name)).tables());
     tables.collect()
 }
 

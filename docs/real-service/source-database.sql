@@ -36,6 +36,12 @@ CREATE TABLE IF NOT EXISTS gset (
 );
 CREATE INDEX IF NOT EXISTS gset_k_v ON gset (k, v);
 
+CREATE TABLE IF NOT EXISTS counter (
+    id text PRIMARY KEY,
+    k integer NOT NULL UNIQUE,
+    v bigint NOT NULL
+);
+
 -- Which uploads squall's backend has applied. Not published: no client sees it.
 CREATE TABLE IF NOT EXISTS squall_uploads (
     client_id text NOT NULL,
@@ -44,4 +50,4 @@ CREATE TABLE IF NOT EXISTS squall_uploads (
 );
 
 -- The name is PowerSync's: its service reads this publication and no other.
-CREATE PUBLICATION powersync FOR TABLE mww, ledger, payload, lists, gset;
+CREATE PUBLICATION powersync FOR TABLE mww, ledger, payload, lists, gset, counter;

@@ -45,7 +45,7 @@ pub const NO_ELEMENT: u64 = INITIAL_VALUE as u64;
 const CONTRADICTIONS: &str = "records that contradict earlier ones: operations that begin or end twice, or end without a beginning";
 
 /// Counters.
-const SUMS: &str = "transactions of the workload counter: a sum does not say what it is read from, so no model can judge it; leave out --model";
+const SUMS: &str = "transactions of the workload counter: a sum does not say what it is read from, so there is no model that judges it (without --model its own properties do)";
 
 /// A read of a register; or a write, which appends to a list and adds to a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

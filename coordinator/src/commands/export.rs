@@ -22,6 +22,12 @@ pub fn run(args: &ExportArgs) -> Result<Exit, Failure> {
     let history = check::read(&name, input)?;
     let recording = Recording::new(&history);
     let target = args.format;
+    if let ([], [skipped, ..]) = (&recording.transactions[..], &recording.skipped[..]) {
+        let what = &skipped.what;
+        return Err(Failure::Usage(format!(
+            "there is nothing to export in {name}: {what}"
+        )));
+    }
     target
         .can_hold(&recording)
         .map_err(|error| Failure::Usage(error.to_string()))?;

@@ -347,8 +347,9 @@ mod tests {
         let workload = squall_workloads::workload(plan::Workload::Mww, false);
         let signer = Arc::new(Signer::new(Secret::random()).unwrap());
         // Nothing of this test needs a database.
-        let url = "postgres://nobody@127.0.0.1:1/none";
-        let backend = Backend::start(url, workload, signer, 0, 1, recorder).await;
+        let postgres = Postgres::start(Some("postgres://nobody@127.0.0.1:1/none"));
+        let postgres = postgres.await.unwrap();
+        let backend = Backend::start(&postgres, workload, signer, 0, 1, recorder).await;
         let backend = backend.unwrap();
         backend.admit("wasm-1", "http://127.0.0.1:2".to_owned());
         backend.admit_pages(4000);
