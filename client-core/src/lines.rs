@@ -1,5 +1,7 @@
 //! Cuts a body that arrives in pieces into lines.
 
+use bytes::BytesMut;
+
 /// The longest line that is accepted: twice the longest row that a PowerSync service replicates
 /// (15 MB), so that a server gone wrong can not fill the memory.
 const LONGEST_LINE: usize = 32 << 20;
@@ -16,7 +18,7 @@ pub(crate) enum LineError {
 /// The bytes that arrived and are not handed out yet.
 #[derive(Default)]
 pub(crate) struct Lines {
-    buffer: Vec<u8>,
+    buffer: BytesMut,
     /// How much of the buffer is known to hold no line's end.
     searched: usize,
 }
@@ -34,16 +36,13 @@ impl Lines {
             .iter()
             .position(|b| *b == b'\n')
         {
-            let rest = self.buffer.split_off(self.searched + at + 1);
-            let mut line = std::mem::replace(&mut self.buffer, rest);
+            // Neither what is before nor what is after is copied by this.
+            let line = self.buffer.split_to(self.searched + at + 1);
             self.searched = 0;
-            while line.last().is_some_and(u8::is_ascii_whitespace) {
-                line.pop();
-            }
+            let line = std::str::from_utf8(&line).map_err(|_| LineError::NotUtf8)?;
+            let line = line.trim_ascii_end();
             if !line.is_empty() {
-                return String::from_utf8(line)
-                    .map(Some)
-                    .map_err(|_| LineError::NotUtf8);
+                return Ok(Some(line.to_owned()));
             }
         }
         self.searched = self.buffer.len();

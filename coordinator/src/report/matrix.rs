@@ -1,63 +1,47 @@
 //! The summary of a matrix: a page for people, and JUnit for build servers.
 
-use std::fmt::Write;
 use std::path::Path;
 
+use maud::html;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::html::{escape, open_page};
+use super::page::{judgement, page};
 use crate::commands::matrix::MatrixResult;
 
 /// The page. Links to reports are relative to `folder`, where the page will be.
 pub fn html(folder: &Path, title: &str, results: &[MatrixResult]) -> String {
-    let mut page = String::new();
-    // Writing to a string cannot fail.
-    let _ = write_page(&mut page, folder, title, results);
-    page
-}
-
-fn write_page(
-    page: &mut String,
-    folder: &Path,
-    title: &str,
-    results: &[MatrixResult],
-) -> std::fmt::Result {
-    let title = escape(title);
-    let ok = results
-        .iter()
-        .filter(|result| result.exit == Some(0))
-        .count();
-    open_page(page, &title)?;
-    write!(
-        page,
-        r#"<header><h1>{title}</h1><p>{ok} of {} runs ok</p></header>
-<main>
-<table>
-<thead><tr><th>run</th><th>judgement</th><th class="number">seconds</th><th>report</th></tr></thead>
-<tbody>
-"#,
-        results.len()
-    )?;
-    for result in results {
-        let word = result.word();
-        let class = word.split(' ').next().unwrap_or_default();
-        let report = match &result.folder {
-            Some(run) => {
-                let run = run.strip_prefix(folder).unwrap_or(run).join("report.html");
-                format!("<a href=\"{}\">report</a>", escape(&run.to_string_lossy()))
+    let ok = results.iter().filter(|result| result.exit == Some(0));
+    let report = |run: &Path| {
+        let run = run.strip_prefix(folder).unwrap_or(run);
+        run.join("report.html").to_string_lossy().into_owned()
+    };
+    page(
+        title,
+        html! {
+            h1 { (title) }
+            p { (ok.count()) " of " (results.len()) " runs ok" }
+        },
+        html! {
+            table {
+                thead { tr { th { "run" } th { "judgement" } th.number { "seconds" } th { "report" } } }
+                tbody {
+                    @for result in results {
+                        tr {
+                            td { (result.name) }
+                            td { (judgement(result.word())) }
+                            td.number { (result.seconds) }
+                            td {
+                                @match &result.folder {
+                                    Some(run) => a href=(report(run)) { "report" },
+                                    None => (result.message.as_deref().unwrap_or_default()),
+                                }
+                            }
+                        }
+                    }
+                }
             }
-            None => escape(result.message.as_deref().unwrap_or_default()),
-        };
-        writeln!(
-            page,
-            "<tr><td>{}</td><td><span class=\"judgement {class}\">{word}</span></td>\
-             <td class=\"number\">{}</td><td>{report}</td></tr>",
-            escape(&result.name),
-            result.seconds
-        )?;
-    }
-    page.push_str("</tbody>\n</table>\n</main>\n</body>\n</html>\n");
-    Ok(())
+        },
+    )
 }
 
 /// One test case per run.

@@ -1,8 +1,10 @@
 //! The files that others read: `report.html` for people, `junit.xml` for build servers.
 
+mod drawing;
 mod html;
 mod junit;
 mod matrix;
+mod page;
 mod timeline;
 
 use std::path::Path;
