@@ -48,8 +48,8 @@ random_tests() {
         round=$((round + 1))
         tests "random tests, seed $seed" env PROPTEST_RNG_SEED="$seed" \
             cargo test --locked --release --workspace "${targets[@]}" --no-fail-fast
-        check "storm, seed $seed" run_storm 0 '^verdict: ok' \
-            run --seed "$seed" --time 10s --workload "$workload"
+        check "storm, seed $seed" "$target/release/squall" run --seed "$seed" --time 10s --workload "$workload" \
+            --output "$results/runs"
     done
     summarize
     [[ $failed -eq 0 ]] || {

@@ -2,28 +2,10 @@
 # squall's own tests. Sourced by ./squall after set-up, which sets these:
 : "${target:?the folder of cargo}"
 
-# Storms through the finished program: name | exit code | what the output must match | arguments.
-# Each ends within its --time and the recovery deadline; a short one takes about half a minute.
-storms=(
-    "storm over the whole fleet|0|^verdict: ok|run --seed 1 --time 10s"
-    "storm that repeats its plan|0|^verdict: ok|run --seed 1 --time 10s"
-    "mww over the whole fleet|0|^strong-convergence +ok|run --seed 5 --time 6s --workload mww"
-    "rows that come and go, in every length|0|^durability +ok|run --seed 6 --time 6s --payload --fleet native=2,wasm=1,postgres=1 --reads read-transaction --writes 0..8 --key-choice zipf --fault-interval 2s"
-    "lists, and live queries|0|^causal-consistency +ok|run --seed 9 --time 5s --workload list-append --reads read-transaction,watch --writes 0..4"
-    "sets that only grow, and live queries|0|^durability +ok|run --seed 10 --time 5s --workload gset --homogeneous --reads read-transaction,watch"
-    "reads at READ COMMITTED are fractured|1|^atomic-transactions +VIOLATION|run --seed 71 --time 3s --fleet postgres=6 --rate 600 --faults none --isolation read-committed"
-    "no faults and everything succeeds|0|^operations: [1-9].* ok, 0 failed, 0 unknown|run --seed 2 --time 10s --faults none --fleet native=5,postgres=1 --rate 100"
-    "servers crash and answers get lost|0|^verdict: ok|run --seed 12 --time 15s --fault-interval 2s --faults service.kill,postgres.restart,backend.drop-ack"
-    "tabs reload and close and go offline|0|^verdict: ok|run --seed 3 --time 20s --fleet wasm=2 --faults tab.reload,tab.close,tab.offline"
-    "the ladder|0|^all as expected, up to rung 7|ladder --seed 6 --time 3s"
-    "torn transactions are found|1|^atomic-visibility +VIOLATION|run --seed 4 --time 10s --uploader batch --faults none --fleet native=4"
-)
-
 # What a step may take at most, in seconds: a hang must end, a slow machine must not fail. The compiler
 # has a limit of its own, so that tests are not charged for it.
 COMPILE_LIMIT=7200
 STEP_LIMIT=2400
-STORM_LIMIT=300
 
 self_test() {
     results=$target/self-test
@@ -51,13 +33,6 @@ self_test() {
         CHROMEDRIVER="${SQUALL_CHROMEDRIVER:-$(command -v chromedriver)}" WASM_BINDGEN_TEST_TIMEOUT=120 \
         cargo test "${release[@]}" "${wasm[@]}" -p squall-client-wasm --no-fail-fast
     check "doctor" "$target/release/squall" doctor
-    local storm name code pattern arguments
-    for storm in "${storms[@]}"; do
-        IFS='|' read -r name code pattern arguments <<<"$storm"
-        read -ra arguments <<<"$arguments"
-        check "$name" run_storm "$code" "$pattern" "${arguments[@]}"
-    done
-    check "one seed, one plan" same_plan
     check "the launcher in odd surroundings" odd_surroundings
     check "nothing left running" nothing_left_running
 
@@ -129,23 +104,6 @@ summarize() {
     printf '%d passed, %d failed\n' "$passed" "$failed"
 }
 
-# run_storm CODE PATTERN ARGUMENTS...: the run must end with that code and print a matching line.
-run_storm() {
-    local code=$1 pattern=$2 result=0
-    shift 2
-    local folder=$results/runs/${log##*/}
-    timeout --kill-after=10 "$STORM_LIMIT" "$target/release/squall" "$@" --output "${folder%.log}" ||
-        result=$?
-    if [[ $result -ne $code ]]; then
-        echo "the exit code was $result, expected was $code"
-        return 1
-    fi
-    grep -Eq -- "$pattern" "$log" || {
-        echo "no line matches $pattern"
-        return 1
-    }
-}
-
 # Streams that are closed, full or unread, settings of somebody's own, another folder and a symbolic link.
 odd_surroundings() {
     local link=$results/squall-link launch
@@ -164,14 +122,6 @@ odd_surroundings() {
     (say something; step odd something true) 2>&- || return
     (trap '' PIPE; say something; step odd something true) 2> >(:) || return
     [[ $(say heard 2>&1) == "squall: heard" ]]
-}
-
-same_plan() {
-    local plans
-    plans=$(find "$results/runs/storm-over-the-whole-fleet" "$results/runs/storm-that-repeats-its-plan" \
-        -name plan.json -exec sha256sum {} +)
-    echo "$plans"
-    [[ $(wc -l <<<"$plans") -eq 2 && $(cut -d' ' -f1 <<<"$plans" | sort -u | wc -l) -eq 1 ]]
 }
 
 # Fails, names and ends whatever still runs of what the tests have started.
