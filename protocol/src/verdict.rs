@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::transaction::{Key, Value};
 
@@ -31,8 +32,11 @@ pub enum PropertyClass {
 
 /// What is judged. The names are those of the literature where it has one; `docs/properties.md`
 /// defines each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Property {
     ReadYourWrites,
     MonotonicReads,
@@ -110,26 +114,7 @@ impl Property {
 
     /// The property's name, as in every file.
     pub fn name(self) -> &'static str {
-        match self {
-            Property::ReadYourWrites => "read-your-writes",
-            Property::MonotonicReads => "monotonic-reads",
-            Property::MonotonicWrites => "monotonic-writes",
-            Property::WritesFollowReads => "writes-follow-reads",
-            Property::AtomicVisibility => "atomic-visibility",
-            Property::NoThinAirRead => "no-thin-air-read",
-            Property::StrongConvergence => "strong-convergence",
-            Property::QueueDrained => "queue-drained",
-            Property::RecoveredInTime => "recovered-in-time",
-            Property::StorageIntact => "storage-intact",
-            Property::AtomicTransactions => "atomic-transactions",
-            Property::GaplessPrefix => "gapless-prefix",
-            Property::NoDuplicateTransaction => "no-duplicate-transaction",
-            Property::NoThinAirTransaction => "no-thin-air-transaction",
-            Property::Durability => "durability",
-            Property::CausalConsistency => "causal-consistency",
-            Property::PayloadIntact => "payload-intact",
-            Property::StrictSerializability => "strict-serializability",
-        }
+        self.into()
     }
 
     /// Whether the property is one of safety or of liveness.

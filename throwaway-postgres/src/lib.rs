@@ -11,17 +11,17 @@
 
 mod error;
 mod host;
-mod process;
 mod temporary;
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub use error::Error;
 use host::User;
-use process::Process;
+use squall_owned_process::OwnedProcess;
 pub use temporary::Temporary;
 
 /// How a cluster shall be. [`Options::default`] is a fast one in a temporary folder.
@@ -119,7 +119,7 @@ impl Cluster {
 
     /// The process id of the server (the postmaster); another one after a restart.
     pub fn pid(&self) -> u32 {
-        self.server.0.pid()
+        self.server.0.pid() as u32
     }
 
     /// Where the cluster lives: the data in `data/`, the server's log in `postgres.log`.
@@ -155,7 +155,7 @@ impl Cluster {
     /// Stops the server; if that takes longer than the deadline, it is killed. The data stays for
     /// [`Cluster::restart`].
     pub async fn shut_down(&mut self, shutdown: Shutdown) {
-        self.server.0.signal(match shutdown {
+        self.server.0.signal_leader(match shutdown {
             Shutdown::Fast => libc::SIGINT,
             Shutdown::Immediate => libc::SIGQUIT,
         });
@@ -175,15 +175,15 @@ impl Cluster {
 
 /// The server process, ended when dropped.
 #[derive(Debug)]
-struct Server(Process);
+struct Server(OwnedProcess);
 
 impl Server {
     /// Ends the server without a checkpoint, as a crash would, and waits for it.
     fn kill(&self) {
         // SIGQUIT lets the postmaster end its children and free its shared memory, which SIGKILL does
         // not; a stopped postmaster would not hear it, hence SIGCONT.
-        self.0.signal(libc::SIGQUIT);
-        self.0.signal(libc::SIGCONT);
+        self.0.signal_leader(libc::SIGQUIT);
+        self.0.signal_leader(libc::SIGCONT);
         if self.0.wait(Duration::from_secs(2)).is_none() {
             self.0.signal(libc::SIGKILL);
             self.0.wait(Duration::from_secs(2));
@@ -195,6 +195,17 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Starts a program of PostgreSQL's, as the given user if there is one.
+fn spawn(mut command: Command, user: Option<User>) -> Result<Server, Error> {
+    let program = PathBuf::from(command.get_program());
+    if let Some(user) = user {
+        command.uid(user.uid).gid(user.gid);
+    }
+    let (process, _) =
+        OwnedProcess::spawn(command).map_err(|source| Error::Spawn { program, source })?;
+    Ok(Server(process))
 }
 
 fn url(port: u16) -> String {
@@ -289,7 +300,7 @@ async fn initdb(programs: &Path, folder: &Path, user: Option<User>) -> Result<()
         ])
         .arg("--pgdata")
         .arg(folder.join("data"));
-    let process = Server(Process::spawn(command, user)?);
+    let process = spawn(command, user)?;
     loop {
         match process.0.ended() {
             Some(status) if status.success() => return Ok(()),
@@ -319,7 +330,7 @@ async fn start_server(
     for (name, value) in settings(port, options) {
         command.arg("-c").arg(format!("{name}={value}"));
     }
-    let server = Server(Process::spawn(command, user)?);
+    let server = spawn(command, user)?;
     let deadline = Instant::now() + options.start_deadline;
     loop {
         if let Some(status) = server.0.ended() {

@@ -29,7 +29,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize, Serializer};
-use tokio::process;
+use std::process;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{self, Command, MatrixArgs};
@@ -37,7 +37,7 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::report;
 use crate::run::interruption;
-use crate::system::process::OwnedProcess;
+use squall_owned_process::OwnedProcess;
 
 const RESULTS: &str = "results.jsonl";
 /// How long a run may take to stop after it was asked to.
@@ -317,7 +317,7 @@ async fn one_run(
         .stdout(fs::File::create(log("out")).map_err(cannot_start)?)
         .stderr(fs::File::create(log("err")).map_err(cannot_start)?);
     let began = Instant::now();
-    let (process, _) = OwnedProcess::spawn(command).await.map_err(cannot_start)?;
+    let (process, _) = OwnedProcess::spawn(command).map_err(cannot_start)?;
     let status = tokio::select! {
         status = process.exited() => status,
         () = interrupted.cancelled() => {

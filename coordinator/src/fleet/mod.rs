@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use squall_protocol::contract::ToClient;
 use squall_protocol::plan::{ClientKind, ClientSpec};
-use tokio::process::Command;
+use std::process::Command;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ use crate::fleet::link::Link;
 use crate::plan;
 use crate::run::recorder::Recorder;
 use crate::system::environment::{Environment, Place};
-use crate::system::process::OwnedProcess;
+use squall_owned_process::OwnedProcess;
 
 /// How long an incarnation may take from its start until it is ready for transactions. A browser
 /// that starts while the machine is busy takes the longest.
@@ -308,9 +308,7 @@ impl Client {
             }
         }
         let log = logs.join(format!("{}.log", self.name()));
-        let process = OwnedProcess::spawn_logged(command, &log)
-            .await
-            .map_err(failed)?;
+        let process = OwnedProcess::spawn_logged(command, &log).map_err(failed)?;
         self.watch("its process", process.exited());
         Ok(process)
     }

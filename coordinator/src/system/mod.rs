@@ -12,7 +12,6 @@ pub mod pages;
 pub mod port;
 pub mod postgres;
 pub mod preflight;
-pub mod process;
 pub mod proxy;
 pub mod same_origin;
 pub mod servers;

@@ -15,10 +15,10 @@ use crate::system::greeting::greet;
 use crate::system::leftovers;
 use crate::system::postgres::Postgres;
 use crate::system::preflight::{self, Needs};
-use crate::system::process::OwnedProcess;
 use crate::system::proxy::Proxy;
 use crate::system::service::{self, EmbeddedService, ServiceOptions};
 use crate::system::token::{Secret, Signer};
+use squall_owned_process::OwnedProcess;
 
 /// How long the service may take to come up again, also if PostgreSQL goes down meanwhile.
 const SERVICE_DEADLINE: Duration = Duration::from_secs(60);

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use std::process::Command;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
 use tokio::sync::watch;
 
 use crate::exit::Failure;
-use crate::system::process::OwnedProcess;
 use crate::system::token::Secret;
+use squall_owned_process::OwnedProcess;
 
 /// The service makes its first snapshot before it listens.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -174,7 +174,7 @@ async fn spawn(
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::piped())
         .stderr(output);
-    let (process, stdout) = OwnedProcess::spawn(command).await.map_err(unavailable)?;
+    let (process, stdout) = OwnedProcess::spawn(command).map_err(unavailable)?;
     *starting.lock().expect("no one panics here") = Some(Arc::new(process));
     let mut lines = BufReader::new(stdout.expect("standard output is piped")).lines();
     let first_line = tokio::time::timeout(START_DEADLINE, lines.next_line()).await;

@@ -29,12 +29,12 @@ use fantoccini::wd::{TimeoutConfiguration, WindowHandle};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
+use std::process::Command;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
 
 use crate::system::port;
-use crate::system::process::OwnedProcess;
 use bidi::Bidi;
+use squall_owned_process::OwnedProcess;
 use squall_throwaway_postgres::Temporary;
 
 /// A browser starts in about a second; twenty at once on two cores took 43 s.
@@ -178,7 +178,6 @@ impl Driver {
             .stdout(Stdio::piped())
             .stderr(clone_log(&log, &log_path)?);
         let (process, stdout) = OwnedProcess::spawn(command)
-            .await
             .map_err(|source| BrowserError::Spawn { program, source })?;
         let failed = |reason: String| BrowserError::Start {
             what: "chromedriver",
@@ -305,7 +304,6 @@ impl Browser {
             .stdout(clone_log(&log, &options.log)?)
             .stderr(log);
         let (process, _) = OwnedProcess::spawn(command)
-            .await
             .map_err(|source| BrowserError::Spawn { program, source })?;
 
         let port_file = options.profile.join("DevToolsActivePort");

@@ -8,7 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 
 use super::*;
-use crate::system::process::living_members;
+use squall_owned_process::living_members;
 
 const PAGE: &str = r#"<!doctype html><title>counter</title><p id=shown>fresh</p>
 <button onclick="shown.textContent = 'clicked'">click</button>
