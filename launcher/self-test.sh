@@ -23,7 +23,8 @@ self_test() {
     local limit=$COMPILE_LIMIT
     check "clippy" cargo clippy "${release[@]}" --workspace --all-targets -- -D warnings
     check "clippy for WebAssembly" cargo clippy "${release[@]}" "${wasm[@]}" \
-        -p squall-client-wasm -p squall-client-core -p squall-checker -p squall-protocol -- -D warnings
+        -p squall-client-wasm -p squall-client-core -p squall-checker -p squall-models \
+        -p squall-protocol -- -D warnings
     check "tests, compiled" cargo test "${release[@]}" --workspace --no-run
     check "tests in a browser, compiled" cargo test "${release[@]}" "${wasm[@]}" -p squall-client-wasm --no-run
     limit=$STEP_LIMIT

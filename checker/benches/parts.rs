@@ -2,10 +2,12 @@
 //! them, are measured by `squall bench checker`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use squall_checker::formats::plume;
-use squall_checker::generate::{mww, registers};
-use squall_checker::registers::Model;
+use squall_checker::generate as mww;
+use squall_checker::online::Online;
 use squall_checker::{check, read_history, write_history};
+use squall_models::formats::plume;
+use squall_models::generate::registers;
+use squall_models::registers::Model;
 
 /// Transactions in each history: large enough that the costs per operation are what counts.
 const TRANSACTIONS: u64 = 10_000;
@@ -64,6 +66,15 @@ fn checking(criterion: &mut Criterion) {
     let counts = check(&history).counts;
     group.throughput(Throughput::Elements(counts.rows_read + counts.rows_written));
     group.bench_function("mww", |bencher| bencher.iter(|| check(&history)));
+    group.bench_function("mww along with a run", |bencher| {
+        bencher.iter(|| {
+            let mut online = Online::new(&history.header);
+            for record in &history.records {
+                online.push(record);
+            }
+            online.verdict()
+        })
+    });
     group.finish();
 }
 

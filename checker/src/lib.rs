@@ -3,11 +3,21 @@
 //! For squall's own histories there are three steps: [`read_history`] turns lines into a [`History`],
 //! [`check`] turns that into a [`Verdict`], and [`render`] turns the verdict into text for a person.
 //! What is judged, and by which definitions, is written at the top of the module of each workload: see
-//! [`mww`].
+//! [`workload::mww`].
 //!
-//! Histories of other tools are read by [`formats`] and judged by the models of [`registers`].
-//! [`generate`] makes histories to try both on; `squall bench checker` measures how long they take, and
-//! `cargo bench -p squall-checker` the parts.
+//! It is made in layers, each of which imports only those before it (a test says so):
+//!
+//! | layer | what is there |
+//! | --- | --- |
+//! | `log` | one fold of a run's events into clients, sessions and operations, for a file and along with a run alike; and the way to the models |
+//! | `findings` | violations and their evidence, how they are counted, named and put into words |
+//! | `rules` | the properties, one a file |
+//! | [`workload`] | which properties each workload is judged by, with their definitions |
+//! | [`check()`], [`online`] | a whole history, and one along with a run |
+//!
+//! The models of transactions are those of the crate [`squall_models`], which knows no runs; [`transactions`]
+//! is the way there. [`generate`] makes histories to try the checker on; `squall bench checker` measures how
+//! long it takes, and `cargo bench -p squall-checker` the parts.
 //!
 //! The checker knows the history and nothing else: no clocks, no randomness, and the same history
 //! always gives the same verdict. Malformed bytes give a [`HistoryError`]; a history that
@@ -18,55 +28,19 @@
 
 #![forbid(unsafe_code)]
 
-mod book;
-mod by_model;
-mod by_value;
-mod clients;
-mod collections;
-pub mod counter;
-mod evidence;
-pub mod formats;
+mod check;
+mod findings;
 pub mod generate;
-pub mod gset;
-mod history;
-pub mod ledger;
-pub mod list_append;
-pub mod mww;
-mod one_copy;
+mod log;
 pub mod online;
-mod payload;
-pub mod registers;
 mod render;
+mod rules;
+pub mod workload;
 
-pub use history::{Cut, History, HistoryError, read_history, write_history};
+pub use check::check;
+pub use log::history::{History, HistoryError, read_history, write_history};
+pub use log::transactions;
 pub use render::{path, render};
+pub use squall_models::formats::Cut;
 pub use squall_protocol::verdict::Verdict;
-
-use squall_protocol::history::Header;
-use squall_protocol::plan::Workload;
-use squall_protocol::verdict::Property;
-
-/// Judges a history by the properties of its workload.
-pub fn check(history: &History) -> Verdict {
-    match history.header.workload {
-        Workload::Mww => mww::check(history),
-        Workload::Ledger => ledger::check(history),
-        Workload::ListAppend => list_append::check(history),
-        Workload::Gset => gset::check(history),
-        Workload::Counter => counter::check(history),
-    }
-}
-
-/// The properties that a history is judged by, in the order in which they are reported.
-pub fn properties(header: &Header) -> impl Iterator<Item = Property> {
-    let (all, more): (&[Property], &[Property]) = match header.workload {
-        Workload::Mww => (&Property::ALL, &[]),
-        Workload::Ledger => (&Property::ALL, &Property::LEDGER),
-        Workload::ListAppend | Workload::Gset => (&Property::ALL, &Property::COLLECTIONS),
-        Workload::Counter => (&counter::PROPERTIES, &[]),
-    };
-    let payload = header.payload.then_some(Property::PayloadIntact);
-    let one_copy = one_copy::applies(header).then_some(Property::StrictSerializability);
-    let all = all.iter().chain(more).copied();
-    all.chain(payload).chain(one_copy)
-}
+pub use workload::properties::properties;

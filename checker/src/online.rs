@@ -22,7 +22,7 @@
 //! # Memory
 //!
 //! Of most reads nothing is kept; what the judges do keep is written at the top of their modules
-//! ([`crate::ledger`] for the ledger, [`crate::gset`] and [`crate::list_append`] for collections). Besides,
+//! ([`crate::workload::ledger`] for the ledger, [`crate::workload::gset`] and [`crate::workload::list_append`] for collections). Besides,
 //! everything from the heal on is kept, for the properties of the end, and of what came before who did
 //! what, without what was read; of lists the last elements. Where there is one copy of the data everything
 //! is kept but the ledger and the payload.
@@ -31,26 +31,18 @@ use squall_protocol::history::{Event, Header, Phase, Record};
 use squall_protocol::ledger::LedgerEffects;
 use squall_protocol::plan::Workload;
 use squall_protocol::transaction::Collections;
-use squall_protocol::verdict::{Counts, Property, Verdict, Violation};
+use squall_protocol::verdict::{Counts, Property, Verdict};
 
-use crate::counter::Counters;
-use crate::formats::recording::Recording;
-use crate::gset::Sets;
-use crate::history::History;
-use crate::ledger::Ledger;
-use crate::list_append::Lists;
-use crate::mww::index::Index;
-use crate::mww::malformed;
-use crate::mww::online::Reads;
-use crate::mww::{MAX_KEYS, count, too_large};
-use crate::one_copy;
+use crate::log::history::History;
+use crate::log::index::Index;
+use crate::log::transactions;
+use crate::rules::lists::Lists;
+use crate::rules::{malformed, strict_serializability};
+use crate::workload::conclude::{MAX_KEYS, too_large};
+use crate::workload::counts::count;
+use crate::workload::judges::Judges;
 
-/// A violation that was found while the run went on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    pub property: Property,
-    pub violation: Violation,
-}
+pub use crate::findings::Finding;
 
 /// Judges a history event by event.
 #[derive(Clone)]
@@ -60,7 +52,7 @@ pub struct Online {
     judges: Judges,
     /// Whether everything that was read is kept.
     keeps_reads: bool,
-    anew: Anew,
+    reevaluation: Reevaluation,
     counts: Counts,
     healed: bool,
     /// The time of the last event.
@@ -68,21 +60,13 @@ pub struct Online {
     found: u64,
 }
 
-/// The judges of a workload.
-#[derive(Clone)]
-enum Judges {
-    Rows(Box<Reads>, Option<Box<Ledger>>),
-    Lists(Box<Lists>),
-    Sets(Box<Sets>),
-    Counters(Box<Counters>),
-}
-
-/// When to judge anew what takes an order of everything.
+/// When to re-evaluate what takes an order of everything.
 #[derive(Clone, Default)]
-struct Anew {
+struct Reevaluation {
     /// Once there are so many records.
     next: usize,
-    told: Vec<Property>,
+    /// The properties of which a violation was reported.
+    reported: Vec<Property>,
 }
 
 impl Online {
@@ -95,8 +79,8 @@ impl Online {
                 cut: None,
             },
             judges: Judges::new(header),
-            keeps_reads: one_copy::applies(header),
-            anew: Anew::default(),
+            keeps_reads: strict_serializability::applies(header),
+            reevaluation: Reevaluation::default(),
             counts: Counts::default(),
             healed: false,
             end: 0,
@@ -118,7 +102,7 @@ impl Online {
         self.keep(record);
         let mut found = self.judges.push(&record.event);
         found.extend(malformed::found(&record.event));
-        found.extend(self.judge_anew());
+        found.extend(self.reevaluate());
         self.found += found.len() as u64;
         found
     }
@@ -137,53 +121,46 @@ impl Online {
         }
         let mut index = Index::new(&self.kept);
         index.end = self.end;
-        match self.judges.clone() {
-            Judges::Rows(reads, ledger) => reads.verdict(index, counts, |end| {
-                let ledger = ledger.map(|ledger| ledger.into_findings(end));
-                let mut findings = ledger.unwrap_or_default();
-                findings.extend(one_copy::judge_whole(&self.kept));
-                findings
-            }),
-            Judges::Lists(lists) => lists.verdict(index, &self.kept, counts),
-            Judges::Sets(sets) => sets.verdict(index, &self.kept, counts),
-            Judges::Counters(counters) => counters.verdict(index, counts),
-        }
+        self.judges.clone().verdict(index, &self.kept, counts)
     }
 
-    /// Judges what takes an order of everything, if the history has grown enough.
-    fn judge_anew(&mut self) -> Vec<Finding> {
+    /// Re-evaluates what takes an order of everything, if the history has grown enough.
+    fn reevaluate(&mut self) -> Vec<Finding> {
         /// So much more at least.
         const STEP: usize = 16;
         let length = self.kept.records.len();
-        let told = |property| self.anew.told.contains(&property);
-        let single_copy = self.keeps_reads && !told(Property::StrictSerializability);
+        let reported = |property| self.reevaluation.reported.contains(&property);
+        let single_copy = self.keeps_reads && !reported(Property::StrictSerializability);
         let lists = match &self.judges {
-            Judges::Lists(lists) if !told(Property::CausalConsistency) => Some(lists),
+            Judges::Lists(lists) if !reported(Property::CausalConsistency) => Some(lists),
             _ => None,
         };
-        if length < self.anew.next || self.judges.wait() || !(single_copy || lists.is_some()) {
+        if length < self.reevaluation.next
+            || self.judges.wait()
+            || !(single_copy || lists.is_some())
+        {
             return Vec::new();
         }
-        let rows = single_copy.then(|| Recording::new(&self.kept).of_what_ended());
+        let rows = single_copy.then(|| transactions::recording(&self.kept).of_what_ended());
         let registers = lists.map(|lists| {
-            let recording = lists.as_registers(Recording::new(&self.kept));
+            let recording = lists.as_registers(transactions::recording(&self.kept));
             recording.of_what_ended()
         });
         if matches!(rows, Some(None)) || matches!(registers, Some(None)) {
             // How what is under way ends decides, which is soon; looking at every event would be dear.
-            self.anew.next = length + length / 64 + STEP;
+            self.reevaluation.next = length + length / 64 + STEP;
             return Vec::new();
         }
-        self.anew.next = length + length / 8 + STEP;
+        self.reevaluation.next = length + length / 8 + STEP;
         let mut found: Vec<Finding> = Vec::new();
         if let Some(recording) = rows.flatten() {
-            found.extend(one_copy::judge(&recording, length).first());
+            found.extend(strict_serializability::judge(&recording, length).first());
         }
         if let Some(recording) = registers.flatten() {
             found.extend(Lists::causal(&recording, length).first());
         }
         let properties = found.iter().map(|finding| finding.property);
-        self.anew.told.extend(properties);
+        self.reevaluation.reported.extend(properties);
         found
     }
 
@@ -235,42 +212,6 @@ impl Online {
             time: record.time,
             event,
         });
-    }
-}
-
-impl Judges {
-    fn new(header: &Header) -> Self {
-        match header.workload {
-            Workload::Mww => Judges::Rows(Box::new(Reads::new(header)), None),
-            Workload::Ledger => Judges::Rows(
-                Box::new(Reads::new(header)),
-                Some(Box::new(Ledger::new(header))),
-            ),
-            Workload::ListAppend => Judges::Lists(Box::new(Lists::new(header))),
-            Workload::Gset => Judges::Sets(Box::new(Sets::new(header))),
-            Workload::Counter => Judges::Counters(Box::new(Counters::new(header))),
-        }
-    }
-
-    fn push(&mut self, event: &Event) -> Vec<Finding> {
-        match self {
-            Judges::Rows(reads, ledger) => {
-                reads.push(event);
-                let mut found = reads.take_found();
-                if let Some(ledger) = ledger {
-                    found.extend(ledger.push(event));
-                }
-                found
-            }
-            Judges::Lists(lists) => lists.push(event),
-            Judges::Sets(sets) => sets.push(event),
-            Judges::Counters(counters) => counters.push(event),
-        }
-    }
-
-    /// Whether a list that was read waits for the end of who appended to it.
-    fn wait(&self) -> bool {
-        matches!(self, Judges::Lists(lists) if lists.wait())
     }
 }
 

@@ -4,7 +4,7 @@
 mod collections_definition;
 #[path = "support/random_replicas.rs"]
 mod random_replicas;
-#[path = "support/seed.rs"]
+#[path = "../../models/tests/support/seed.rs"]
 mod seed;
 mod support;
 

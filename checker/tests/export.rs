@@ -5,17 +5,18 @@ mod support;
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use squall_checker::formats::export::Target;
-use squall_checker::formats::recording::{Operation, Recording};
-use squall_checker::formats::{Format, Reading};
-use squall_checker::generate::Random;
-use squall_checker::generate::mww::{Bug, Config, generate};
-use squall_checker::registers::{AnomalyKind, Model, Outcome, Registers};
+use squall_checker::generate::{Bug, Config, generate};
+use squall_checker::transactions;
 use squall_checker::{Cut, History, read_history, write_history};
+use squall_models::formats::export::Target;
+use squall_models::formats::{Format, Reading};
+use squall_models::generate::Random;
+use squall_models::recording::{Operation, Recording};
+use squall_models::registers::{AnomalyKind, Judgement, Model, Outcome, Registers};
 use squall_protocol::history::Event;
 use squall_protocol::plan::Workload;
 use squall_protocol::transaction::Collections;
-use squall_protocol::verdict::{Judgement, Property};
+use squall_protocol::verdict::Property;
 use support::{Story, rows};
 
 fn registers(recording: &Recording) -> Registers {
@@ -84,7 +85,7 @@ proptest! {
         bug in proptest::option::of(proptest::sample::select(Bug::ALL.to_vec())),
         percent_info in prop_oneof![Just(0_u32), Just(25)],
     ) {
-        let recording = Recording::new(&history(seed, bug, percent_info));
+        let recording = transactions::recording(&history(seed, bug, percent_info));
         for target in Target::ALL {
             let (text, _) = export(target, &recording);
             let imported = import(target, &text).registers;
@@ -127,12 +128,12 @@ proptest! {
         let mut lines = Vec::new();
         write_history(&history, &mut lines).unwrap();
         prop_assert_eq!(Format::detect(&lines), Some(Format::Squall));
-        let registers = Format::Squall.read(&lines[..], true).unwrap();
+        let registers = transactions::read(Format::Squall, &lines[..], true).unwrap();
         let verdict = squall_checker::check(&history);
         // A missing row is a thin-air read there, and nothing at all here.
         if bug != Some(Bug::VanishedRow) {
             let violated = verdict.properties.iter().any(|property| {
-                property.judgement == Judgement::Violation && Property::OF_READS.contains(&property.property)
+                property.violations > 0 && Property::OF_READS.contains(&property.property)
             });
             let report = registers.check(Model::CausalPerKey);
             prop_assert_eq!(violated, report.judgement == Judgement::Violation, "{:#?}", report);
@@ -154,7 +155,7 @@ fn with_an_unknown_write() -> History {
 
 #[test]
 fn what_a_format_can_not_hold_is_said() {
-    let recording = Recording::new(&with_an_unknown_write());
+    let recording = transactions::recording(&with_an_unknown_write());
     let (plume, losses) = export(Target::Plume, &recording);
     assert_eq!(plume, "w(0,5,2,1)\nr(0,5,1,3)\nr(1,0,1,3)\n");
     insta::assert_snapshot!(losses.join("\n"), @"
@@ -186,7 +187,7 @@ fn the_value_zero_is_not_taken_for_the_initial_one() {
     story.ok("a", zero, rows(&[-1]), vec![(0, 0)]);
     let lost = story.invoke("a", -1, &[]);
     story.ok("a", lost, rows(&[-1]), vec![]);
-    let recording = Recording::new(&story.history());
+    let recording = transactions::recording(&story.history());
     for target in Target::ALL {
         let (text, losses) = export(target, &recording);
         let report = import(target, &text).check(Model::Causal);
@@ -206,7 +207,7 @@ fn operations_that_overlap_in_a_session_are_told_one_after_the_other() {
     story.ok("a", last, rows(&[2]), vec![]);
     story.ok("a", first, rows(&[-1]), vec![(0, 1)]);
     let _ = never;
-    let recording = Recording::new(&story.history());
+    let recording = transactions::recording(&story.history());
     let (text, _) = export(Target::ElleEdn, &recording);
     let kinds: Vec<&str> = text
         .lines()
@@ -231,7 +232,7 @@ fn a_cut_history_stays_cut() {
     let mut lines = Vec::new();
     write_history(&history(1, None, 0), &mut lines).unwrap();
     lines.truncate(lines.len() - 20);
-    let reading = Format::Squall.read(&lines[..], true).unwrap();
+    let reading = transactions::read(Format::Squall, &lines[..], true).unwrap();
     assert!(matches!(reading.cut, Some(Cut { .. })));
     assert_eq!(reading.check(Model::Causal).judgement, Judgement::Unknown);
     assert!(read_history(&lines[..]).unwrap().cut.is_some());
@@ -241,7 +242,8 @@ fn a_cut_history_stays_cut() {
 fn the_tests_see_what_they_are_about() {
     let (mut observed, mut aborted, mut violated) = (0, 0, 0);
     for seed in 0..100 {
-        let recording = Recording::new(&history(seed, Some(Bug::ALL[seed as usize % 8]), 25));
+        let recording =
+            transactions::recording(&history(seed, Some(Bug::ALL[seed as usize % 8]), 25));
         let (known, losses) = recording.without_unknown();
         observed += usize::from(losses.iter().any(|loss| loss.contains("read from")));
         let mut transactions = known.transactions.iter();
@@ -309,14 +311,14 @@ fn of(workload: Workload, story: &Story) -> History {
 fn judged(history: &History, model: Model) -> Judgement {
     let mut lines = Vec::new();
     write_history(history, &mut lines).unwrap();
-    let reading = Format::Squall.read(&lines[..], true).unwrap();
+    let reading = transactions::read(Format::Squall, &lines[..], true).unwrap();
     reading.check(model).judgement
 }
 
 /// Elle's forms say of every model what the recording itself says.
 #[track_caller]
 fn assert_same_verdicts(history: &History) {
-    let recording = Recording::new(history);
+    let recording = transactions::recording(history);
     let expected = registers(&recording);
     for target in [Target::ElleEdn, Target::JepsenJson] {
         let (text, losses) = export(target, &recording);
@@ -350,7 +352,7 @@ fn seen_by_c(workload: Workload, seen: &str) -> History {
 #[test]
 fn lists_and_sets_are_written_in_the_forms_of_elle() {
     let history = seen_by_c(Workload::ListAppend, "1 2");
-    let (edn, _) = export(Target::ElleEdn, &Recording::new(&history));
+    let (edn, _) = export(Target::ElleEdn, &transactions::recording(&history));
     insta::assert_snapshot!(edn, @r#"
     {:index 0, :time 1000000, :type :invoke, :process 0, :client "a", :f :txn, :value [[:r 0 nil] [:r 1 nil] [:append 0 1] [:append 1 1]]}
     {:index 1, :time 2000000, :type :ok, :process 0, :client "a", :f :txn, :value [[:r 0 []] [:r 1 []] [:append 0 1] [:append 1 1]]}
@@ -362,9 +364,9 @@ fn lists_and_sets_are_written_in_the_forms_of_elle() {
     {:index 7, :time 7000000, :type :ok, :process 0, :client "a", :f :txn, :value [[:r 0 [1 2]] [:r 1 [1]]], :final-read? true}
     "#);
     let history = seen_by_c(Workload::Gset, "1 2");
-    let (edn, _) = export(Target::ElleEdn, &Recording::new(&history));
+    let (edn, _) = export(Target::ElleEdn, &transactions::recording(&history));
     insta::assert_snapshot!(edn.lines().nth(4).unwrap(), @r#"{:index 4, :time 4000000, :type :ok, :process 1, :client "b", :f :txn, :value [[:r 0 #{1}] [:r 1 #{1}] [:add 0 2]]}"#);
-    let (json, _) = export(Target::JepsenJson, &Recording::new(&history));
+    let (json, _) = export(Target::JepsenJson, &transactions::recording(&history));
     insta::assert_snapshot!(json.lines().nth(4).unwrap(), @r#"{"client":"b","f":"txn","index":4,"process":1,"time":4000000,"type":"ok","value":[["r",0,[1]],["r",1,[1]],["add",0,2]]}"#);
 }
 
@@ -403,7 +405,7 @@ fn what_lists_and_sets_lack_or_never_held_is_seen_by_the_models() {
         }
     }
     // As registers these are fine: only a list tells that it is not what was extended.
-    let list = Recording::new(&seen_by_c(Workload::ListAppend, "2")).into_registers();
+    let list = transactions::recording(&seen_by_c(Workload::ListAppend, "2")).into_registers();
     let judgement = list.build(false).unwrap().check(Model::Causal).judgement;
     assert_eq!(judgement, Judgement::Ok);
 }
@@ -431,7 +433,7 @@ fn a_final_read_tells_of_missing_lists_and_sets() {
 #[test]
 fn what_elle_can_not_tell_of_lists_and_sets_is_said() {
     let said = |workload, seen, target| {
-        let recording = Recording::new(&seen_by_c(workload, seen));
+        let recording = transactions::recording(&seen_by_c(workload, seen));
         let (text, losses) = export(target, &recording);
         (import(target, &text), losses.join("\n"))
     };
@@ -446,7 +448,7 @@ fn what_elle_can_not_tell_of_lists_and_sets_is_said() {
     for target in [Target::Plume, Target::DbcopJson] {
         let (_, losses) = said(Workload::ListAppend, "1 2", target);
         assert!(losses.contains("holds its last element"));
-        let sets = Recording::new(&seen_by_c(Workload::Gset, "1 2"));
+        let sets = transactions::recording(&seen_by_c(Workload::Gset, "1 2"));
         let error = target.write(&sets, Vec::new()).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -180,7 +180,7 @@ proptest! {
 
 #[test]
 fn many_random_histories_are_compared_and_every_property_is_broken() {
-    let mut random = squall_checker::generate::Random::new(3);
+    let mut random = squall_models::generate::Random::new(3);
     let mut compared = 0;
     let mut broken: BTreeMap<Property, u64> = BTreeMap::new();
     for _ in 0..4_000 {

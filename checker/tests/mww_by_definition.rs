@@ -10,7 +10,7 @@ mod support;
 use by_definition::{Definition, Violations};
 use proptest::prelude::*;
 use random_history::history;
-use squall_checker::generate::mww::{Bug, Config, generate};
+use squall_checker::generate::{Bug, Config, generate};
 use squall_checker::{History, check};
 use squall_protocol::verdict::{Judgement, Property};
 

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use random_history::history;
-use squall_checker::generate::mww::{Bug, Config, generate};
+use squall_checker::generate::{Bug, Config, generate};
 use squall_checker::online::Online;
 use squall_checker::{History, Verdict, check};
 use squall_protocol::history::Event;
@@ -126,7 +126,7 @@ proptest! {
 #[test]
 fn random_collections_break_every_property() {
     for workload in [Workload::ListAppend, Workload::Gset] {
-        let mut random = squall_checker::generate::Random::new(1);
+        let mut random = squall_models::generate::Random::new(1);
         let mut broken: BTreeMap<Property, u32> = BTreeMap::new();
         let mut told: BTreeMap<Property, u64> = BTreeMap::new();
         let mut fine = 0;

@@ -5,14 +5,15 @@
 mod random_replicas;
 mod support;
 
-use squall_checker::formats::Format;
-use squall_checker::generate::Random;
-use squall_checker::registers::Model;
+use squall_checker::transactions;
 use squall_checker::{History, check, write_history};
+use squall_models::formats::Format;
+use squall_models::generate::Random;
+use squall_models::registers::{Judgement, Model};
 use squall_protocol::history::{Event, Record};
 use squall_protocol::plan::{ClientKind, ClientSpec, Workload};
 use squall_protocol::transaction::{Collections, Key, Reads, Through, Transaction, Value};
-use squall_protocol::verdict::{Judgement, Property};
+use squall_protocol::verdict::Property;
 
 use support::{Story, violated};
 
@@ -364,7 +365,7 @@ fn each_planted_anomaly_is_found_by_the_models_that_forbid_it() {
             plant(&mut history, anomaly, &mut Random::new(1));
             let mut lines = Vec::new();
             write_history(&history, &mut lines).unwrap();
-            let reading = Format::Squall.read(lines.as_slice(), false).unwrap();
+            let reading = transactions::read(Format::Squall, lines.as_slice(), false).unwrap();
             for model in MODELS {
                 let report = reading.registers.check(model);
                 let expected = match anomaly.models.contains(&model) {

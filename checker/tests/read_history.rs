@@ -3,7 +3,7 @@
 mod support;
 
 use proptest::prelude::*;
-use squall_checker::generate::mww::{Config, generate};
+use squall_checker::generate::{Config, generate};
 use squall_checker::{Cut, History, HistoryError, check, read_history, render, write_history};
 use squall_protocol::verdict::Judgement;
 

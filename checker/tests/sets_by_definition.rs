@@ -195,9 +195,9 @@ fn what_an_operation_adds_counts_before_what_waited_for_it_is_judged() {
 
 #[test]
 fn most_random_histories_are_compared_and_every_property_is_broken() {
-    let mut random = squall_checker::generate::Random::new(3);
+    let mut random = squall_models::generate::Random::new(3);
     let mut compared = 0;
-    let mut circles = 0;
+    let mut cycles = 0;
     let mut broken: BTreeSet<Property> = BTreeSet::new();
     for _ in 0..2_000 {
         let bytes: Vec<u8> = (0..260).map(|_| random.below(256) as u8).collect();
@@ -205,10 +205,10 @@ fn most_random_histories_are_compared_and_every_property_is_broken() {
         compared += u32::from(agree(&history).unwrap());
         match World::new(&history).judge() {
             Some(violations) => broken.extend(violations.into_keys()),
-            None => circles += 1,
+            None => cycles += 1,
         }
     }
     assert!(compared > 1_200, "{compared}");
-    assert!(circles > 0, "no circle");
+    assert!(cycles > 0, "no cycle");
     assert_eq!(broken.len(), JUDGED.len(), "{broken:?}");
 }

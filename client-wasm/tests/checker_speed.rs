@@ -6,11 +6,11 @@
     reason = "allow-print-in-tests does not see through the name"
 )]
 
-use squall_checker::formats::plume;
-use squall_checker::generate::{mww, registers};
-use squall_checker::registers::Model;
+use squall_checker::generate as mww;
 use squall_checker::{check, read_history, write_history};
-use squall_protocol::verdict::Judgement;
+use squall_models::formats::plume;
+use squall_models::generate::registers;
+use squall_models::registers::{Judgement, Model};
 
 #[cfg(target_family = "wasm")]
 use wasm_bindgen_test::{console_log as print_line, wasm_bindgen_test as test};
@@ -44,13 +44,13 @@ fn measure<H>(
     operations: u64,
     text: &[u8],
     read: impl Fn(&[u8]) -> H,
-    judge: impl Fn(&H) -> Judgement,
+    holds: impl Fn(&H) -> bool,
 ) {
     let times = (0..RUNS).map(|_| {
         let began = now();
         let history = read(text);
         let was_read = now();
-        assert_eq!(judge(&history), Judgement::Ok);
+        assert!(holds(&history));
         (was_read - began, now() - was_read)
     });
     let fastest = times.min_by(|a, b| (a.0 + a.1).total_cmp(&(b.0 + b.1)));
@@ -75,7 +75,7 @@ fn registers_of_unknown_order() {
             8 * transactions,
             &text,
             |text| plume::read(text).expect("it was just written"),
-            |history| history.check(Model::Causal).judgement,
+            |history| history.check(Model::Causal).judgement == Judgement::Ok,
         );
     }
 }
@@ -97,6 +97,6 @@ fn own_histories() {
         counts.rows_read + counts.rows_written,
         &text,
         |text| read_history(text).expect("it was just written"),
-        |history| check(history).judgement,
+        |history| check(history).exit_code() == 0,
     );
 }

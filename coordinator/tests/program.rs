@@ -368,10 +368,9 @@ fn a_history_is_read_once_from_wherever_it_comes() {
         assert_eq!(code, Some(65), "{said}");
     }
     // Squall's own histories, judged by the properties of their workload.
-    let config = squall_checker::generate::mww::Config::new(1, 200);
+    let config = squall_checker::generate::Config::new(1, 200);
     let mut own = Vec::new();
-    squall_checker::write_history(&squall_checker::generate::mww::generate(&config), &mut own)
-        .unwrap();
+    squall_checker::write_history(&squall_checker::generate::generate(&config), &mut own).unwrap();
     let (code, expected) = check_input("-", &own);
     for history in [
         own.clone(),
@@ -472,9 +471,9 @@ fn a_folder_of_cobras_logs_is_a_history() {
 #[test]
 fn a_run_is_exported_and_judged_the_same() {
     let folder = tempfile::tempdir().unwrap();
-    let history = squall_checker::generate::mww::generate(&squall_checker::generate::mww::Config {
+    let history = squall_checker::generate::generate(&squall_checker::generate::Config {
         percent_info: 20,
-        ..squall_checker::generate::mww::Config::new(1, 200)
+        ..squall_checker::generate::Config::new(1, 200)
     });
     let own = folder.path().join("history.jsonl");
     squall_checker::write_history(&history, fs::File::create(&own).unwrap()).unwrap();

@@ -113,7 +113,7 @@ fn output_that_cannot_be_written_is_said_once() {
     let file = history(folder.path());
     let file = file.to_str().unwrap();
     let generated =
-        squall_checker::generate::mww::generate(&squall_checker::generate::mww::Config::new(1, 50));
+        squall_checker::generate::generate(&squall_checker::generate::Config::new(1, 50));
     let own = folder.path().join("own.jsonl");
     squall_checker::write_history(&generated, File::create(&own).unwrap()).unwrap();
     for arguments in [

@@ -3,7 +3,7 @@
 //! others anything may go wrong.
 
 use squall_checker::History;
-use squall_checker::generate::Random;
+use squall_models::generate::Random;
 use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::{ClientKind, Workload};
 use squall_protocol::transaction::{Collections, Key, Reads, Through, Transaction, Value};

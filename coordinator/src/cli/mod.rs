@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::builder::Resettable;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use squall_checker::formats::Format;
-use squall_checker::formats::export::Target;
-use squall_checker::registers::Model;
+use squall_models::formats::Format;
+use squall_models::formats::export::Target;
+use squall_models::registers::Model;
 use squall_protocol::plan::{
     Isolation, KeyChoice, Length, PlanOptions, Role, Roles, Uploader, Workload,
 };

@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use squall_checker::formats::Format;
-use squall_checker::formats::export::Target;
-use squall_checker::registers::Model;
+use squall_models::formats::Format;
+use squall_models::formats::export::Target;
+use squall_models::registers::Model;
 use squall_protocol::plan::{
     ClientKind, Isolation, KeyChoice, Length, ReadsThrough, Role, Roles, Workload,
 };

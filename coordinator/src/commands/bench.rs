@@ -11,8 +11,9 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use squall_checker::generate::{mww, registers};
-use squall_checker::registers::Model;
+use squall_checker::generate as mww;
+use squall_models::generate::registers;
+use squall_models::registers::Model;
 
 use crate::cli::{BenchCheckerArgs, BenchGenerateArgs};
 use crate::exit::{Exit, Failure};

@@ -3,18 +3,16 @@
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use squall_checker::formats::{Format, FormatError, Input, is_malformed};
 use squall_checker::{History, HistoryError};
+use squall_models::formats::{Format, FormatError, Input};
 use squall_protocol::verdict::Verdict;
 
 use crate::cli::CheckArgs;
-use crate::commands::models::{self, Source};
+use crate::commands::models::{self, HISTORY, Source, cannot_read};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::report;
 
-/// The history's name in a run folder.
-pub const HISTORY: &str = "history.jsonl";
 const VERDICT: &str = "verdict.json";
 
 /// Reads a history and judges it. `path` is a history or a run folder.
@@ -57,23 +55,6 @@ pub fn history_file(path: &Path) -> PathBuf {
     } else {
         path.to_owned()
     }
-}
-
-/// There is no history to open.
-pub fn cannot_open(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::Usage(format!(
-        "cannot open {}: {error}; give a run folder or a history file",
-        path.display()
-    ))
-}
-
-/// A history can be opened, and not be read to its end: the file is damaged, or the disk is.
-pub fn cannot_read(name: &str, error: &std::io::Error) -> Failure {
-    if is_malformed(error) {
-        let why = "compressed data that are damaged or end too early";
-        return Failure::MalformedInput(format!("{name}: {error}: {why}"));
-    }
-    Failure::Usage(format!("cannot read {name}: {error}"))
 }
 
 /// The command `check`: our own histories by the properties of their workload, others, and those for

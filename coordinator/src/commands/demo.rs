@@ -21,7 +21,7 @@ use squall_protocol::transaction::{Rows, Transaction, Value};
 use tower_http::services::ServeDir;
 
 use crate::cli::DemoArgs;
-use crate::commands::check;
+use crate::commands::models;
 use crate::exit::{Exit, Failure};
 use crate::fleet::Fleet;
 use crate::fleet::link::Link;
@@ -69,7 +69,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         recovery_deadline_ms: 0,
         started_at_ms: now_ms(),
     };
-    let recorder = Recorder::create(&folder.join(check::HISTORY), &header, false)
+    let recorder = Recorder::create(&folder.join(models::HISTORY), &header, false)
         .map_err(|error| Failure::unavailable("cannot write the history", error))?;
     let plan = plan::calm(Workload::Mww, args.keys);
     let options = EnvironmentOptions {

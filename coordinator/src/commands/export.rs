@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
-use squall_checker::formats::recording::Recording;
+use squall_checker::transactions;
 
 use crate::cli::ExportArgs;
 use crate::commands::check;
@@ -20,7 +20,7 @@ pub fn run(args: &ExportArgs) -> Result<Exit, Failure> {
     let file = check::history_file(&args.path);
     let (name, input) = models::open(&file)?;
     let history = check::read(&name, input)?;
-    let recording = Recording::new(&history);
+    let recording = transactions::recording(&history);
     let target = args.format;
     if let ([], [skipped, ..]) = (&recording.transactions[..], &recording.skipped[..]) {
         let what = &skipped.what;

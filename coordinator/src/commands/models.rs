@@ -6,14 +6,16 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use squall_checker::Cut;
-use squall_checker::formats::{Format, FormatError, Input, Reading, Skipped, cobra};
-use squall_checker::registers::{Dependencies, Model, Report};
-use squall_protocol::verdict::Judgement;
+use squall_checker::transactions::{self, ReadError};
+use squall_models::formats::{
+    Cut, Format, FormatError, Input, Reading, Skipped, cobra, is_malformed,
+};
+use squall_models::registers::{Dependencies, Judgement, Model, Report};
 
-use crate::commands::check::{HISTORY, cannot_open, cannot_read};
 use crate::exit::{Exit, Failure};
 
+/// The history's name in a run folder.
+pub const HISTORY: &str = "history.jsonl";
 /// The names that a history may have in a folder; each may have the ending `.gz` too.
 const NAMES: [&str; 5] = [
     HISTORY,
@@ -126,12 +128,10 @@ impl Source {
             return read.map_err(|error| Failure::MalformedInput(error.to_string()));
         }
         let (name, input) = self.stream()?;
-        format
-            .read(input, values_are_versions)
-            .map_err(|error| match error {
-                FormatError::Io(error) => cannot_read(&name, &error),
-                error => Failure::MalformedInput(format!("{name}: {error}")),
-            })
+        transactions::read(format, input, values_are_versions).map_err(|error| match error {
+            ReadError::Format(FormatError::Io(error)) => cannot_read(&name, &error),
+            error => Failure::MalformedInput(format!("{name}: {error}")),
+        })
     }
 }
 
@@ -149,6 +149,23 @@ pub fn open(path: &Path) -> Result<(String, Input<'static>), Failure> {
     };
     let input = Input::new(reader).map_err(|error| cannot_read(&name, &error))?;
     Ok((name, input))
+}
+
+/// There is no history to open.
+fn cannot_open(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Usage(format!(
+        "cannot open {}: {error}; give a run folder or a history file",
+        path.display()
+    ))
+}
+
+/// A history can be opened, and not be read to its end: the file is damaged, or the disk is.
+pub fn cannot_read(name: &str, error: &std::io::Error) -> Failure {
+    if is_malformed(error) {
+        let why = "compressed data that are damaged or end too early";
+        return Failure::MalformedInput(format!("{name}: {error}: {why}"));
+    }
+    Failure::Usage(format!("cannot read {name}: {error}"))
 }
 
 /// The logs of Cobra's sessions: what begins like one, and what is called one and is not empty.

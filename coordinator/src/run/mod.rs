@@ -18,7 +18,7 @@ use squall_protocol::plan::Plan;
 use squall_protocol::verdict::Verdict;
 use tokio_util::sync::CancellationToken;
 
-use crate::commands::check;
+use crate::commands::{check, models};
 use crate::exit::{Exit, Failure};
 use crate::faults::{self, nemesis::Active};
 use crate::fleet::Fleet;
@@ -92,7 +92,7 @@ pub async fn carry_out(
     folder: &Path,
     interrupted: &CancellationToken,
 ) -> Result<Verdict, Failure> {
-    let path = folder.join(check::HISTORY);
+    let path = folder.join(models::HISTORY);
     let judged = options.stop_on_violation;
     let recorder = Recorder::create(&path, &header(&options.plan), judged)
         .map_err(|error| Failure::unavailable("cannot write the history", error))?;

@@ -1,0 +1,463 @@
+//! Who did what so far, along with a run: clients and their sessions, operations, and who writes each
+//! value. What the reads show is for others to judge.
+//!
+//! Memory: O(operations), and their keys.
+
+use std::collections::HashMap;
+
+use squall_protocol::history::{Event, Header};
+use squall_protocol::ledger::{LedgerEffects, LedgerRead};
+use squall_protocol::plan::Workload;
+use squall_protocol::transaction::{
+    Collections, INITIAL_VALUE, Key, Reads as Asked, Rows, Transaction, Value,
+};
+use squall_protocol::verdict::Step;
+
+use crate::log::by_value::ByValue;
+use crate::log::sessions::Clients;
+use crate::log::trace::{Impossible, OperationIndex, Source};
+
+/// Who reads PostgreSQL at the end.
+pub(crate) const POSTGRESQL: &str = "PostgreSQL";
+
+/// Stands for a session's final read where an operation could stand.
+pub(crate) const FINAL_READ: OperationIndex = OperationIndex::MAX;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Pending,
+    Ok,
+    Failed,
+    Info,
+}
+
+/// A row in the ledger.
+#[derive(Clone)]
+pub(crate) struct Inserted {
+    /// Its number among its client's.
+    pub seq: i64,
+    /// The keys that its transaction says it has written.
+    pub written: Box<[Key]>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Operation {
+    pub number: u64,
+    pub session: usize,
+    pub value: Value,
+    /// The keys that it wrote, or may have written, ascending.
+    pub written: Box<[Key]>,
+    /// The keys that it was told to write.
+    pub told: Box<[Key]>,
+    /// The row that it says it has inserted in the ledger.
+    pub inserted: Option<Inserted>,
+    /// The place of its invocation among the events.
+    pub invoked: usize,
+    /// Its place in its session: where it ended if it committed, and where it was invoked otherwise.
+    pub order: usize,
+    /// What it was to read, until it has.
+    asked: Asked,
+    pub ending: Ending,
+}
+
+impl Operation {
+    /// Whether it wrote that key, or may have.
+    pub fn wrote(&self, key: Key) -> bool {
+        self.written.binary_search(&key).is_ok()
+    }
+
+    /// Whether it certainly happened.
+    pub fn committed(&self) -> bool {
+        self.ending == Ending::Ok
+    }
+}
+
+/// Everything that was found at once.
+#[derive(Clone)]
+pub(crate) struct Found<'e> {
+    pub session: usize,
+    /// [`FINAL_READ`] if it is none of an operation.
+    pub operation: OperationIndex,
+    pub asked: Asked,
+    pub rows: &'e [(Key, Value)],
+    pub collections: Option<&'e Collections>,
+    pub ledger: Option<&'e LedgerRead>,
+    /// The place of the event that tells of it.
+    pub completed: usize,
+}
+
+/// What an event adds.
+#[derive(Clone, Default)]
+pub(crate) struct Update<'e> {
+    /// The session that an operation was invoked in, or that an incarnation of its client is in.
+    pub session: Option<usize>,
+    /// The operation that was invoked.
+    pub invoked: Option<OperationIndex>,
+    /// The operation that ended.
+    pub ended: Option<OperationIndex>,
+    pub read: Option<Found<'e>>,
+    /// The identity of the database that a client has lost: it is on another one now.
+    pub lost_database: Option<String>,
+}
+
+/// What a history has told so far.
+#[derive(Clone)]
+pub(crate) struct OperationLog {
+    pub keys: Key,
+    /// In the order of their invocation.
+    pub operations: Vec<Operation>,
+    clients: Clients,
+    /// Whether there are collections instead of rows.
+    has_collections: bool,
+    /// How many events have been pushed.
+    place: usize,
+    numbers: HashMap<u64, OperationIndex>,
+    /// The first operation that writes each value.
+    writers: ByValue<OperationIndex>,
+    /// The values that several operations write, and where the second of these was invoked.
+    ambiguous: HashMap<Value, usize>,
+}
+
+impl OperationLog {
+    pub fn new(header: &Header) -> Self {
+        OperationLog {
+            keys: header.keys,
+            operations: Vec::new(),
+            clients: Clients::new(header),
+            has_collections: matches!(header.workload, Workload::ListAppend | Workload::Gset),
+            place: 0,
+            numbers: HashMap::new(),
+            writers: ByValue::default(),
+            ambiguous: HashMap::new(),
+        }
+    }
+
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.clients.sessions()
+    }
+
+    /// Takes the next event. Events that contradict the history so far add nothing: the contradictions
+    /// are told by [`Index`](crate::log::index::Index).
+    pub fn push<'e>(&mut self, event: &'e Event) -> Update<'e> {
+        let place = self.place;
+        self.place += 1;
+        match event {
+            Event::Invoke {
+                client,
+                operation,
+                transaction,
+            } => {
+                let invoked = self.invoke(client, *operation, transaction, place);
+                Update {
+                    session: invoked.map(|index| self.operations[index as usize].session),
+                    invoked,
+                    ..Update::default()
+                }
+            }
+            Event::Ok {
+                client,
+                operation,
+                reads,
+                writes,
+                collections,
+                ledger,
+                ..
+            } => {
+                let Some(ended) = self.complete(client, *operation, Ending::Ok) else {
+                    return Update::default();
+                };
+                Update {
+                    ended: Some(ended),
+                    read: Some(Found {
+                        session: self.operations[ended as usize].session,
+                        operation: ended,
+                        asked: self.committed(ended, writes, ledger.as_ref(), place),
+                        rows: reads,
+                        collections: collections.as_ref(),
+                        ledger: ledger.as_ref().map(|effects| &effects.reads),
+                        completed: place,
+                    }),
+                    ..Update::default()
+                }
+            }
+            Event::Fail {
+                client, operation, ..
+            } => Update {
+                ended: self.complete(client, *operation, Ending::Failed),
+                ..Update::default()
+            },
+            Event::Info {
+                client, operation, ..
+            }
+            | Event::Malformed {
+                client, operation, ..
+            } => Update {
+                ended: self.complete(client, *operation, Ending::Info),
+                ..Update::default()
+            },
+            Event::IncarnationStart {
+                client, session, ..
+            } => {
+                let client = self.clients.named(client);
+                let lost_database = self.clients.start_incarnation(client, session);
+                Update {
+                    session: Some(self.clients.session(client)),
+                    lost_database,
+                    ..Update::default()
+                }
+            }
+            Event::FinalRead {
+                client,
+                rows,
+                collections,
+                ledger,
+                ..
+            } => {
+                let client = self.clients.named(client);
+                let session = self.clients.session(client);
+                self.final_read(
+                    session,
+                    rows.as_ref(),
+                    collections.as_ref(),
+                    ledger.as_ref(),
+                )
+            }
+            Event::FinalReadPostgres {
+                rows,
+                collections,
+                ledger,
+                ..
+            } => {
+                let news = self.final_read(
+                    self.sessions(),
+                    rows.as_ref(),
+                    collections.as_ref(),
+                    ledger.as_ref(),
+                );
+                if news.read.is_some() {
+                    self.clients.new_session(None);
+                }
+                news
+            }
+            Event::Status { client, .. }
+            | Event::Integrity { client, .. }
+            | Event::IncarnationEnd { client, .. } => {
+                self.clients.named(client);
+                Update::default()
+            }
+            _ => Update::default(),
+        }
+    }
+
+    /// Takes what has not ended for unknown: nothing will end any more. Answers with what that is.
+    pub fn settle(&mut self) -> Vec<OperationIndex> {
+        let mut settled = Vec::new();
+        for (index, operation) in (0..).zip(&mut self.operations) {
+            if operation.ending == Ending::Pending {
+                operation.ending = Ending::Info;
+                settled.push(index);
+            }
+        }
+        settled
+    }
+
+    fn invoke(
+        &mut self,
+        client: &str,
+        number: u64,
+        transaction: &Transaction,
+        place: usize,
+    ) -> Option<OperationIndex> {
+        let client = self.clients.named(client);
+        if self.numbers.contains_key(&number) {
+            return None;
+        }
+        let operation = self.operations.len() as OperationIndex;
+        self.numbers.insert(number, operation);
+        if !transaction.is_read_only() && transaction.value > INITIAL_VALUE {
+            let first = *self.writers.get_or_insert(transaction.value, operation);
+            if first != operation {
+                self.ambiguous.entry(transaction.value).or_insert(place);
+            }
+        }
+        self.operations.push(Operation {
+            number,
+            session: self.clients.session(client),
+            value: transaction.value,
+            written: sorted(transaction.keys.iter().copied()),
+            told: transaction.keys.iter().copied().collect(),
+            inserted: None,
+            invoked: place,
+            order: place,
+            asked: transaction.reads.clone(),
+            ending: Ending::Pending,
+        });
+        Some(operation)
+    }
+
+    fn complete(&mut self, client: &str, number: u64, ending: Ending) -> Option<OperationIndex> {
+        let client = self.clients.named(client);
+        let index = *self.numbers.get(&number)?;
+        let operation = &mut self.operations[index as usize];
+        let is_its = self.clients.client_of(operation.session) == Some(client);
+        if operation.ending != Ending::Pending || !is_its {
+            return None;
+        }
+        operation.ending = ending;
+        Some(index)
+    }
+
+    /// Takes what an operation has written, and answers what it was to read.
+    fn committed(
+        &mut self,
+        operation: OperationIndex,
+        writes: &Rows,
+        ledger: Option<&LedgerEffects>,
+        place: usize,
+    ) -> Asked {
+        let operation = &mut self.operations[operation as usize];
+        let told = std::mem::take(&mut operation.written);
+        let value = operation.value;
+        let possible = |(key, written): &(Key, Value)| {
+            (*written == value && told.binary_search(key).is_ok()).then_some(*key)
+        };
+        operation.written = sorted(writes.iter().filter_map(possible));
+        let seq = ledger.and_then(|effects| effects.seq);
+        operation.inserted = seq.map(|seq| Inserted {
+            seq,
+            written: writes.iter().map(|(key, _)| *key).collect(),
+        });
+        operation.order = place;
+        std::mem::replace(&mut operation.asked, Asked::Nothing)
+    }
+
+    fn final_read<'e>(
+        &self,
+        session: usize,
+        rows: Option<&'e Rows>,
+        collections: Option<&'e Collections>,
+        ledger: Option<&'e LedgerRead>,
+    ) -> Update<'e> {
+        let there = match self.has_collections {
+            true => collections.is_some(),
+            false => rows.is_some(),
+        };
+        Update {
+            read: there.then(|| Found {
+                session,
+                operation: FINAL_READ,
+                asked: Asked::All,
+                rows: rows.map_or(&[][..], Vec::as_slice),
+                collections,
+                ledger,
+                completed: self.place - 1,
+            }),
+            ..Update::default()
+        }
+    }
+
+    /// Who wrote a value that was read by that operation, or why nobody can have; `completed` is the
+    /// place of the event that tells of the read.
+    pub fn trace(
+        &self,
+        (reader, completed): (OperationIndex, usize),
+        key: Key,
+        value: Value,
+    ) -> Result<Source, Impossible<OperationIndex>> {
+        if key >= self.keys {
+            return Err(Impossible::NoSuchRow);
+        }
+        if value == INITIAL_VALUE {
+            return Ok(Source::Initial);
+        }
+        let Some(writer) = self.writer(value) else {
+            return Err(Impossible::NeverWritten);
+        };
+        let second = self.ambiguous.get(&value);
+        if second.is_some_and(|second| *second < completed) {
+            return Ok(Source::Ambiguous);
+        }
+        let operation = &self.operations[writer as usize];
+        if !operation.wrote(key) {
+            return Err(if operation.told.contains(&key) {
+                Impossible::NotWritten(writer)
+            } else {
+                Impossible::OtherKeys(writer)
+            });
+        }
+        if operation.ending == Ending::Failed {
+            return Err(Impossible::Aborted(writer));
+        }
+        if reader == writer {
+            return Err(Impossible::OwnLaterWrite(writer));
+        }
+        if operation.invoked > completed {
+            return Err(Impossible::FromTheFuture(writer));
+        }
+        Ok(Source::Operation(writer))
+    }
+
+    /// The first operation that writes a value.
+    pub fn writer(&self, value: Value) -> Option<OperationIndex> {
+        self.writers.get(value).copied()
+    }
+
+    /// The operation of that number.
+    pub fn operation(&self, number: u64) -> Option<OperationIndex> {
+        self.numbers.get(&number).copied()
+    }
+
+    /// The place of an operation in its session.
+    pub fn order(&self, operation: OperationIndex) -> usize {
+        self.operations[operation as usize].order
+    }
+
+    /// Whether the operation has not ended.
+    pub fn is_pending(&self, operation: OperationIndex) -> bool {
+        self.operations[operation as usize].ending == Ending::Pending
+    }
+
+    pub fn operation_step(&self, operation: OperationIndex) -> Step {
+        self.step(self.operations[operation as usize].session, operation)
+    }
+
+    /// Who reads and writes in a session.
+    pub fn client_of(&self, session: usize) -> &str {
+        match self.clients.client_of(session) {
+            Some(client) => self.clients.name(client),
+            None => POSTGRESQL,
+        }
+    }
+
+    /// The number of the client of a session; none for PostgreSQL's final read.
+    pub fn client_number(&self, session: usize) -> Option<usize> {
+        self.clients.client_of(session)
+    }
+
+    /// The clients in the order of their numbers, with their latest sessions.
+    pub fn clients(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.clients.all()
+    }
+
+    /// Whether the session is the latest of its client.
+    pub fn is_kept(&self, session: usize) -> bool {
+        let client = self.clients.client_of(session);
+        client.is_some_and(|client| self.clients.session(client) == session)
+    }
+
+    /// An operation, or the final read, of a session.
+    pub fn step(&self, session: usize, operation: OperationIndex) -> Step {
+        let operation = self.operations.get(operation as usize);
+        Step {
+            client: self.client_of(session).to_owned(),
+            operation: operation.map(|operation| operation.number),
+        }
+    }
+}
+
+fn sorted(keys: impl Iterator<Item = Key>) -> Box<[Key]> {
+    let mut keys: Vec<Key> = keys.collect();
+    keys.sort_unstable();
+    keys.into_boxed_slice()
+}

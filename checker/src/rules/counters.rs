@@ -1,0 +1,525 @@
+//! Reads of counters against what their sessions know of and what was added, event by event; and the sums of
+//! the end. The definitions are in [`workload::counter`](crate::workload::counter).
+
+use std::collections::{BTreeMap, HashMap};
+
+use squall_protocol::history::{Event, Header};
+use squall_protocol::transaction::{Key, Reads as Asked, Value};
+use squall_protocol::verdict::{Property, Step, Violation};
+
+use super::recovery::{NotRead, Probes, Recovery, Unseen};
+use super::{storage_intact, strong_convergence};
+use crate::findings::explain::{self, place};
+use crate::findings::{Finding, Findings, Report, names};
+use crate::log::index::{Index, Outcome, Read};
+use crate::log::operations::{Ending, FINAL_READ, Found, OperationLog, Update};
+use crate::log::trace::OperationIndex;
+
+/// The properties that this workload is judged by, in the order in which they are reported.
+pub(crate) const PROPERTIES: [Property; 9] = [
+    Property::ReadYourWrites,
+    Property::MonotonicReads,
+    Property::NoThinAirRead,
+    Property::StrongConvergence,
+    Property::StorageIntact,
+    Property::QueueDrained,
+    Property::RecoveredInTime,
+    Property::Durability,
+    Property::NoDuplicateTransaction,
+];
+
+/// What a transaction of that value adds to a counter.
+fn amount(value: Value) -> Value {
+    value.saturating_add(1)
+}
+
+/// Judges counters event by event.
+#[derive(Clone)]
+pub(crate) struct Counters {
+    log: OperationLog,
+    /// How many operations of the log are counted in `invoked`.
+    counted: usize,
+    /// Of each counter the sum of what was added by transactions that have been invoked and did not fail.
+    invoked: HashMap<Key, Value>,
+    pending: Vec<OperationIndex>,
+    /// For each session what its counters hold at least.
+    floors: Vec<HashMap<Key, Floor>>,
+    waiting: Vec<Waiting>,
+    report: Report,
+}
+
+/// What a counter holds at least, as far as its session knows.
+#[derive(Clone, Copy)]
+struct Floor {
+    value: Value,
+    /// The operation that shows it.
+    by: OperationIndex,
+    /// Whether that added to it; otherwise it has read it.
+    own: bool,
+}
+
+/// A read that may be above everything that was added.
+#[derive(Clone)]
+struct Waiting {
+    place: usize,
+    reader: Step,
+    key: Key,
+    value: Value,
+    /// All that may have been added, what is under way included.
+    bound: Value,
+    pending: Vec<OperationIndex>,
+}
+
+impl Counters {
+    pub fn new(header: &Header) -> Self {
+        Counters {
+            log: OperationLog::new(header),
+            counted: 0,
+            invoked: HashMap::new(),
+            pending: Vec::new(),
+            floors: Vec::new(),
+            waiting: Vec::new(),
+            report: Report::new([
+                Property::ReadYourWrites,
+                Property::MonotonicReads,
+                Property::NoThinAirRead,
+            ]),
+        }
+    }
+
+    /// Takes the next event, and tells the violations that are certain since then.
+    pub fn push(&mut self, event: &Event) -> Vec<Finding> {
+        let Update {
+            ended,
+            read,
+            lost_database,
+            ..
+        } = self.log.push(event);
+        self.floors
+            .resize_with(self.log.sessions(), HashMap::default);
+        for (number, operation) in (0..).zip(&self.log.operations).skip(self.counted) {
+            for key in &operation.written {
+                *self.invoked.entry(*key).or_default() += amount(operation.value);
+            }
+            self.pending.push(number);
+        }
+        self.counted = self.log.operations.len();
+        if let Some(violation) = storage_intact::found(event, lost_database) {
+            self.report.report(Property::StorageIntact, violation);
+        }
+        if let Some(ended) = ended {
+            self.pending.retain(|pending| *pending != ended);
+            self.withdraw(ended);
+        }
+        if let Some(read) = read {
+            self.judge(&read);
+        }
+        if let Some(ended) = ended {
+            self.add_own(ended);
+        }
+        self.report.take()
+    }
+
+    /// Takes back what an operation that has ended did not add after all.
+    fn withdraw(&mut self, ended: OperationIndex) {
+        let operation = &self.log.operations[ended as usize];
+        let not_added: Vec<Key> = match operation.ending {
+            Ending::Failed => operation.written.to_vec(),
+            _ => {
+                let left_out = operation.told.iter().filter(|key| !operation.wrote(**key));
+                left_out.copied().collect()
+            }
+        };
+        let amount = amount(operation.value);
+        for key in &not_added {
+            *self.invoked.entry(*key).or_default() -= amount;
+        }
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain_mut(|read| {
+            let Some(at) = read.pending.iter().position(|pending| *pending == ended) else {
+                return true;
+            };
+            read.pending.swap_remove(at);
+            if not_added.contains(&read.key) {
+                read.bound -= amount;
+            }
+            if read.value > read.bound {
+                let violation = too_much(&read.reader, read.key, read.value, read.bound);
+                self.report
+                    .violate(Property::NoThinAirRead, read.place, || violation);
+            }
+            read.value <= read.bound && !read.pending.is_empty()
+        });
+        self.waiting = waiting;
+    }
+
+    fn judge(&mut self, read: &Found) {
+        self.count_rows(read);
+        // Of each counter what transactions that are under way add.
+        let mut under_way: HashMap<Key, Value> = HashMap::new();
+        for pending in &self.pending {
+            let operation = &self.log.operations[*pending as usize];
+            for key in &operation.written {
+                *under_way.entry(*key).or_default() += amount(operation.value);
+            }
+        }
+        let own = self.log.operations.get(read.operation as usize);
+        let own = own.map(|own| (amount(own.value), own.written.clone()));
+        for &(key, value) in read.rows {
+            if key >= self.log.keys {
+                let violation = no_counter(&self.step(read), key, value);
+                self.report
+                    .violate(Property::NoThinAirRead, read.completed, || violation);
+                continue;
+            }
+            self.judge_floor(read, key, value);
+            if read.operation == FINAL_READ {
+                // What it holds too much is judged at the end.
+                continue;
+            }
+            let own = match &own {
+                Some((amount, written)) if written.contains(&key) => *amount,
+                _ => 0,
+            };
+            let bound = self.invoked.get(&key).copied().unwrap_or_default() - own;
+            let certain = bound - under_way.get(&key).copied().unwrap_or_default();
+            self.report.of(Property::NoThinAirRead).exercise(1);
+            if value > bound || value < 0 {
+                let violation = too_much(&self.step(read), key, value, bound);
+                self.report
+                    .violate(Property::NoThinAirRead, read.completed, || violation);
+            } else if value > certain {
+                self.waiting.push(Waiting {
+                    place: read.completed,
+                    reader: self.step(read),
+                    key,
+                    value,
+                    bound,
+                    pending: self.pending.clone(),
+                });
+            }
+        }
+    }
+
+    /// Every counter that was to be read is there, once.
+    fn count_rows(&mut self, read: &Found) {
+        let keys = self.log.keys;
+        let mut found: Vec<Key> = read.rows.iter().map(|(key, _)| *key).collect();
+        found.sort_unstable();
+        found.retain(|key| *key < keys);
+        let rows = found.len();
+        found.dedup();
+        let repeated = (rows - found.len()) as u64;
+        let lacks = |key: &Key| found.binary_search(key).is_err();
+        let missing: Vec<Key> = match &read.asked {
+            Asked::All if found.len() == keys as usize => Vec::new(),
+            Asked::All => (0..keys).filter(lacks).collect(),
+            Asked::Keys(asked) => asked.iter().copied().filter(lacks).collect(),
+            Asked::Nothing => Vec::new(),
+        };
+        let reader = || self.log.step(read.session, read.operation);
+        if let Some(first) = missing.first() {
+            let missed = missing.len() as u64;
+            let violation = explain::missing_rows(reader(), *first, missed);
+            self.report
+                .violate_times(Property::NoThinAirRead, missed, read.completed, || {
+                    violation
+                });
+        }
+        if repeated > 0 {
+            let violation = explain::repeated_rows(reader(), repeated);
+            self.report
+                .violate_times(Property::NoThinAirRead, repeated, read.completed, || {
+                    violation
+                });
+        }
+    }
+
+    /// A counter holds at least what its session knows of.
+    fn judge_floor(&mut self, read: &Found, key: Key, value: Value) {
+        let floor = self.floors[read.session].get(&key).copied();
+        if let Some(floor) = floor {
+            let property = match floor.own {
+                true => Property::ReadYourWrites,
+                false => Property::MonotonicReads,
+            };
+            self.report.of(property).exercise(1);
+            if value < floor.value {
+                let earlier = self.log.step(read.session, floor.by);
+                let violation = gone_back(&earlier, floor, &self.step(read), key, value);
+                self.report.violate(property, read.completed, || violation);
+            }
+        }
+        if floor.is_none_or(|floor| value > floor.value) {
+            let floor = Floor {
+                value,
+                by: read.operation,
+                own: false,
+            };
+            self.floors[read.session].insert(key, floor);
+        }
+    }
+
+    /// What a transaction has added, its session knows of from then on.
+    fn add_own(&mut self, ended: OperationIndex) {
+        let operation = &self.log.operations[ended as usize];
+        if !operation.committed() {
+            return;
+        }
+        let floors = &mut self.floors[operation.session];
+        for key in &operation.written {
+            let before = floors.get(key).map_or(0, |floor| floor.value);
+            let floor = Floor {
+                value: before.saturating_add(amount(operation.value)),
+                by: ended,
+                own: true,
+            };
+            floors.insert(*key, floor);
+        }
+    }
+
+    fn step(&self, read: &Found) -> Step {
+        self.log.step(read.session, read.operation)
+    }
+
+    /// What was found in all about reads, as if what has been pushed were the whole history.
+    pub fn into_findings(self) -> Vec<Findings> {
+        self.report.into_findings()
+    }
+}
+
+/// Which probes a read shows: those whose counters hold what they added. Nothing else is added to these.
+pub(crate) struct InCounters<'i, 'h> {
+    pub index: &'i Index<'h>,
+}
+
+impl Probes for InCounters<'_, '_> {
+    fn unseen(
+        &mut self,
+        read: &Read,
+        probes: &[OperationIndex],
+    ) -> Result<Option<Unseen>, NotRead> {
+        let held: HashMap<Key, Value> = read.rows.iter().copied().collect();
+        for probe in probes {
+            let expected = amount(self.index.value(*probe));
+            for key in self.index.possible_writes(*probe) {
+                if !read.asked.contains(*key) {
+                    return Err(NotRead);
+                }
+                let value = held.get(key).copied();
+                if value.is_none_or(|value| value < expected) {
+                    return Ok(Some(Unseen {
+                        probe: *probe,
+                        what: format!("{expected} more in k{key}"),
+                        instead: match value {
+                            Some(value) => explain::row(*key, value),
+                            None => format!("no row k{key}"),
+                        },
+                    }));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// *Strong convergence*, *durability* and *no duplicate transaction* of counters.
+pub(crate) fn totals(index: &Index, recovery: &Recovery) -> [Findings; 3] {
+    let mut convergence = Findings::new(Property::StrongConvergence);
+    let mut durability = Findings::new(Property::Durability);
+    let mut duplicates = Findings::new(Property::NoDuplicateTransaction);
+    for (share, replicas) in strong_convergence::replicas(index, recovery, &mut convergence) {
+        let mut acknowledged = Sums::default();
+        for operation in strong_convergence::acknowledged_by_settled(index, recovery, share) {
+            acknowledged.add(index, operation);
+        }
+        let mut possible = Sums::default();
+        for (number, operation) in (0..).zip(&index.operations) {
+            let client = index.sessions[operation.session].client;
+            let of_share = client.is_some_and(|client| index.clients[client].share() == share);
+            if of_share && !matches!(operation.outcome, Outcome::Failed) {
+                possible.add(index, number);
+            }
+        }
+        let held: Vec<HashMap<Key, Value>> = replicas
+            .iter()
+            .map(|replica| index.reads[*replica].rows.iter().copied().collect())
+            .collect();
+        for key in 0..index.header.keys {
+            let of_key = |held: &HashMap<Key, Value>| held.get(&key).copied();
+            let values = held.iter().zip(&replicas);
+            let most = values.filter_map(|(held, replica)| Some((of_key(held)?, *replica)));
+            let most = most.max_by_key(|(value, _)| *value);
+            let (least, more) = (acknowledged.of(key), possible.of(key));
+            for (held, replica) in held.iter().zip(&replicas) {
+                let read = &index.reads[*replica];
+                let value = of_key(held);
+                let reader = || names::reader(index, read);
+                convergence.exercise(1);
+                durability.exercise(u64::from(least > 0));
+                duplicates.exercise(u64::from(more > 0));
+                if value.is_none_or(|value| value < least) {
+                    let lacking = least - value.unwrap_or_default();
+                    let one = acknowledged.one_of(key, lacking);
+                    durability.violate(read.completed, || {
+                        let one = one.map(|one| names::step(index, one));
+                        wrong_sum(
+                            reader(),
+                            (key, value),
+                            ("acknowledged", least),
+                            |by| match &one {
+                                Some(one) => format!(
+                                    "{lacking} less, just what {} added in {}: it was lost.",
+                                    one.client,
+                                    place(one)
+                                ),
+                                None => format!("{by} less: something was lost."),
+                            },
+                        )
+                    });
+                } else if value.is_some_and(|value| value > more) {
+                    let surplus = value.unwrap_or_default() - more;
+                    let one = possible.one_of(key, surplus);
+                    duplicates.violate(read.completed, || {
+                        let one = one.map(|one| names::step(index, one));
+                        wrong_sum(reader(), (key, value), ("added at most", more), |by| {
+                            match &one {
+                                Some(one) => format!(
+                                    "{surplus} more, just what {} added in {}: it was applied twice.",
+                                    one.client,
+                                    place(one)
+                                ),
+                                None => format!("{by} more: something was applied twice."),
+                            }
+                        })
+                    });
+                } else if let Some((most, other)) = most
+                    && value != Some(most)
+                {
+                    convergence.violate(read.completed, || {
+                        let other = names::reader(index, &index.reads[other]);
+                        diverged(reader(), (key, value), (&other, most))
+                    });
+                }
+            }
+        }
+        if replicas.is_empty() {
+            durability.doubt("there is no final read to compare with".to_owned());
+            duplicates.doubt("there is no final read to compare with".to_owned());
+        }
+    }
+    [convergence, durability, duplicates]
+}
+
+/// What operations have added to each counter.
+#[derive(Default)]
+struct Sums {
+    sums: HashMap<Key, Value>,
+    /// By what was added, and to which counter.
+    operations: BTreeMap<(Key, Value), OperationIndex>,
+}
+
+impl Sums {
+    fn add(&mut self, index: &Index, operation: OperationIndex) {
+        let amount = amount(index.value(operation));
+        for key in index.possible_writes(operation) {
+            let sum = self.sums.entry(*key).or_default();
+            *sum = sum.saturating_add(amount);
+            self.operations.insert((*key, amount), operation);
+        }
+    }
+
+    fn of(&self, key: Key) -> Value {
+        self.sums.get(&key).copied().unwrap_or_default()
+    }
+
+    /// The operation that has added exactly that much.
+    fn one_of(&self, key: Key, amount: Value) -> Option<OperationIndex> {
+        self.operations.get(&(key, amount)).copied()
+    }
+}
+
+fn too_much(reader: &Step, key: Key, value: Value, bound: Value) -> Violation {
+    let summary = format!(
+        "{} read {} in {}, but nothing could make that: all that was added to it by then is {bound}.",
+        reader.client,
+        explain::row(key, value),
+        place(reader)
+    );
+    violation(summary, [reader])
+}
+
+fn no_counter(reader: &Step, key: Key, value: Value) -> Violation {
+    let summary = format!(
+        "{} read {} in {}: there is no such row.",
+        reader.client,
+        explain::row(key, value),
+        place(reader)
+    );
+    violation(summary, [reader])
+}
+
+fn gone_back(earlier: &Step, floor: Floor, reader: &Step, key: Key, value: Value) -> Violation {
+    let (verb, why) = match floor.own {
+        true => ("added to", "it does not see its own write"),
+        false => ("read", "it has gone back in time"),
+    };
+    let summary = format!(
+        "{} {verb} k{key} in {}, which held at least {} then. Later, in {}, it read {}: {why}.",
+        earlier.client,
+        place(earlier),
+        floor.value,
+        place(reader),
+        explain::row(key, value)
+    );
+    violation(summary, [earlier, reader])
+}
+
+/// A final read whose counter is not what was added to it.
+fn wrong_sum(
+    reader: Step,
+    (key, value): (Key, Option<Value>),
+    (what, sum): (&str, Value),
+    difference: impl Fn(Value) -> String,
+) -> Violation {
+    let held = value.map_or_else(
+        || format!("no row k{key}"),
+        |value| explain::row(key, value),
+    );
+    let by = (sum - value.unwrap_or_default()).abs();
+    let summary = format!(
+        "{} has {held} in {}, where {what} was {sum}. That is {}",
+        reader.client,
+        place(&reader),
+        difference(by)
+    );
+    violation(summary, [&reader])
+}
+
+fn diverged(
+    reader: Step,
+    (key, value): (Key, Option<Value>),
+    (other, most): (&Step, Value),
+) -> Violation {
+    let held = value.map_or_else(
+        || format!("no row k{key}"),
+        |value| explain::row(key, value),
+    );
+    let summary = format!(
+        "{} has {held} in {}, and {} has {}: the two have not become the same.",
+        reader.client,
+        place(&reader),
+        other.client,
+        explain::row(key, most)
+    );
+    violation(summary, [&reader, other])
+}
+
+fn violation<'s>(summary: String, steps: impl IntoIterator<Item = &'s Step>) -> Violation {
+    let steps = steps.into_iter();
+    Violation {
+        summary,
+        operations: steps.filter_map(|step| step.operation).collect(),
+        evidence: Vec::new(),
+    }
+}

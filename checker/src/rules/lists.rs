@@ -1,0 +1,506 @@
+//! Reads of lists against what their sessions and the transactions that they show had done, event by event. The
+//! definitions are in [`workload::list_append`](crate::workload::list_append).
+
+mod session;
+mod tree;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use squall_models::recording::Recording;
+use squall_models::registers::Model;
+use squall_protocol::history::{Event, Header};
+use squall_protocol::transaction::{Key, Reads as Asked, Value};
+use squall_protocol::verdict::{Property, Violation};
+
+use super::collections::{Faulty, Part, Read};
+use super::{by_model, storage_intact};
+use crate::findings::{Finding, Findings, Report, explain};
+use crate::log::operations::{FINAL_READ, OperationLog, Update};
+use crate::log::trace::OperationIndex;
+use crate::log::transactions;
+use session::{Brought, Last, Session, Shown, Taken};
+use tree::{Tree, Version};
+
+/// Judges lists event by event.
+#[derive(Clone)]
+pub(crate) struct Lists {
+    log: OperationLog,
+    tree: Tree,
+    /// In parallel to those of the log.
+    sessions: Vec<Session>,
+    /// The sessions whose next read holds an element of that operation, which has not ended.
+    blocked: HashMap<OperationIndex, Vec<usize>>,
+    /// By a version that nobody has read so far: comparisons with the version of that element, for which it
+    /// has to be known.
+    undecided: BTreeMap<Version, Vec<(Comparison, Value)>>,
+    report: Report,
+    /// Reads that recorded no lists.
+    without: u64,
+    /// Whether nothing will end any more.
+    settled: bool,
+}
+
+/// A list that was read, and a version that had to be visible.
+#[derive(Clone)]
+struct Comparison {
+    property: Property,
+    read: Taken,
+    key: Key,
+    /// The last element that was read; none of the empty list.
+    last: Option<Value>,
+    /// The session that knew the version, and the operation that brought it.
+    session: usize,
+    known: OperationIndex,
+    /// The transaction that the read shows, if that is why the version had to be visible.
+    shown: Option<OperationIndex>,
+}
+
+impl Lists {
+    pub fn new(header: &Header) -> Self {
+        Lists {
+            log: OperationLog::new(header),
+            tree: Tree::default(),
+            sessions: Vec::new(),
+            blocked: HashMap::new(),
+            undecided: BTreeMap::new(),
+            report: Report::new(Property::OF_READS),
+            without: 0,
+            settled: false,
+        }
+    }
+
+    /// Takes the next event, and tells the violations that are certain since then.
+    pub fn push(&mut self, event: &Event) -> Vec<Finding> {
+        let Update {
+            ended,
+            read,
+            lost_database,
+            ..
+        } = self.log.push(event);
+        self.sessions
+            .resize_with(self.log.sessions(), Session::default);
+        if let Some(violation) = storage_intact::found(event, lost_database) {
+            self.report.report(Property::StorageIntact, violation);
+        }
+        // Before anything that waited for its end is judged: what it appended is part of what is expected.
+        if let Some(ended) = ended {
+            let operation = &self.log.operations[ended as usize];
+            if operation.committed() {
+                self.sessions[operation.session].wrote(operation, ended);
+            }
+        }
+        if let Some(found) = read {
+            let read = Read::new(found);
+            if read.operation != FINAL_READ {
+                self.says(&read);
+            }
+            let session = read.session;
+            self.sessions[session].open.push_back(read);
+            self.advance(session);
+        }
+        if let Some(ended) = ended {
+            self.advance(self.log.operations[ended as usize].session);
+            for session in self.blocked.remove(&ended).unwrap_or_default() {
+                self.advance(session);
+            }
+        }
+        self.report.take()
+    }
+
+    /// What was found in all about reads, as if what has been pushed were the whole history.
+    pub fn into_findings(self) -> Vec<Findings> {
+        self.report.into_findings()
+    }
+
+    /// Whether a later append may rightly have overwritten the element of that operation in a list that ends as
+    /// that text.
+    pub fn may_be_overwritten(&self, element: Version, text: &str) -> bool {
+        self.tree.may_be_overwritten(element, text)
+    }
+
+    /// Causal consistency of whole transactions; `records` is the length of the history.
+    pub fn causal(recording: &Recording, records: usize) -> Findings {
+        by_model::judge(
+            Property::CausalConsistency,
+            Model::Causal,
+            recording,
+            records,
+            // Reads out of thin air have no cycle, and are a property of their own.
+            |anomaly| !anomaly.cycle.is_empty(),
+        )
+    }
+
+    /// The lists as registers, each of which whoever appends to it has read.
+    pub fn as_registers(&self, recording: Recording) -> Recording {
+        let mut recording = recording.into_registers();
+        transactions::read_what_is_extended(&mut recording, |number, key| {
+            let operation = self.log.operation(number)?;
+            let value = self.log.operations[operation as usize].value;
+            self.tree.before((key, value))
+        });
+        recording
+    }
+
+    /// Whether a read waits for the end of who appended to it.
+    pub fn wait(&self) -> bool {
+        !self.blocked.is_empty()
+    }
+
+    /// Takes what was pushed for everything: nothing will end any more.
+    pub fn settle(&mut self) {
+        self.settled = true;
+        for session in 0..self.sessions.len() {
+            self.advance(session);
+        }
+        if self.without > 0 {
+            let doubt = format!("{} reads have recorded no lists", self.without);
+            self.report.of(Property::NoThinAirRead).doubt(doubt);
+        }
+        let undecided = std::mem::take(&mut self.undecided).into_values().flatten();
+        for (mut comparison, value) in undecided {
+            if self.tree.knows((comparison.key, value)) {
+                // Nobody tells the way to it.
+                self.report.of(comparison.property).exercise(1);
+                continue;
+            }
+            // The latest version before it that is known.
+            while comparison.property != Property::AtomicVisibility {
+                let place = self.log.order(comparison.known);
+                let session = &self.sessions[comparison.session];
+                let Some(before) = session.written_before(comparison.key, place) else {
+                    break;
+                };
+                comparison.known = before;
+                let value = self.log.operations[before as usize].value;
+                if self.tree.knows((comparison.key, value)) {
+                    self.decide(&comparison, Some(value));
+                    break;
+                }
+            }
+        }
+    }
+
+    /// What a writer says itself about what it has extended: that counts most.
+    fn says(&mut self, read: &Read) {
+        for (key, parts) in read.collections.iter().flatten() {
+            let operation = &self.log.operations[read.operation as usize];
+            if operation.wrote(*key) {
+                let before = match parts.last() {
+                    None => None,
+                    Some(Part::Element(last)) => Some(*last),
+                    Some(Part::Garbled(_)) => continue,
+                };
+                let version = (*key, operation.value);
+                self.tree.learn(version, before, parts.len() + 1);
+                self.now_known(version);
+            }
+        }
+    }
+
+    /// Takes in what can be taken in of a session.
+    fn advance(&mut self, session: usize) {
+        while let Some(read) = self.sessions[session].open.pop_front() {
+            let pending = read.pending(&self.log).filter(|_| !self.settled);
+            if let Some(writer) = pending {
+                self.sessions[session].open.push_front(read);
+                let sessions = self.blocked.entry(writer).or_default();
+                if !sessions.contains(&session) {
+                    sessions.push(session);
+                }
+                break;
+            }
+            self.take_in(read);
+        }
+        for taken in std::mem::take(&mut self.sessions[session].waiting) {
+            self.compare_with_others(taken);
+        }
+    }
+
+    fn take_in(&mut self, read: Read) {
+        let Some(lists) = &read.collections else {
+            self.without += u64::from(read.asked != Asked::Nothing);
+            return;
+        };
+        self.missing(&read, lists);
+        read.sources(&self.log, &mut self.report);
+        let mut taken = Taken::new(&read);
+        for (key, parts) in lists {
+            self.learn(&read, *key, parts);
+            let last = match parts.last() {
+                None => None,
+                Some(Part::Element(last)) => Some(*last),
+                Some(Part::Garbled(_)) => continue,
+            };
+            let writer = last.and_then(|last| read.writer(&self.log, *key, last));
+            taken.lists.push(Last { key: *key, last });
+            taken.shown.extend(writer.map(|writer| Shown {
+                session: self.log.operations[writer as usize].session,
+                writer,
+            }));
+        }
+        self.compare_with_own(&taken);
+        self.atomic_visibility(&taken);
+        self.sessions[read.session].read(&taken);
+        taken.keep_latest(&self.log);
+        self.compare_with_others(taken);
+    }
+
+    /// Lists that were to be read and are not told of.
+    fn missing(&mut self, read: &Read, lists: &[(Key, Vec<Part>)]) {
+        let keys = self.log.keys;
+        let missing = |key: &Key| lists.binary_search_by_key(key, |list| list.0).is_err();
+        let (first, missing) = match &read.asked {
+            Asked::All => {
+                let missing_count = u64::from(keys).saturating_sub(lists.len() as u64);
+                let first = (missing_count > 0).then(|| (0..keys).find(missing));
+                (first.flatten(), missing_count)
+            }
+            Asked::Keys(asked) => {
+                let mut of_these = asked.iter().copied();
+                let missing = |key: &Key| *key < keys && missing(key);
+                let count = asked.iter().filter(|key| missing(key)).count();
+                (of_these.find(missing), count as u64)
+            }
+            Asked::Nothing => (None, 0),
+        };
+        let thin_air = self.report.of(Property::NoThinAirRead);
+        thin_air.exercise(lists.len() as u64 + missing);
+        if missing > 0 {
+            let reader = read.step(&self.log);
+            self.report
+                .violate_times(Property::NoThinAirRead, missing, read.completed, || {
+                    explain::missing_rows(reader, first.unwrap_or(0), missing)
+                });
+        }
+    }
+
+    /// Learns from a list that was read, and compares it with what is known.
+    fn learn(&mut self, read: &Read, key: Key, parts: &[Part]) {
+        let mut before = Some(None);
+        let mut met: HashSet<Value> = HashSet::new();
+        for (at, part) in (1..).zip(parts) {
+            let Part::Element(value) = part else {
+                before = None;
+                continue;
+            };
+            let value = *value;
+            let before = before.replace(Some(value));
+            if !met.insert(value) {
+                self.report
+                    .violate(Property::NoThinAirRead, read.completed, || {
+                        read.faulty(&self.log, key).twice(value)
+                    });
+            }
+            let (Some(before), Some(writer)) = (before, read.writer(&self.log, key, value)) else {
+                continue;
+            };
+            match self.tree.before((key, value)) {
+                None => {
+                    self.tree.learn((key, value), before, at);
+                    self.now_known((key, value));
+                }
+                Some(known) if known != before => {
+                    self.report.violate(Property::NoThinAirRead, read.completed, || {
+                        let name = |element: Option<Value>| match element {
+                            Some(element) => format!("after {element}"),
+                            None => "at the beginning of the list".to_owned(),
+                        };
+                        let step = self.log.operation_step(writer);
+                        let what = format!(
+                            "It holds {value} {}, but {} appended it in {} {}: the list was garbled \
+                             on its way.",
+                            name(before),
+                            step.client,
+                            explain::place(&step),
+                            name(known),
+                        );
+                        read.faulty(&self.log, key).says(&what, step.operation)
+                    });
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Decides what waited for that version.
+    fn now_known(&mut self, version: Version) {
+        for (comparison, value) in self.undecided.remove(&version).unwrap_or_default() {
+            self.decide(&comparison, Some(value));
+        }
+    }
+
+    /// Read your writes, and monotonic reads.
+    fn compare_with_own(&mut self, taken: &Taken) {
+        for list in &taken.lists {
+            let session = &self.sessions[taken.session];
+            let written = session.written_before(list.key, taken.completed);
+            let read = session.read_before(list.key, taken.completed);
+            let comparison = |property, known| Comparison {
+                property,
+                read: taken.name(),
+                key: list.key,
+                last: list.last,
+                session: taken.session,
+                known,
+                shown: None,
+            };
+            if let Some(known) = written {
+                self.compare(comparison(Property::ReadYourWrites, known));
+            }
+            if let Some(Brought {
+                operation, last, ..
+            }) = read
+            {
+                self.decide(&comparison(Property::MonotonicReads, operation), last);
+            }
+        }
+    }
+
+    /// What else the transactions have written whose versions a read shows.
+    fn atomic_visibility(&mut self, taken: &Taken) {
+        let mut writers: Vec<OperationIndex> = taken.shown.iter().map(|s| s.writer).collect();
+        writers.sort_unstable();
+        writers.dedup();
+        for writer in writers {
+            let operation = &self.log.operations[writer as usize];
+            let (session, value) = (operation.session, operation.value);
+            let written = operation.written.iter();
+            let told = |key: &&Key| taken.lists.binary_search_by_key(*key, |l| l.key).is_ok();
+            let written: Vec<Key> = written.filter(told).copied().collect();
+            let mut shows = false;
+            for key in written {
+                let Ok(at) = taken.lists.binary_search_by_key(&key, |list| list.key) else {
+                    continue;
+                };
+                let last = taken.lists[at].last;
+                if last == Some(value) && !std::mem::replace(&mut shows, true) {
+                    // The one that shows it.
+                    continue;
+                }
+                self.compare(Comparison {
+                    property: Property::AtomicVisibility,
+                    read: taken.name(),
+                    key,
+                    last,
+                    session,
+                    known: writer,
+                    shown: Some(writer),
+                });
+            }
+        }
+    }
+
+    /// Monotonic writes and writes follow reads, once the sessions that the read shows are taken in.
+    fn compare_with_others(&mut self, taken: Taken) {
+        let late = taken.shown.iter().find(|shown| {
+            let place = self.log.order(shown.writer);
+            !self.sessions[shown.session].is_taken_in_up_to(place)
+        });
+        if let Some(late) = late {
+            let session = late.session;
+            self.sessions[session].waiting.push(taken);
+            return;
+        }
+        for shown in &taken.shown {
+            let by = &self.log.operations[shown.writer as usize];
+            let (place, committed, value) = (by.order, by.committed(), by.value);
+            let others = taken.lists.iter();
+            for list in others.filter(|list| list.last != Some(value)) {
+                let session = &self.sessions[shown.session];
+                let written = session.written_before(list.key, place);
+                let read = session.read_before(list.key, place + usize::from(committed));
+                let comparison = |property, known| Comparison {
+                    property,
+                    read: taken.name(),
+                    key: list.key,
+                    last: list.last,
+                    session: shown.session,
+                    known,
+                    shown: Some(shown.writer),
+                };
+                if let Some(known) = written {
+                    self.compare(comparison(Property::MonotonicWrites, known));
+                }
+                if let Some(Brought {
+                    operation, last, ..
+                }) = read
+                {
+                    self.decide(&comparison(Property::WritesFollowReads, operation), last);
+                }
+            }
+        }
+    }
+
+    /// Compares with what an operation has written, once that was read.
+    fn compare(&mut self, comparison: Comparison) {
+        let value = self.log.operations[comparison.known as usize].value;
+        let version = (comparison.key, value);
+        if self.tree.knows(version) {
+            self.decide(&comparison, Some(value));
+        } else {
+            let undecided = self.undecided.entry(version).or_default();
+            undecided.push((comparison, value));
+        }
+    }
+
+    /// Compares with the version that ends with that element, none for the empty list.
+    fn decide(&mut self, comparison: &Comparison, version: Option<Value>) {
+        let Comparison { key, last, .. } = *comparison;
+        let is_older = version.map(|version| self.tree.is_older(key, last, version));
+        if let (Some(version), Some(Err(missing))) = (version, is_older) {
+            let undecided = self.undecided.entry(missing).or_default();
+            undecided.push((comparison.clone(), version));
+            return;
+        }
+        self.report.of(comparison.property).exercise(1);
+        if let (Some(version), Some(Ok(true))) = (version, is_older) {
+            let place = comparison.read.completed;
+            self.report.violate(comparison.property, place, || {
+                older(&self.log, &self.tree, comparison, version)
+            });
+        }
+    }
+}
+
+/// A read that is older than a version which its causal past holds.
+fn older(log: &OperationLog, tree: &Tree, comparison: &Comparison, version: Value) -> Violation {
+    let name = |operation: OperationIndex| {
+        let step = log.operation_step(operation);
+        format!("{} in {}", step.client, explain::place(&step))
+    };
+    let Comparison { key, read, .. } = comparison;
+    let known = name(comparison.known);
+    let shown = comparison.shown.map(name).unwrap_or_default();
+    let why = match comparison.property {
+        Property::ReadYourWrites => {
+            format!("{known} had appended to it before: the read misses its own session's write")
+        }
+        Property::MonotonicReads => {
+            format!("{known} had read more of it before: it has gone back in time")
+        }
+        Property::MonotonicWrites => format!(
+            "the same read shows what {shown} appended, and that session had appended to this list \
+             before, in {known}"
+        ),
+        Property::WritesFollowReads => format!(
+            "the same read shows what {shown} appended, and that session had read more of this list, in \
+             {known}"
+        ),
+        _ => format!(
+            "the same read shows what {shown} appended to another list in the same transaction: a \
+             fractured read"
+        ),
+    };
+    let what = format!(
+        "It returned [{}], older than [{}]: {why}.",
+        tree.tail(*key, comparison.last),
+        tree.tail(*key, Some(version))
+    );
+    let reader = log.step(read.session, read.operation);
+    let shown = comparison.shown.unwrap_or(comparison.known);
+    let number = |operation: OperationIndex| log.operations[operation as usize].number;
+    let mut violation = Faulty::new(reader, *key).says(&what, Some(number(shown)));
+    violation.operations.push(number(comparison.known));
+    violation.operations.dedup();
+    violation
+}

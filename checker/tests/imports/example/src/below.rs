@@ -1,0 +1,5 @@
+//! Defines something, and has a module.
+
+mod deep;
+
+pub struct Shared;

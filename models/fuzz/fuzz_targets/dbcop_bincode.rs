@@ -1,0 +1,5 @@
+#![no_main]
+
+use squall_models::formats::Format;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| squall_models_fuzz::read(Format::DbcopBincode, bytes));

@@ -1,0 +1,59 @@
+//! The formats, by name.
+
+/// A format of histories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The `history.jsonl` of a squall run. It tells of more than transactions (of clients, faults and the
+    /// run's end), so that it is only recognized here: the crate `squall-checker` reads it.
+    Squall,
+    Plume,
+    Awdit,
+    DbcopText,
+    DbcopJson,
+    /// The original dbcop's `history.bincode`.
+    DbcopBincode,
+    /// A binary log for every session; one such log is a history too. See [`cobra::read`](super::cobra::read).
+    Cobra,
+    /// Jepsen's and Elle's, EDN or JSON.
+    Jepsen,
+}
+
+impl Format {
+    pub const ALL: [Format; 8] = [
+        Format::Squall,
+        Format::Plume,
+        Format::Awdit,
+        Format::DbcopText,
+        Format::DbcopJson,
+        Format::DbcopBincode,
+        Format::Cobra,
+        Format::Jepsen,
+    ];
+
+    /// The name, as on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Squall => "squall",
+            Format::Plume => "plume",
+            Format::Awdit => "awdit",
+            Format::DbcopText => "dbcop-text",
+            Format::DbcopJson => "dbcop-json",
+            Format::DbcopBincode => "dbcop-bincode",
+            Format::Cobra => "cobra",
+            Format::Jepsen => "jepsen",
+        }
+    }
+
+    /// The format of that name. Jepsen's has the names of its two notations too, `edn` and `json`.
+    pub fn from_name(name: &str) -> Option<Format> {
+        match name {
+            "edn" | "json" => Some(Format::Jepsen),
+            name => Format::ALL.into_iter().find(|format| format.name() == name),
+        }
+    }
+
+    /// Whether it is known of registers in this format that the higher value of a key wins.
+    pub fn values_are_versions(self) -> bool {
+        self == Format::Squall
+    }
+}
