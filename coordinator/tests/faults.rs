@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use squall_coordinator::exit::Failure;
 use squall_coordinator::faults::nemesis::{Active, Nemesis};
-use squall_coordinator::faults::{self, Doing, FaultKind, KINDS, Sighting, Target};
+use squall_coordinator::faults::{self, Doing, FaultError, FaultKind, KINDS, Sighting, Target};
 use squall_coordinator::fleet::Fleet;
 use squall_coordinator::plan::{self, Kind, Victims};
 use squall_coordinator::run::recorder::Recorder;
@@ -179,46 +179,65 @@ impl World {
     }
 }
 
-/// A kind whose faults do nothing, but are looked for as those of another.
-struct Idle(&'static dyn FaultKind);
+/// A kind of fault that is not what it should be.
+struct Altered {
+    of: &'static dyn FaultKind,
+    flaw: Flaw,
+}
 
-impl Kind for Idle {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    /// It does nothing at all.
+    Idle,
+    /// It begins, but its end fails.
+    Endless,
+}
+
+impl Kind for Altered {
     fn name(&self) -> &'static str {
-        self.0.name()
+        self.of.name()
     }
 
     fn victims(&self) -> Victims {
-        self.0.victims()
+        self.of.victims()
     }
 
     fn lasts(&self) -> bool {
-        self.0.lasts()
+        self.of.lasts()
     }
 }
 
-impl FaultKind for Idle {
-    fn begin<'a>(&'a self, _: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
-        Box::pin(async { Ok(()) })
+impl FaultKind for Altered {
+    fn begin<'a>(&'a self, target: &'a Target<'a>, fault: &'a Fault) -> Doing<'a, ()> {
+        match self.flaw {
+            Flaw::Idle => Box::pin(async { Ok(()) }),
+            Flaw::Endless => self.of.begin(target, fault),
+        }
     }
 
     fn end<'a>(&'a self, _: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            match self.flaw {
+                Flaw::Idle => Ok(()),
+                Flaw::Endless => Err(FaultError::Unseen("no end of it".to_owned())),
+            }
+        })
     }
 
     fn observe<'a>(&'a self, target: &'a Target<'a>) -> Doing<'a, Sighting> {
-        self.0.observe(target)
+        self.of.observe(target)
     }
 
     fn state_at_rest(&self) -> String {
-        self.0.state_at_rest()
+        self.of.state_at_rest()
     }
 
     fn state_while_on(&self, fault: &Fault) -> String {
-        self.0.state_while_on(fault)
+        self.of.state_while_on(fault)
     }
 
     fn renews(&self) -> bool {
-        self.0.renews()
+        self.of.renews()
     }
 }
 
@@ -248,19 +267,27 @@ fn every_fault_has_its_effect_and_one_without_would_be_found() {
                 }
             }
         }
-        let history = world.history();
-        world.stop().await;
         assert!(failures.is_empty(), "{failures:#?}");
-        assert!(!history.contains("\"trouble\""), "{history}");
-        assert!(!history.contains("\"fault-given-up\""), "{history}");
+        let history = world.history();
+        for unwanted in ["trouble", "fault-given-up", "fault-skipped"] {
+            assert!(!history.contains(&format!("\"{unwanted}\"")), "{history}");
+        }
+        a_fault_that_does_not_end_is_given_up(&world).await;
+        world.stop().await;
     });
 }
 
 /// The proof of each kind fails when nothing is done. All at once: nothing is done.
 async fn idle_faults_are_found(world: &World) {
-    let idle: Vec<Idle> = KINDS.into_iter().map(Idle).collect();
+    let idle: Vec<Altered> = KINDS
+        .into_iter()
+        .map(|of| Altered {
+            of,
+            flaw: Flaw::Idle,
+        })
+        .collect();
     let proofs = idle.iter().map(|kind| async move {
-        for fault in kind.0.variants().iter().take(1) {
+        for fault in kind.of.variants().iter().take(1) {
             let victim = world.victims(kind)[0];
             let proof = world.prove(kind, fault, victim, IN_VAIN).await;
             let failure = proof.expect_err(kind.name());
@@ -268,4 +295,35 @@ async fn idle_faults_are_found(world: &World) {
         }
     });
     futures_util::future::join_all(proofs).await;
+}
+
+/// It is ended by force, and the history says so.
+async fn a_fault_that_does_not_end_is_given_up(world: &World) {
+    for name in [
+        "client.pause",
+        "client.kill",
+        "net.partition",
+        "tab.close",
+        "service.kill",
+        "postgres.restart",
+        "backend.drop-ack",
+    ] {
+        let of = faults::find(name).unwrap();
+        let kind = Altered {
+            of,
+            flaw: Flaw::Endless,
+        };
+        let victim = world.victims(of)[0];
+        let fault = &of.variants()[0];
+        let before = world.history().matches("\"fault-given-up\"").count();
+        world
+            .prove(&kind, fault, victim, PATIENCE)
+            .await
+            .unwrap_or_else(|failure| panic!("{failure}"));
+        let history = world.history();
+        let after = history.matches("\"fault-given-up\"").count();
+        assert_eq!(after, before + 1, "{name}: {history}");
+        let trouble = format!("the fault {name} on ");
+        assert!(history.contains(&trouble), "{history}");
+    }
 }

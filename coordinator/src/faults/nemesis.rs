@@ -111,7 +111,7 @@ impl Nemesis<'_> {
         };
         if let Err(error) = outcome.await {
             self.recorder.trouble(format!(
-                "the fault {} on {name} failed: {error}",
+                "the fault {} on {name} had to be given up: {error}",
                 kind.name()
             ));
             self.recorder.record(Event::FaultGivenUp {
@@ -136,8 +136,10 @@ async fn restore(target: &Target<'_>) -> Result<(), FaultError> {
             let client = target.client()?;
             let place = client.place();
             place.set_network(NetworkCondition::OPEN, NetworkCondition::OPEN);
-            if client.spec.kind == ClientKind::Wasm {
-                client.kill_browser().await;
+            match client.spec.kind {
+                ClientKind::Wasm => client.kill_browser().await,
+                // Whether there is a process is for the start to see.
+                _ => drop(client.signal(libc::SIGCONT).await),
             }
             Ok(client.start(target.fleet.driver()).await?)
         }

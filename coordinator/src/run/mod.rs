@@ -68,7 +68,7 @@ pub async fn run(options: RunOptions) -> Result<Exit, Failure> {
     let idle = faults_without_victim(plan);
     if !idle.is_empty() {
         output::println(format_args!(
-            "no client of this fleet can suffer {}",
+            "nothing in this fleet can suffer {}",
             idle.join(", ")
         ));
     }

@@ -61,6 +61,7 @@ pub async fn observe(environment: &Environment, client: &Client) -> Result<Sight
         return Err(FaultError::Unseen("the client has no connections".into()));
     };
     let http = reqwest::Client::builder()
+        .no_proxy()
         .pool_max_idle_per_host(0)
         .build()
         .map_err(|error| unseen(&error))?;
