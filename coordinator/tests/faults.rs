@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long an effect that there is not is waited for.
 const IN_VAIN: Duration = Duration::from_secs(2);
 
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A small fleet at rest.
 struct World {
@@ -101,7 +101,7 @@ impl World {
         victims
     }
 
-    /// Causes a fault, sees its effect, ends it, and sees that its victim is as before.
+    /// Causes a fault, sees its effect within `patience`, ends it, and sees that its victim is as before.
     async fn prove(
         &self,
         kind: &dyn FaultKind,
@@ -119,7 +119,7 @@ impl World {
         let (at_rest, on) = (kind.state_at_rest(), kind.state_while_on(fault));
         // Whatever was before may have left the victim busy.
         let before = self
-            .look(kind, &target, patience, |seen| seen.state == at_rest)
+            .look(kind, &target, PATIENCE, |seen| seen.state == at_rest)
             .await
             .map_err(|seen| format!("{what}: before: {seen}"))?;
         let planned = PlannedFault {
@@ -147,7 +147,7 @@ impl World {
         let is_as_before =
             |seen: &Sighting| seen.state == at_rest && (seen.life != before.life) == kind.renews();
         let after = self
-            .look(kind, &target, patience, is_as_before)
+            .look(kind, &target, PATIENCE, is_as_before)
             .await
             .map_err(|seen| format!("{what}: not again {before:?}, but {seen}"))?;
         for seen in [seen, after] {

@@ -206,6 +206,11 @@ impl Environment {
         self.servers.as_ref()
     }
 
+    /// Where the sync service is, as `host:port`, if there is one.
+    pub fn service(&self) -> Option<&str> {
+        self.doors.as_ref().map(Doors::service)
+    }
+
     /// Where our own backend is, as `host:port`, if there is one.
     pub fn backend(&self) -> Option<String> {
         self.doors.as_ref().map(Doors::backend)
@@ -223,7 +228,7 @@ impl Environment {
 
     /// Why the sync service does not answer a request that goes past the fault proxies, if it does not.
     pub async fn service_is_silent(&self) -> Option<String> {
-        let silence = greeting::silence(self.doors.as_ref()?.service()).await?;
+        let silence = greeting::silence(self.service()?).await?;
         Some(silence.to_string())
     }
 

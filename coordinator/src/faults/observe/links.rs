@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use reqwest::Response;
 use squall_protocol::backend::{Credentials, Upload};
 
 use crate::faults::{FaultError, Sighting};
@@ -11,8 +12,10 @@ use crate::fleet::Client;
 use crate::system::database;
 use crate::system::environment::Environment;
 
-/// How long no answer is silence. Whoever waits for a state looks again.
-const SILENCE: Duration = Duration::from_millis(400);
+/// How much later than the answer to the same request without the proxies no answer is silence.
+const SILENCE: Duration = Duration::from_millis(300);
+/// The deadline of every request.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,42 +56,51 @@ pub fn state(service: Link, backend: Link) -> String {
 /// Looks at both links of a client.
 pub async fn observe(environment: &Environment, client: &Client) -> Result<Sighting, FaultError> {
     let unseen = |error: &dyn fmt::Display| FaultError::Unseen(error.to_string());
-    let (Some(proxies), Some(database_url), Some(backend)) = (
+    let (Some(proxies), Some(database_url), Some(service), Some(backend)) = (
         client.place().proxies(),
         environment.database_url(),
+        environment.service(),
         environment.backend(),
     ) else {
         return Err(FaultError::Unseen("the client has no connections".into()));
     };
+    let (service, backend) = (format!("http://{service}"), format!("http://{backend}"));
     let http = reqwest::Client::builder()
         .no_proxy()
         .pool_max_idle_per_host(0)
+        .timeout(DEADLINE)
         .build()
         .map_err(|error| unseen(&error))?;
-    let service = http.get(proxies.service.url()).timeout(SILENCE);
-    let service = became(service.send().await);
+    let to_service = became(
+        http.get(proxies.service.url()).send(),
+        http.get(service).send(),
+    );
 
-    let address = format!("http://{backend}/credentials?client={}", client.name());
+    let address = format!("{backend}/credentials?client={}", client.name());
     let credentials = http.get(address).send().await;
     let credentials = credentials.map_err(|error| unseen(&error))?.json();
     let credentials: Credentials = credentials.await.map_err(|error| unseen(&error))?;
-    let id = uuid::Uuid::new_v4().simple().to_string();
-    let upload = http
-        .post(format!("{}/upload", proxies.backend.url()))
-        .bearer_auth(credentials.token)
-        .json(&Upload {
+    let upload = |to: String, id: &str| {
+        let upload = Upload {
             client_id: "observer".to_owned(),
-            upload_id: id.clone(),
+            upload_id: id.to_owned(),
             crud: Vec::new(),
-        })
-        .timeout(SILENCE);
-    let backend = became(upload.send().await);
+        };
+        let upload = http.post(format!("{to}/upload")).json(&upload);
+        upload.bearer_auth(&credentials.token).send()
+    };
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let to_backend = became(
+        upload(proxies.backend.url(), &id),
+        upload(backend, &format!("{id}-directly")),
+    );
+    let (service, backend) = tokio::join!(to_service, to_backend);
     let backend = match backend {
         Link::Answers => backend,
         _ => {
             let database = database::connect(database_url).await?;
             let arrived =
-                "SELECT FROM squall_uploads WHERE client_id = 'observer' AND upload_id::text = $1";
+                "SELECT FROM squall_uploads WHERE client_id = 'observer' AND upload_id = $1";
             let arrived = database.query_opt(arrived, &[&id]).await;
             let arrived = arrived.map_err(|error| unseen(&error))?.is_some();
             match backend {
@@ -105,10 +117,21 @@ pub async fn observe(environment: &Environment, client: &Client) -> Result<Sight
     })
 }
 
-fn became(answer: Result<reqwest::Response, reqwest::Error>) -> Link {
-    match answer {
-        Ok(_) => Link::Answers,
-        Err(error) if error.is_timeout() => Link::Silent { arrives: false },
-        Err(_) => Link::Reset,
+/// What became of a request, when the same has been answered past the proxies: on a busy machine both take long.
+async fn became(
+    request: impl Future<Output = Result<Response, reqwest::Error>>,
+    directly: impl Future<Output = Result<Response, reqwest::Error>>,
+) -> Link {
+    let patience = async {
+        let _ = directly.await;
+        tokio::time::sleep(SILENCE).await;
+    };
+    tokio::select! {
+        answer = request => match answer {
+            Ok(_) => Link::Answers,
+            Err(error) if error.is_timeout() => Link::Silent { arrives: false },
+            Err(_) => Link::Reset,
+        },
+        () = patience => Link::Silent { arrives: false },
     }
 }
