@@ -130,8 +130,7 @@ pub struct RunArgs {
         default_value = "native=3,wasm=2,postgres=1"
     )]
     pub fleet: FleetArg,
-    /// Which faults: a list such as tab.reload,client.kill, or all, or none.
-    #[arg(long, value_name = "FAULT,…", default_value = "all")]
+    #[arg(long, value_name = "FAULT,…", default_value = "all", help = words::faults_help())]
     pub faults: FaultsArg,
     /// Transactions per second, over all clients.
     #[arg(long, default_value_t = 20.0)]

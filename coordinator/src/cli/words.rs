@@ -222,6 +222,12 @@ impl FromStr for FaultsArg {
     }
 }
 
+/// What `--faults` takes.
+pub fn faults_help() -> String {
+    let names: Vec<_> = faults::names().collect();
+    format!("Which faults: all, none, or a list of {}", names.join(", "))
+}
+
 fn one_of<T: Copy>(what: &str, text: &str, named: &[(&str, T)]) -> Result<T, String> {
     let found = named.iter().find(|(name, _)| *name == text);
     found.map(|(_, value)| *value).ok_or_else(|| {
