@@ -42,19 +42,6 @@ step() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-have_chromium() {
-    [[ -x ${SQUALL_CHROMIUM:-/usr/lib/chromium/chromium} ]] || have chromium ||
-        have chromium-browser || have google-chrome-stable || have google-chrome
-}
-
-have_chromedriver() { [[ -x ${SQUALL_CHROMEDRIVER:-} ]] || have chromedriver; }
-
-have_postgres() {
-    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || { have initdb && have postgres; }
-}
-
-have_sqlite3() { [[ -x ${SQUALL_SQLITE3:-} ]] || have sqlite3; }
-
 # Prints the first clang that compiles C to WebAssembly.
 wasm_compiler() {
     local candidate
@@ -128,40 +115,10 @@ with_lock() {
     exec 9>&-
 }
 
-# fleet_kinds ARGUMENT...: the kinds of clients that a command line starts, a word each. What it does not
-# name (a matrix, a plan) may be of any kind.
-fleet_kinds() {
-    local all="native wasm postgres sqlite sqlite3 local" command=$1 kinds="native wasm postgres"
-    shift
-    case $command in
-        ladder) kinds="native postgres sqlite sqlite3 local" ;;
-        demo) kinds="native wasm" ;;
-        run) ;;
-        *) kinds=$all ;;
-    esac
-    while [[ $# -gt 0 ]]; do
-        case $1 in
-            --fleet=*) kinds=${1#--fleet=} ;;
-            --fleet) kinds=${2:-} ;;
-            --plan | --plan=* | --rungs | --rungs=*) kinds=$all ;;
-            *) ;;
-        esac
-        shift
-    done
-    # `native=3,wasm=0` has no wasm.
-    for kinds in ${kinds//,/ }; do
-        [[ ${kinds#*=} == 0 ]] || echo "${kinds%%=*}"
-    done
-}
-
-# What the fleet of the kinds in $kinds needs to run, as far as it is missing.
+# What the command line needs to run, as far as it is missing; the program knows. Before it is built, nothing
+# of that is known.
 fleet_packages() {
-    if [[ " $kinds " == *" wasm "* ]]; then
-        have_chromium || echo chromium
-        have_chromedriver || echo chromium-driver
-    fi
-    if [[ " $kinds " =~ \ (native|wasm|postgres)\  ]]; then have_postgres || echo postgresql; fi
-    if [[ " $kinds " == *" sqlite3 "* ]]; then have_sqlite3 || echo sqlite3; fi
+    [[ ! -x $target/release/squall ]] || "$target/release/squall" needs ${command_line[@]+"${command_line[@]}"}
 }
 
 # What a build needs, as far as it is missing.

@@ -11,12 +11,15 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt};
 use rusqlite::Connection;
-use squall_protocol::contract::{CONTRACT_VERSION, ClientConfig, FromClient, LogLevel, ToClient};
+use squall_protocol::contract::{
+    CONTRACT_VERSION, Capabilities, ClientConfig, Engine, FromClient, Hello, LogLevel, ToClient,
+};
 use squall_protocol::sql::Dialect;
 
 use crate::client::Client;
 use crate::error::execution;
 use crate::platform::Platform;
+use crate::store;
 
 /// The shortest time between two status messages.
 const STATUS_AT_MOST_EVERY: Duration = Duration::from_millis(100);
@@ -59,7 +62,7 @@ pub async fn run_agent<P: Platform>(
 ) -> Result<AgentEnd, String> {
     let outgoing: Rc<dyn Fn(FromClient)> = Rc::new(outgoing);
     let mut incoming = pin!(incoming);
-    outgoing(hello(name));
+    outgoing(hello(name, mode));
     let config = loop {
         match incoming.next().await {
             Some(ToClient::Configure(config)) => break *config,
@@ -120,13 +123,25 @@ pub async fn run_agent<P: Platform>(
     Ok(end)
 }
 
-/// The first message of an incarnation whose database is SQLite.
-pub fn hello(client: &str) -> FromClient {
-    FromClient::Hello {
+/// The first message of an incarnation with powersync_core.
+pub fn hello(client: &str, mode: Mode) -> FromClient {
+    let syncs = mode == Mode::Syncing;
+    FromClient::Hello(Hello {
         client: client.to_owned(),
         contract: CONTRACT_VERSION,
         dialect: Dialect::Sqlite,
-    }
+        engine: Some(Engine {
+            name: "powersync_core on SQLite".to_owned(),
+            version: store::versions().ok(),
+        }),
+        capabilities: Capabilities {
+            syncs,
+            watches: true,
+            disconnects: syncs,
+            checks_integrity: true,
+            ..Capabilities::default()
+        },
+    })
 }
 
 /// Does what the coordinator says until it says stop.

@@ -150,11 +150,13 @@ impl Store {
                 what: "the answer of powersync_update_hooks",
                 source,
             })?;
-        // The tables behind the views.
-        let mut names = changed
-            .iter()
-            .filter_map(|name| name.strip_prefix("ps_data__"));
-        Ok(names.any(|name| self.tables.iter().any(|table| table == name)))
+        // The tables behind the views: those that are uploaded, and those of a local database.
+        let table = |name: &String| {
+            let mut prefixes = ["ps_data__", "ps_data_local__"].into_iter();
+            prefixes.find_map(|prefix| name.strip_prefix(prefix).map(str::to_owned))
+        };
+        let mut names = changed.iter().filter_map(table);
+        Ok(names.any(|name| self.tables.contains(&name)))
     }
 
     /// Calls `powersync_control` in a transaction of its own. If that fails, neither the database
@@ -317,6 +319,19 @@ impl Store {
                 source,
             })
     }
+}
+
+/// The versions of powersync_core and of SQLite.
+pub(crate) fn versions() -> Result<String, ClientError> {
+    let connection = Connection::open_in_memory().doing("opening a database in memory")?;
+    load_powersync(&connection)?;
+    connection
+        .query_row(
+            "SELECT powersync_rs_version() || ' on ' || sqlite_version()",
+            [],
+            |row| row.get(0),
+        )
+        .doing("asking for the versions")
 }
 
 /// The tables in the form that `powersync_replace_schema` takes. What is written to a table that is

@@ -19,15 +19,13 @@ pub(crate) struct ControlConnection {
     pub(crate) writer: BoxFuture<'static, ()>,
 }
 
-/// Connects to the coordinator in the name of that client.
-pub(crate) async fn connect(control_url: &str, client: &str) -> Result<ControlConnection, Error> {
-    let url = format!("{control_url}?client={client}");
+/// Connects to the coordinator at that address.
+pub(crate) async fn connect(url: &str) -> Result<ControlConnection, Error> {
     let failed = |reason: String| Error::Control {
-        url: url.clone(),
+        url: url.to_owned(),
         reason,
     };
     let request = url
-        .as_str()
         .into_client_request()
         .map_err(|error| failed(error.to_string()))?;
     let (socket, _) = tokio_tungstenite::connect_async_with_config(request, None, true)

@@ -30,7 +30,7 @@ pub use sqlite::create as create_shared_file;
 /// What a native client has to be told from outside; everything else it is told by the coordinator.
 #[derive(Clone, Debug)]
 pub struct NativeOptions {
-    /// The control connection's address without the query, such as `ws://127.0.0.1:4000/control`.
+    /// The control connection's address.
     pub control_url: String,
     /// The client's name in the plan.
     pub client: String,
@@ -65,7 +65,7 @@ pub async fn run_local(options: NativeOptions) -> Result<(), Error> {
 }
 
 async fn run_with_powersync(options: NativeOptions, mode: Mode) -> Result<(), Error> {
-    let connection = control::connect(&options.control_url, &options.client).await?;
+    let connection = control::connect(&options.control_url).await?;
     let platform = NativePlatform::new().map_err(Error::Fatal)?;
     let outgoing = connection.outgoing;
     let agent = run_agent(

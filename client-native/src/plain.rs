@@ -4,9 +4,11 @@
 use std::path::Path;
 
 use futures_util::StreamExt;
-use squall_client_core::agent::hello;
-use squall_protocol::contract::{Access, ClientConfig, Execution, FromClient, LogLevel, ToClient};
-use squall_protocol::sql::Call;
+use squall_protocol::contract::{
+    Access, CONTRACT_VERSION, Capabilities, ClientConfig, Engine, Execution, FromClient, Hello,
+    LogLevel, ToClient,
+};
+use squall_protocol::sql::{Call, Dialect};
 
 use crate::{Error, NativeOptions, control};
 
@@ -14,6 +16,9 @@ use crate::{Error, NativeOptions, control};
 pub(crate) trait Database: Sized {
     /// What it has to be told besides where it is.
     type Options;
+
+    /// What does the statements.
+    async fn engine(options: &Self::Options) -> Engine;
 
     /// Opens the database.
     async fn open(
@@ -40,7 +45,7 @@ pub(crate) async fn run<D: Database>(
     options: NativeOptions,
     database_options: D::Options,
 ) -> Result<(), Error> {
-    let connection = control::connect(&options.control_url, &options.client).await?;
+    let connection = control::connect(&options.control_url).await?;
     let outgoing = connection.outgoing;
     let mut incoming = connection.incoming;
     let life = async move {
@@ -54,7 +59,17 @@ pub(crate) async fn run<D: Database>(
             });
             Error::Fatal(error)
         };
-        tell(hello(&options.client));
+        tell(FromClient::Hello(Hello {
+            client: options.client.clone(),
+            contract: CONTRACT_VERSION,
+            dialect: Dialect::Sqlite,
+            engine: Some(D::engine(&database_options).await),
+            capabilities: Capabilities {
+                checks_integrity: true,
+                shares_a_file: true,
+                ..Capabilities::default()
+            },
+        }));
         let mut database: Option<D> = None;
         while let Some(message) = incoming.next().await {
             match (message, &mut database) {

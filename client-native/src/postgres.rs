@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use squall_protocol::contract::{
-    Access, CONTRACT_VERSION, ClientConfig, Execution, FromClient, LogLevel, ToClient,
+    Access, CONTRACT_VERSION, Capabilities, ClientConfig, Engine, Execution, FromClient, Hello,
+    LogLevel, ToClient,
 };
 use squall_protocol::plan::Isolation;
 use squall_protocol::sql::{Call, Dialect, SqlRows};
@@ -29,12 +30,12 @@ const FIRST_CONNECTION_DEADLINE: Duration = Duration::from_secs(30);
 /// What a PostgreSQL client has to be told from outside.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// The control connection's address without the query, such as `ws://127.0.0.1:4000/control`.
+    /// The control connection's address.
     pub control_url: String,
     /// The client's name in the plan.
     pub client: String,
-    /// The database, as `postgres://user@host:port/database`.
-    pub database_url: String,
+    /// The database, as `postgres://user@host:port/database`. Nobody needs it before hello is said.
+    pub database_url: Option<String>,
 }
 
 /// How one attempt at a transaction ended.
@@ -53,7 +54,7 @@ enum Attempt {
 /// It answers [`ToClient::Configure`] and [`ToClient::Execute`] as every client does, and sends
 /// no status, as it does not sync.
 pub async fn run_postgres(options: PostgresOptions) -> Result<(), Error> {
-    let connection = control::connect(&options.control_url, &options.client).await?;
+    let connection = control::connect(&options.control_url).await?;
     let outgoing = connection.outgoing;
     let mut incoming = connection.incoming;
     let life = async move {
@@ -61,11 +62,16 @@ pub async fn run_postgres(options: PostgresOptions) -> Result<(), Error> {
             // A closed channel means that the connection is lost, which `incoming` tells as well.
             let _ = outgoing.send(message);
         };
-        tell(FromClient::Hello {
+        tell(FromClient::Hello(Hello {
             client: options.client.clone(),
             contract: CONTRACT_VERSION,
             dialect: Dialect::Postgres,
-        });
+            engine: Some(Engine {
+                name: "PostgreSQL".to_owned(),
+                version: None,
+            }),
+            capabilities: Capabilities::default(),
+        }));
         let mut session: Option<Session> = None;
         while let Some(message) = incoming.next().await {
             match (message, &mut session) {
@@ -149,8 +155,10 @@ impl Session {
         {
             self.connection = None;
             let failed = |reason| format!("no connection to PostgreSQL: {reason}");
-            let database = self.options.database_url.parse();
-            let database = database.map_err(|error| failed(text(&error)))?;
+            let database = self.options.database_url.as_ref();
+            let database =
+                database.ok_or_else(|| failed("it is not said where that is".to_owned()))?;
+            let database = database.parse().map_err(|error| failed(text(&error)))?;
             // The connection's error, if any, is told to whoever uses the client.
             let (client, _) = timeout_at(deadline, session::connect(&database))
                 .await

@@ -1,26 +1,29 @@
 //! The `sqlite3` command-line shell as a database: SQL goes to its standard input, rows come from its
 //! standard output.
 //!
-//! The shell writes results as JSON and, as its input is no terminal, flushes them before it reads the
-//! next line. Its standard error is the same pipe as its standard output, so that everything comes in
-//! the order in which it happened. After every statement it is told to print a line of its own: what
-//! comes before that line is the statement's result, and what is there and is no JSON array is its
-//! error.
+//! The shell writes every row as an INSERT statement, its one form that tells all types apart, on a line of
+//! its own; as its input is no terminal, it flushes them before it reads the next line. Its standard error is
+//! the same pipe as its standard output, so that everything comes in the order in which it happened. After
+//! every statement it is told to print a line of its own: what comes before that line is the statement's
+//! result, and what is there and is no row is its error.
+//!
+//! A text ends at a NUL for the shell, so texts with one are refused.
+
+mod values;
 
 use std::path::Path;
 use std::process::Stdio;
 
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
-use squall_protocol::sql::{SqlValue, hexadecimal};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use squall_protocol::sql::{SqlRows, SqlValue, hexadecimal};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Split};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStdin, Command};
 
 /// A shell with a database file open.
 pub(crate) struct Shell {
     input: ChildStdin,
-    output: Lines<BufReader<pipe::Receiver>>,
+    /// Its lines, which need not be UTF-8.
+    output: Split<BufReader<pipe::Receiver>>,
     /// How many statements there were: the end of each has a mark of its own.
     statements: u64,
     /// Killed when this is dropped.
@@ -67,64 +70,56 @@ impl Shell {
         let output = pipe::Receiver::from_owned_fd(receiver.into()).map_err(failed)?;
         let mut shell = Shell {
             input,
-            output: BufReader::new(output).lines(),
+            output: BufReader::new(output).split(b'\n'),
             statements: 0,
             child,
         };
-        let settings = format!(".bail off\n.mode json\n.timeout {busy_timeout_ms}\n");
+        let table = values::TABLE;
+        let settings = format!(".bail off\n.mode insert {table}\n.timeout {busy_timeout_ms}\n");
         shell.send(&settings).await.map_err(failed)?;
         Ok(shell)
     }
 
-    /// Does a statement and answers its rows: tuples of their columns.
-    pub(crate) async fn query<R: DeserializeOwned>(
+    /// Does a statement and answers its rows.
+    pub(crate) async fn query(
         &mut self,
         sql: &str,
         parameters: &[SqlValue],
-    ) -> Result<Vec<R>, ShellError> {
-        let text = self.result_of(&with_parameters(sql, parameters)).await?;
-        if text.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows = serde_json::from_str::<Vec<Row>>(&text);
-        let Ok(rows) = rows else {
-            return Err(ShellError::Refused(text));
-        };
-        let rows = rows.into_iter().map(|row| serde_json::from_value(row.0));
-        rows.collect::<Result<_, _>>()
-            .map_err(|error| ShellError::Refused(format!("unexpected rows: {error}: {text}")))
+    ) -> Result<SqlRows, ShellError> {
+        let sql = with_parameters(sql, parameters).map_err(ShellError::Refused)?;
+        let lines = self.result_of(&sql).await?;
+        let rows: Option<SqlRows> = lines.iter().map(|line| values::row(line)).collect();
+        rows.ok_or_else(|| {
+            let errors = lines.iter().filter(|line| values::row(line).is_none());
+            let errors: Vec<_> = errors.map(|line| String::from_utf8_lossy(line)).collect();
+            ShellError::Refused(errors.join("\n"))
+        })
     }
 
     /// Does a statement that has no rows.
-    pub(crate) async fn execute(
-        &mut self,
-        sql: &str,
-        parameters: &[SqlValue],
-    ) -> Result<(), ShellError> {
-        match &self.result_of(&with_parameters(sql, parameters)).await?[..] {
-            "" => Ok(()),
-            text => Err(ShellError::Refused(text.to_owned())),
+    pub(crate) async fn execute(&mut self, sql: &str) -> Result<(), ShellError> {
+        match &self.query(sql, &[]).await?[..] {
+            [] => Ok(()),
+            rows => Err(ShellError::Refused(format!("unexpected rows: {rows:?}"))),
         }
     }
 
-    /// Everything that the shell prints because of a statement.
-    async fn result_of(&mut self, sql: &str) -> Result<String, ShellError> {
+    /// The lines that the shell prints because of a statement.
+    async fn result_of(&mut self, sql: &str) -> Result<Vec<Vec<u8>>, ShellError> {
         self.statements += 1;
         let mark = format!("squall-statement-{}", self.statements);
         if let Err(error) = self.send(&format!("{sql};\n.print {mark}\n")).await {
             return Err(self.gone(&error.to_string()).await);
         }
-        let mut text = String::new();
+        let mut lines = Vec::new();
         loop {
-            match self.output.next_line().await {
-                Ok(Some(line)) if line == mark => return Ok(text),
-                Ok(Some(line)) => {
-                    if !text.is_empty() {
-                        text.push('\n');
-                    }
-                    text.push_str(&line);
+            match self.output.next_segment().await {
+                Ok(Some(line)) if line == mark.as_bytes() => return Ok(lines),
+                Ok(Some(line)) => lines.push(line),
+                Ok(None) => {
+                    let said = String::from_utf8_lossy(&lines.concat()).into_owned();
+                    return Err(self.gone(&said).await);
                 }
-                Ok(None) => return Err(self.gone(&text).await),
                 Err(error) => return Err(ShellError::Gone(error.to_string())),
             }
         }
@@ -158,70 +153,53 @@ impl Shell {
     }
 }
 
-/// The statement with its parameters `$1`, `$2`, … in their places.
-fn with_parameters(sql: &str, parameters: &[SqlValue]) -> String {
+/// The version of that program; none if it does not say.
+pub(crate) async fn version(program: &Path) -> Option<String> {
+    let said = Command::new(program).arg("--version").output().await.ok()?;
+    let said = String::from_utf8(said.stdout).ok()?;
+    said.split_whitespace().next().map(str::to_owned)
+}
+
+/// The statement with its parameters `$1`, `$2`, … in their places. An error is why it cannot be done.
+fn with_parameters(sql: &str, parameters: &[SqlValue]) -> Result<String, String> {
     let mut text = String::with_capacity(sql.len());
     let mut rest = sql;
     while let Some((before, after)) = rest.split_once('$') {
         text.push_str(before);
         let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, after) = after.split_at(digits);
-        let number: usize = number.parse().expect("a parameter has a number");
-        text.push_str(&literal(&parameters[number - 1]));
+        let index = number.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+        let value = index.and_then(|index| parameters.get(index));
+        let missing = || format!("there is no parameter ${number}, in: {sql}");
+        text.push_str(&literal(value.ok_or_else(missing)?)?);
         rest = after;
     }
     text.push_str(rest);
-    text
+    Ok(text)
 }
 
 /// A value in SQLite's syntax.
-fn literal(value: &SqlValue) -> String {
-    match value {
+fn literal(value: &SqlValue) -> Result<String, String> {
+    Ok(match value {
         SqlValue::Null => "NULL".to_owned(),
         SqlValue::Integer(i64::MIN) => "(-9223372036854775807 - 1)".to_owned(),
         SqlValue::Integer(number) => number.to_string(),
-        // Seventeen significant digits tell every real from its neighbours.
         SqlValue::Real(number) if number.is_nan() => "NULL".to_owned(),
         // What is too large for a double is infinite.
         SqlValue::Real(number) if number.is_infinite() && *number > 0.0 => "9e999".to_owned(),
         SqlValue::Real(number) if number.is_infinite() => "-9e999".to_owned(),
+        // Seventeen significant digits tell every real from its neighbours.
         SqlValue::Real(number) => format!("{number:.16e}"),
         SqlValue::Blob(bytes) => format!("x'{}'", hexadecimal(bytes)),
-        // The shell reads lines, and SQL ends at a NUL.
+        SqlValue::Text(text) if text.contains('\0') => {
+            return Err("the shell does not answer texts with a NUL as they are".to_owned());
+        }
+        // The shell reads lines.
         SqlValue::Text(text) if text.contains(|c: char| c.is_control()) => {
             format!("CAST(x'{}' AS TEXT)", hexadecimal(text.as_bytes()))
         }
         SqlValue::Text(text) => format!("'{}'", text.replace('\'', "''")),
-    }
-}
-
-/// A row: the array of its columns, which the shell writes as an object. Their names may be anything,
-/// so that only their order counts.
-struct Row(serde_json::Value);
-
-impl<'de> Deserialize<'de> for Row {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Columns;
-
-        impl<'de> Visitor<'de> for Columns {
-            type Value = Vec<serde_json::Value>;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
-                formatter.write_str("a row as an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut columns = Vec::new();
-                while let Some((_, value)) = map.next_entry::<String, _>()? {
-                    columns.push(value);
-                }
-                Ok(columns)
-            }
-        }
-
-        let columns = deserializer.deserialize_map(Columns)?;
-        Ok(Row(serde_json::Value::Array(columns)))
-    }
+    })
 }
 
 #[cfg(test)]
@@ -235,12 +213,11 @@ mod tests {
     }
 
     async fn read_back(shell: &mut Shell, value: &SqlValue) -> SqlValue {
-        let rows: Vec<(SqlValue, i64, i64)> = shell
-            .query("SELECT $1, 8, 8", std::slice::from_ref(value))
-            .await
-            .unwrap();
-        assert_eq!((rows.len(), rows[0].1, rows[0].2), (1, 8, 8));
-        rows.into_iter().next().unwrap().0
+        let rows = shell.query("SELECT 8, $1, 8, $1", std::slice::from_ref(value));
+        let rows = rows.await.unwrap();
+        let eight = SqlValue::Integer(8);
+        assert_eq!(rows, [[eight.clone(), value.clone(), eight, value.clone()]]);
+        rows[0][1].clone()
     }
 
     #[tokio::test]
@@ -267,11 +244,21 @@ mod tests {
         let values = texts
             .map(SqlValue::Text)
             .chain(numbers.map(SqlValue::Integer))
-            .chain([0.1, -2.5e300, 5e-324].map(SqlValue::Real))
+            .chain([0.1, 1.0, -2.5e300, 1e17, 5e-324].map(SqlValue::Real))
+            .chain([f64::INFINITY, f64::NEG_INFINITY].map(SqlValue::Real))
+            .chain([b"".as_slice(), b"\0\xff'", b"text"].map(|bytes| SqlValue::Blob(bytes.into())))
             .chain([SqlValue::Null]);
         for value in values {
             assert_eq!(read_back(&mut shell, &value).await, value);
         }
+        let text = SqlValue::Text("a\0b".to_owned());
+        let refused = shell.query("SELECT $1", &[text]).await;
+        assert!(
+            matches!(refused, Err(ShellError::Refused(_))),
+            "{refused:?}"
+        );
+        let not_utf8 = shell.query("SELECT CAST(x'ff0a27' AS TEXT)", &[]).await;
+        assert_eq!(not_utf8.unwrap(), [[SqlValue::Blob(b"\xff\n'".to_vec())]]);
         shell.close().await.unwrap();
     }
 
@@ -284,14 +271,10 @@ mod tests {
             "SELECT missing",
             "SELECT abs(-9223372036854775807 - 1)",
         ] {
-            let refused = shell.query::<(i64,)>(bad, &[]).await;
+            let refused = shell.query(bad, &[]).await;
             assert!(matches!(refused, Err(ShellError::Refused(text)) if text.contains("rror")));
-            assert!(matches!(
-                shell.execute(bad, &[]).await,
-                Err(ShellError::Refused(_))
-            ));
         }
-        let none: Vec<(i64,)> = shell.query("SELECT 1 WHERE 0", &[]).await.unwrap();
+        let none = shell.query("SELECT 1 WHERE 0", &[]).await.unwrap();
         assert!(none.is_empty());
         let seven = SqlValue::Integer(7);
         assert_eq!(read_back(&mut shell, &seven).await, seven);
@@ -302,11 +285,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("db");
         let (mut one, mut two) = (shell(&file).await, shell(&file).await);
-        one.execute("BEGIN IMMEDIATE", &[]).await.unwrap();
-        let refused = two.execute("BEGIN IMMEDIATE", &[]).await.unwrap_err();
+        one.execute("BEGIN IMMEDIATE").await.unwrap();
+        let refused = two.execute("BEGIN IMMEDIATE").await.unwrap_err();
         assert!(refused.to_string().contains("locked"), "{refused}");
-        one.execute("ROLLBACK", &[]).await.unwrap();
-        two.execute("BEGIN IMMEDIATE", &[]).await.unwrap();
+        one.execute("ROLLBACK").await.unwrap();
+        two.execute("BEGIN IMMEDIATE").await.unwrap();
     }
 
     #[tokio::test]
@@ -314,7 +297,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut shell = shell(&folder.path().join("db")).await;
         shell.child.start_kill().unwrap();
-        let gone = tokio::time::timeout(Duration::from_secs(60), shell.execute("SELECT 1", &[]));
+        let gone = tokio::time::timeout(Duration::from_secs(60), shell.execute("SELECT 1"));
         let gone = gone.await.expect("its end is noticed");
         assert!(matches!(gone, Err(ShellError::Gone(_))), "{gone:?}");
     }

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use squall_client_core::rusqlite::{Connection, TransactionBehavior};
+use squall_client_core::rusqlite::{self, Connection, TransactionBehavior};
 use squall_client_core::{ClientError, execute, execution};
-use squall_protocol::contract::{Access, ClientConfig, Execution};
+use squall_protocol::contract::{Access, ClientConfig, Engine, Execution};
 use squall_protocol::sql::Call;
 
 use crate::database;
@@ -62,6 +62,13 @@ pub(crate) struct Sqlite {
 
 impl Database for Sqlite {
     type Options = ();
+
+    async fn engine((): &()) -> Engine {
+        Engine {
+            name: "SQLite".to_owned(),
+            version: Some(rusqlite::version().to_owned()),
+        }
+    }
 
     async fn open(file: &Path, (): &(), config: ClientConfig) -> Result<Self, String> {
         let connection = database::open(file)?;

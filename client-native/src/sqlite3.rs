@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use squall_protocol::contract::{Access, ClientConfig, Execution};
-use squall_protocol::sql::{Call, SqlRows};
+use squall_protocol::contract::{Access, ClientConfig, Engine, Execution};
+use squall_protocol::sql::{Call, SqlRows, SqlValue};
 
 use crate::plain::Database;
-use crate::shell::{Shell, ShellError};
+use crate::shell::{self, Shell, ShellError};
 use crate::sqlite::READ_IDENTITY;
 
 /// A shell that has the shared file open.
@@ -35,19 +35,28 @@ impl Database for Sqlite3 {
     /// The program.
     type Options = PathBuf;
 
+    async fn engine(program: &PathBuf) -> Engine {
+        Engine {
+            name: "the sqlite3 shell".to_owned(),
+            version: shell::version(program).await,
+        }
+    }
+
     async fn open(file: &Path, program: &PathBuf, config: ClientConfig) -> Result<Self, String> {
         let started = Shell::start(program, file, config.request_deadline_ms).await;
         let mut shell = started.map_err(|error| error.to_string())?;
         let identity = async {
-            shell.execute("PRAGMA synchronous = full", &[]).await?;
-            shell.query::<(String,)>(READ_IDENTITY, &[]).await
+            shell.execute("PRAGMA synchronous = full").await?;
+            shell.query(READ_IDENTITY, &[]).await
         };
         let identity = identity
             .await
             .map_err(|error| format!("it is not a file that squall made: {error}"))?;
-        let identity = identity.first().ok_or("it has lost its identity")?;
+        let [SqlValue::Text(identity)] = identity.first().map_or(&[][..], |row| row) else {
+            return Err("it has lost its identity".to_owned());
+        };
         Ok(Sqlite3 {
-            session: format!("{}/{}", identity.0, config.client),
+            session: format!("{identity}/{}", config.client),
             shell,
             config,
         })
@@ -58,16 +67,17 @@ impl Database for Sqlite3 {
     }
 
     async fn execute(&mut self, access: Access, calls: &[Call]) -> Result<Execution, String> {
-        let begin = match access {
-            Access::Write => "BEGIN IMMEDIATE",
-            Access::Read => "BEGIN DEFERRED",
+        let (begin, query_only) = match access {
+            Access::Write => ("BEGIN IMMEDIATE", "PRAGMA query_only = off"),
+            Access::Read => ("BEGIN DEFERRED", "PRAGMA query_only = on"),
         };
         let mut committing = false;
         let attempt = async {
-            self.shell.execute(begin, &[]).await?;
+            self.shell.execute(query_only).await?;
+            self.shell.execute(begin).await?;
             let results = self.perform(calls).await?;
             committing = true;
-            self.shell.execute("COMMIT", &[]).await?;
+            self.shell.execute("COMMIT").await?;
             Ok(results)
         };
         let reason = match attempt.await {
@@ -76,7 +86,7 @@ impl Database for Sqlite3 {
             Err(gone) => return Err(gone.to_string()),
         };
         // Refused if there is nothing to undo, which is as well.
-        if let Err(gone @ ShellError::Gone(_)) = self.shell.execute("ROLLBACK", &[]).await {
+        if let Err(gone @ ShellError::Gone(_)) = self.shell.execute("ROLLBACK").await {
             return Err(gone.to_string());
         }
         Ok(match committing {
@@ -89,11 +99,13 @@ impl Database for Sqlite3 {
 
     async fn integrity_check(&mut self) -> Result<Vec<String>, String> {
         let check = "SELECT integrity_check FROM pragma_integrity_check";
-        let report: Result<Vec<(String,)>, _> = self.shell.query(check, &[]).await;
-        match report {
-            Ok(report) => Ok(report.into_iter().map(|line| line.0).collect()),
-            Err(error) => Err(error.to_string()),
-        }
+        let report = self.shell.query(check, &[]).await;
+        let report = report.map_err(|error| error.to_string())?;
+        let line = |value| match value {
+            SqlValue::Text(line) => line,
+            other => other.to_string(),
+        };
+        Ok(report.into_iter().flatten().map(line).collect())
     }
 
     async fn close(self) -> Result<(), String> {

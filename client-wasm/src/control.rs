@@ -11,7 +11,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, Stream, StreamExt, stream};
 use gloo_net::websocket::{Message, State, futures::WebSocket};
 use gloo_timers::future::sleep;
-use squall_client_core::agent::hello;
+use squall_client_core::agent::{Mode, hello};
 use squall_protocol::contract::{ClientConfig, FromClient, LogLevel, ToClient};
 
 /// The pause before a lost connection is tried again.
@@ -146,7 +146,7 @@ impl<W: Watcher> Control<W> {
     async fn connect(&mut self) {
         loop {
             if let Ok(mut socket) = WebSocket::open(&self.url) {
-                let hello = hello(&self.client);
+                let hello = hello(&self.client, Mode::Syncing);
                 let text = serde_json::to_string(&hello).expect("a message has only text keys");
                 // Resolves when the WebSocket is open or could not be opened; in the latter case, a
                 // browser drops the message without an error.

@@ -149,7 +149,7 @@ impl Worker {
     fn say(&self, message: FromClient) {
         match &message {
             // Every connection begins with one; see `Control`.
-            FromClient::Hello { .. } => return,
+            FromClient::Hello(_) => return,
             FromClient::Ready {
                 session,
                 new_session,

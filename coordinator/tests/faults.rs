@@ -2,6 +2,7 @@
 //! the nemesis, and looks at the victim from outside, before, meanwhile and afterwards. A fault that did nothing
 //! would pass every check.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,12 +48,13 @@ impl World {
             faults: faults::names().map(str::to_owned).collect(),
             ..plan::calm(Workload::Mww, 10)
         };
-        let plan = plan::make(1, options, &fleet, &faults::plannable());
+        let plan = plan::make(1, options, plan::clients(&fleet), &faults::plannable());
         let history = folder.path().join("history.jsonl");
         let recorder = Recorder::create(&history, &run::header(&plan), false).unwrap();
         let options = EnvironmentOptions {
             plan: plan.options.clone(),
             clients: plan.clients.clone(),
+            programs: BTreeMap::new(),
             database_url: None,
             service: ServiceChoice::Embedded,
             backend: BackendChoice::default(),

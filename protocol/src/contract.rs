@@ -5,7 +5,7 @@
 //! into calls, and makes sense of the rows. A client never decides what is right.
 //!
 //! A client opens a WebSocket to the coordinator at `/control/TOKEN?client=NAME`; every message is one
-//! JSON text frame. The client says [`FromClient::Hello`] first, the coordinator answers with
+//! JSON text frame. A client ignores fields and messages that it does not know. The client says [`FromClient::Hello`] first, the coordinator answers with
 //! [`ToClient::Configure`], and the client answers that with [`FromClient::Ready`] once its database
 //! is open. This connection is never disturbed by the fault proxies: it belongs to the experiment,
 //! not to the system under test.
@@ -20,6 +20,7 @@ pub const CONTRACT_VERSION: u32 = 1;
 
 /// What a client needs to know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClientConfig {
     /// The client's name in the plan.
     pub client: String,
@@ -31,8 +32,7 @@ pub struct ClientConfig {
     /// What is done in a new database that syncs with nobody, once its tables are made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub new_database: Vec<Call>,
-    /// What is done on every connection that a client opens to a database which others use too, before
-    /// anything else.
+    /// What is done on every connection that a client opens to PostgreSQL, before anything else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub new_connection: Vec<Call>,
     /// The isolation level of a client on PostgreSQL.
@@ -53,6 +53,7 @@ pub struct ClientConfig {
 
 /// A table that is synced. Beside its columns it has `id`, a text and its primary key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TableSchema {
     pub name: String,
     pub columns: Vec<ColumnSchema>,
@@ -67,6 +68,7 @@ pub struct TableSchema {
 
 /// A column: its name, and SQLite's word for its type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ColumnSchema {
     pub name: String,
     #[serde(rename = "type")]
@@ -75,6 +77,7 @@ pub struct ColumnSchema {
 
 /// The kind of database transaction that calls are done in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// SQLite's `BEGIN DEFERRED` on a connection that refuses to write, PostgreSQL's `READ ONLY`.
@@ -85,6 +88,7 @@ pub enum Access {
 
 /// From the coordinator to a client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ToClient {
     Configure(Box<ClientConfig>),
@@ -114,17 +118,59 @@ pub enum ToClient {
     Stop,
 }
 
+/// What a client is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Hello {
+    /// The name that it was started with.
+    pub client: String,
+    /// [`CONTRACT_VERSION`].
+    pub contract: u32,
+    pub dialect: Dialect,
+    /// What it is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
+    #[serde(default)]
+    pub capabilities: Capabilities,
+}
+
+/// What a client is made of, for reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Engine {
+    pub name: String,
+    /// None if it is not known before the database is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// What a client can do beside transactions. It is not asked for what it cannot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Capabilities {
+    /// It has a database of its own that it syncs by way of the sync service and the backend, and it sends
+    /// [`FromClient::Status`].
+    pub syncs: bool,
+    /// It does [`ToClient::Watch`].
+    pub watches: bool,
+    /// It does [`ToClient::Disconnect`], and [`ToClient::Connect`] after that.
+    pub disconnects: bool,
+    /// It does [`ToClient::CheckIntegrity`].
+    pub checks_integrity: bool,
+    /// It works on a SQLite file that is there already and that other clients work on too.
+    pub shares_a_file: bool,
+    /// Several tabs of it may have its database open at once.
+    pub several_tabs: bool,
+}
+
 /// From a client to the coordinator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FromClient {
-    /// The first message of an incarnation.
-    Hello {
-        client: String,
-        /// [`CONTRACT_VERSION`].
-        contract: u32,
-        dialect: Dialect,
-    },
+    /// The first message of an incarnation, before its database is opened.
+    Hello(Hello),
     /// The database is open and transactions are welcome.
     Ready {
         /// The session's identity: it is made with the database and lives as long as it does.
@@ -151,6 +197,7 @@ pub enum FromClient {
 
 /// How a transaction ended, as far as its client knows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Execution {
     /// It committed locally (on PostgreSQL, for a client there). The rows of each call.
@@ -163,6 +210,7 @@ pub enum Execution {
 
 /// How much a log line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LogLevel {
     Error,
@@ -173,6 +221,7 @@ pub enum LogLevel {
 
 /// How far the download of a checkpoint is, as powersync_core counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DownloadProgress {
     /// Operations of the service's history that have come.
     pub downloaded: u64,
@@ -183,6 +232,7 @@ pub struct DownloadProgress {
 
 /// The states of a syncing client that a user would look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClientStatus {
     /// A sync stream is established.
     pub connected: bool,

@@ -4,6 +4,8 @@
 //! `plan.json` in the run folder, and a run can be repeated from it. Real browsers and real
 //! networks are not deterministic, so a repeated run repeats the schedule, not the interleaving.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
@@ -59,10 +61,26 @@ pub enum ClientKind {
     Sqlite3,
     /// A process with a SQLite file and powersync_core that never connects.
     Local,
+    /// A process of somebody's that speaks the client contract, with its rows there.
+    External(Store),
+}
+
+/// Where the rows of a client live, and who else works on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Store {
+    /// In a database of its own that syncs with PostgreSQL.
+    Synced,
+    /// In PostgreSQL itself.
+    Postgres,
+    /// In the one SQLite file that all such clients work on.
+    SharedFile,
+    /// In a database of its own that nothing syncs.
+    Alone,
 }
 
 impl ClientKind {
-    /// Every kind, in the order in which they are documented.
+    /// Every kind of squall's own, in the order in which they are documented.
     pub const ALL: [ClientKind; 6] = [
         ClientKind::Native,
         ClientKind::Wasm,
@@ -72,7 +90,8 @@ impl ClientKind {
         ClientKind::Local,
     ];
 
-    /// The kind's name, as on the command line and in client names.
+    /// The kind's name, as on the command line and in client names; those of somebody's clients have others
+    /// there, see [`ClientSpec::kind_name`].
     pub fn name(self) -> &'static str {
         match self {
             ClientKind::Native => "native",
@@ -81,36 +100,48 @@ impl ClientKind {
             ClientKind::Sqlite => "sqlite",
             ClientKind::Sqlite3 => "sqlite3",
             ClientKind::Local => "local",
+            ClientKind::External(_) => "external",
+        }
+    }
+
+    /// Where the rows of its clients live. What follows from it is asked below.
+    pub fn store(self) -> Store {
+        match self {
+            ClientKind::Native | ClientKind::Wasm => Store::Synced,
+            ClientKind::Postgres => Store::Postgres,
+            ClientKind::Sqlite | ClientKind::Sqlite3 => Store::SharedFile,
+            ClientKind::Local => Store::Alone,
+            ClientKind::External(store) => store,
         }
     }
 
     /// Whether clients of this kind have a SQLite database, which can be lost.
     pub fn has_database(self) -> bool {
-        self != ClientKind::Postgres
+        self.store() != Store::Postgres
     }
 
     /// Whether clients of this kind have a local database that is synced.
     pub fn syncs(self) -> bool {
-        matches!(self, ClientKind::Native | ClientKind::Wasm)
+        self.store() == Store::Synced
     }
 
     /// Whether what clients of this kind write ends up in PostgreSQL. The others need neither it nor
     /// the sync service.
     pub fn meets_in_postgres(self) -> bool {
-        self.syncs() || self == ClientKind::Postgres
+        matches!(self.store(), Store::Synced | Store::Postgres)
     }
 
     /// The SQL that the databases of this kind speak.
     pub fn dialect(self) -> Dialect {
-        match self {
-            ClientKind::Postgres => Dialect::Postgres,
+        match self.store() {
+            Store::Postgres => Dialect::Postgres,
             _ => Dialect::Sqlite,
         }
     }
 
     /// Whether all clients of this kind work on the one file.
     pub fn shares_a_file(self) -> bool {
-        matches!(self, ClientKind::Sqlite | ClientKind::Sqlite3)
+        self.store() == Store::SharedFile
     }
 }
 
@@ -123,8 +154,18 @@ pub struct ClientSpec {
     pub kind: ClientKind,
 }
 
+impl ClientSpec {
+    /// The name of its kind, which somebody's clients have from the command line.
+    pub fn kind_name(&self) -> &str {
+        self.name
+            .rsplit_once('-')
+            .map_or(&self.name, |(kind, _)| kind)
+    }
+}
+
 /// How a client turns its upload queue into uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Uploader {
     /// One local transaction is one upload (the counterpart of `getNextCrudTransaction`).
@@ -190,6 +231,7 @@ pub enum ReadsThrough {
 
 /// PostgreSQL's isolation levels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Isolation {
     ReadCommitted,
@@ -264,6 +306,9 @@ pub struct Plan {
     pub seed: u64,
     pub options: PlanOptions,
     pub clients: Vec<ClientSpec>,
+    /// The commands of somebody's clients, as a shell takes them, by the name of their kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub programs: BTreeMap<String, String>,
     /// Ordered by time.
     pub transactions: Vec<PlannedTransaction>,
     /// Ordered by time; faults of one victim do not overlap.

@@ -8,14 +8,26 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The SQL that a client's database speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Dialect {
     Sqlite,
     Postgres,
 }
 
+impl Dialect {
+    /// Its name, as in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "sqlite",
+            Dialect::Postgres => "postgres",
+        }
+    }
+}
+
 /// A statement of the run with its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Call {
     /// The statement's index in [`crate::contract::ClientConfig::statements`].
     pub statement: usize,
@@ -115,6 +127,33 @@ impl Serialize for SqlValue {
 impl<'de> Deserialize<'de> for SqlValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for SqlValue {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SqlValue".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let tagged = |name: &str, pattern: &str| {
+            serde_json::json!({
+                "type": "object",
+                "properties": { name: { "type": "string", "pattern": pattern } },
+                "required": [name],
+                "additionalProperties": false,
+            })
+        };
+        schemars::json_schema!({
+            "description": "A value of SQLite's five types.",
+            "anyOf": [
+                { "type": ["null", "number", "string"] },
+                tagged("integer", "^-?[0-9]{1,19}$"),
+                tagged("real", "^(inf|-inf|NaN)$"),
+                tagged("blob", "^([0-9a-fA-F]{2})*$"),
+            ],
+        })
     }
 }
 

@@ -20,6 +20,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub use error::Error;
+
+/// Whether the server's programs are there.
+pub fn is_installed() -> bool {
+    host::find_programs().is_ok()
+}
+
 use host::User;
 use squall_owned_process::OwnedProcess;
 pub use temporary::Temporary;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use squall_protocol::history::{Event, Header, Phase, Record};
-use squall_protocol::plan::{ClientKind, Workload};
+use squall_protocol::plan::{ClientKind, Store, Workload};
 use squall_protocol::transaction::{Collections, INITIAL_VALUE, Key, Reads, Transaction, Value};
 
 use super::operations::{Found, OperationLog};
@@ -134,9 +134,9 @@ impl Client {
 
     /// Whose writes it must come to see.
     pub fn share(&self) -> Share<'_> {
-        match self.kind {
-            Some(ClientKind::Sqlite | ClientKind::Sqlite3) => Share::File,
-            Some(ClientKind::Local) => Share::Alone(&self.name),
+        match self.kind.map(ClientKind::store) {
+            Some(Store::SharedFile) => Share::File,
+            Some(Store::Alone) => Share::Alone(&self.name),
             _ => Share::Synced,
         }
     }

@@ -7,7 +7,7 @@
 //! the clock. When an emission of a live query began is not known.
 
 use squall_protocol::history::Header;
-use squall_protocol::plan::{ClientKind, Isolation, Workload};
+use squall_protocol::plan::{Isolation, Store, Workload};
 use squall_protocol::verdict::Property;
 
 use crate::findings::Findings;
@@ -23,12 +23,12 @@ pub(crate) fn applies(header: &Header) -> bool {
         // A sum does not say what it is read from.
         return false;
     }
-    let kinds: Vec<ClientKind> = header.clients.iter().map(|client| client.kind).collect();
-    let all = |of: &[ClientKind]| !kinds.is_empty() && kinds.iter().all(|kind| of.contains(kind));
-    all(&[ClientKind::Sqlite, ClientKind::Sqlite3])
-        || kinds == [ClientKind::Local]
-        || (kinds.len() == 1 && kinds[0].syncs())
-        || (all(&[ClientKind::Postgres]) && header.isolation == Isolation::Serializable)
+    let clients = header.clients.iter();
+    let stores: Vec<Store> = clients.map(|client| client.kind.store()).collect();
+    let all = |of: Store| !stores.is_empty() && stores.iter().all(|store| *store == of);
+    all(Store::SharedFile)
+        || (stores.len() == 1 && matches!(stores[0], Store::Alone | Store::Synced))
+        || (all(Store::Postgres) && header.isolation == Isolation::Serializable)
 }
 
 /// Judges a recording of one copy; `records` is the length of its history.

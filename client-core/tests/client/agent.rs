@@ -106,13 +106,15 @@ fn a_life_under_the_coordinator() {
         let control = start(&server, Ok(&device));
         control
             .find("hello", |message| {
-                (*message
-                    == FromClient::Hello {
-                        client: "native-1".to_owned(),
-                        contract: CONTRACT_VERSION,
-                        dialect: Dialect::Sqlite,
-                    })
-                .then_some(())
+                let FromClient::Hello(hello) = message else {
+                    return None;
+                };
+                let version = hello.engine.as_ref()?.version.as_deref()?;
+                assert_eq!(hello.contract, CONTRACT_VERSION);
+                assert!(version.contains(" on 3."), "{version}");
+                let can = hello.capabilities;
+                assert!(can.syncs && can.watches && can.disconnects && can.checks_integrity);
+                (hello.client == "native-1" && hello.dialect == Dialect::Sqlite).then_some(())
             })
             .await;
         control.tell(ToClient::Configure(Box::new(device.config())));

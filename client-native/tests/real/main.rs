@@ -41,7 +41,7 @@ fn client_process() {
             "native" => run_native(native).await,
             "local" => run_local(native).await,
             _ => {
-                let database_url = database.to_owned();
+                let database_url = Some(database.to_owned());
                 run_postgres(PostgresOptions {
                     control_url,
                     client,

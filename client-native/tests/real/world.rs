@@ -16,7 +16,7 @@ use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use squall_client_native::execute::Statements;
 use squall_protocol::backend::{Credentials, CrudValue, Upload, UploadAnswer};
-use squall_protocol::contract::{ClientConfig, Execution, FromClient, ToClient};
+use squall_protocol::contract::{ClientConfig, Execution, FromClient, Hello, ToClient};
 use squall_protocol::plan::{Isolation, Uploader, Workload};
 use squall_protocol::sql::Dialect;
 use squall_protocol::transaction::{Effects, Outcome, Rows, Transaction};
@@ -205,7 +205,7 @@ impl World {
             "postgres" => self.postgres.url(),
             _ => self.database(name).display().to_string(),
         };
-        let control = format!("ws://{}/control", self.shared.address);
+        let control = format!("ws://{}/control?client={name}", self.shared.address);
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "client_process", "--ignored", "--nocapture"])
             .env(CLIENT_PROCESS, [kind, &control, name, &database].join(" "))
@@ -592,7 +592,7 @@ async fn converse(shared: Arc<Shared>, name: String, mut socket: WebSocket) {
         };
         let mut clients = shared.clients.lock().unwrap();
         let log = clients.entry(name.clone()).or_default();
-        if let FromClient::Hello { dialect, .. } = message {
+        if let FromClient::Hello(Hello { dialect, .. }) = message {
             log.dialect = Some(dialect);
             let compiler = shared.compiler(&name, dialect);
             let config = ClientConfig {

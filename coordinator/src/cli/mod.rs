@@ -1,28 +1,32 @@
 //! The command line: what can be asked of squall, and in which words.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::Resettable;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use squall_models::formats::Format;
 use squall_models::formats::export::Target;
 use squall_models::registers::Model;
 use squall_protocol::plan::{
-    Isolation, KeyChoice, Length, PlanOptions, Role, Roles, Uploader, Workload,
+    ClientKind, ClientSpec, Isolation, KeyChoice, Length, PlanOptions, Role, Roles, Store,
+    Uploader, Workload,
 };
 use squall_workloads::Probe;
 
 use crate::commands::bench::Case;
+use crate::commands::conform::checks::Check;
 use crate::commands::matrix::Shard;
 use crate::exit::Failure;
+use crate::fleet;
 use crate::plan::{self, MOST_KEYS};
 use crate::system::environment::{BackendChoice, ServiceChoice};
 use crate::system::token::Secret;
-use words::{FaultsArg, FleetArg, ReadsArg, UploaderArg, duration};
+use words::{ClientArg, FaultsArg, ReadsArg, UploaderArg, duration};
 
-pub use words::ProcessKind;
+pub use words::{FleetArg, ProcessKind};
 
 pub mod command_line;
 mod words;
@@ -81,10 +85,17 @@ pub enum Command {
     /// Measure squall itself.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Check that a client program does what the client contract (docs/clients.md) says.
+    Conform(ConformArgs),
+    /// Print what squall speaks, as JSON Schema.
+    Schema(SchemaArgs),
     /// Start everything with two browser clients to play with by hand.
     Demo(DemoArgs),
     /// Look for everything that squall needs, and try it.
     Doctor,
+    /// Print the packages that a command line needs and that are missing.
+    #[command(hide = true)]
+    Needs(NeedsArgs),
     /// Run the embedded sync service (a run starts it by itself).
     #[command(hide = true)]
     Serve(ServeArgs),
@@ -102,9 +113,13 @@ impl Command {
             Command::Matrix(args) => !args.list,
             Command::Demo(_) | Command::Serve(_) | Command::Client(_) => true,
             Command::Check(_) | Command::Export(_) | Command::Bench(_) | Command::Doctor => false,
+            Command::Conform(_) | Command::Schema(_) | Command::Needs(_) => false,
         }
     }
 }
+
+/// The fleet of a run that names none.
+pub const DEFAULT_FLEET: &str = "native=3,wasm=2,postgres=1";
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -127,9 +142,13 @@ pub struct RunArgs {
     #[arg(
         long,
         value_name = "KIND=N,…",
-        default_value = "native=3,wasm=2,postgres=1"
+        default_value = DEFAULT_FLEET
     )]
     pub fleet: FleetArg,
+    /// The command of a kind of client of somebody's own, such as mine='node my-client.mjs'; it speaks the
+    /// client contract (docs/clients.md). May be there more than once.
+    #[arg(long, value_name = "NAME=COMMAND")]
+    pub client: Vec<ClientArg>,
     #[arg(long, value_name = "FAULT,…", default_value = "all", help = words::faults_help())]
     pub faults: FaultsArg,
     /// Transactions per second, over all clients.
@@ -381,6 +400,53 @@ pub struct BenchCheckerArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct NeedsArgs {
+    /// The words of the command line.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// What of.
+    #[arg(value_enum)]
+    pub of: SchemaOf,
+}
+
+/// What there is a schema of.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SchemaOf {
+    /// The messages between the coordinator and a client (docs/clients.md).
+    Contract,
+}
+
+#[derive(Debug, Args)]
+pub struct ConformArgs {
+    /// Check squall's own browser client, in a page.
+    #[arg(long, conflicts_with = "command")]
+    pub browser: bool,
+    /// How long the client may take for each answer.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub deadline: Duration,
+    /// Do these checks alone.
+    #[arg(long, value_name = "CHECK,…", value_delimiter = ',', value_parser = words::conformance_check)]
+    pub only: Vec<&'static Check>,
+    /// Write every message here, a line each: {"to": CLIENT, "message": …} or {"from": …}.
+    #[arg(long, value_name = "FILE")]
+    pub messages: Option<PathBuf>,
+    /// Print what came of each check as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// The client program and its arguments.
+    #[arg(
+        last = true,
+        required_unless_present = "browser",
+        value_name = "COMMAND"
+    )]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
 pub struct DemoArgs {
     /// The number of rows.
     #[arg(long, default_value_t = 20)]
@@ -434,9 +500,9 @@ pub struct ClientArgs {
     #[arg(long, value_enum)]
     pub kind: ProcessKind,
     /// The client's name in the plan.
-    #[arg(long)]
+    #[arg(long, env = "SQUALL_CLIENT")]
     pub client: String,
-    /// Where the coordinator is.
+    /// Where the coordinator takes this client's control connection.
     #[arg(
         long,
         value_name = "URL",
@@ -445,29 +511,68 @@ pub struct ClientArgs {
     )]
     pub control_url: String,
     /// The database file of a client that has one.
-    #[arg(long, value_name = "FILE", required_if_eq_any([("kind", "native"), ("kind", "local"), ("kind", "sqlite"), ("kind", "sqlite3")]))]
+    #[arg(long, value_name = "FILE", env = "SQUALL_DATABASE", required_if_eq_any([("kind", "native"), ("kind", "local"), ("kind", "sqlite"), ("kind", "sqlite3")]))]
     pub database: Option<PathBuf>,
     /// The command-line shell of a sqlite3 client.
     #[arg(long, value_name = "PROGRAM", default_value = "sqlite3")]
     pub shell: PathBuf,
     /// The database of a postgres client.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "SQUALL_DATABASE_URL",
-        hide_env = true,
-        required_if_eq("kind", "postgres")
-    )]
+    #[arg(long, value_name = "URL", env = "SQUALL_DATABASE_URL", hide_env = true)]
     pub database_url: Option<String>,
 }
 
 impl RunArgs {
+    /// The clients of the fleet. Of somebody's kinds, `stores` says where their rows live; those that it does
+    /// not have are taken to sync.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such kind, or the clients do not go together.
+    pub fn clients(&self, stores: &BTreeMap<String, Store>) -> Result<Vec<ClientSpec>, Failure> {
+        let mut clients = Vec::new();
+        for (name, count) in &self.fleet.0 {
+            let mut own = ClientKind::ALL.into_iter();
+            let kind = match own.find(|kind| kind.name() == name) {
+                Some(own) => own,
+                None if self.client.iter().any(|arg| arg.kind == *name) => {
+                    ClientKind::External(stores.get(name).copied().unwrap_or(Store::Synced))
+                }
+                None => {
+                    let known = ClientKind::ALL.map(ClientKind::name);
+                    let others = self.client.iter().map(|arg| &arg.kind[..]);
+                    let known: Vec<_> = known.into_iter().chain(others).collect();
+                    return Err(Failure::Usage(format!(
+                        "--fleet: there is no kind `{name}`; there are {}; a client of your own has a \
+                         command: --client {name}='COMMAND'",
+                        known.join(", ")
+                    )));
+                }
+            };
+            clients.extend(plan::clients_of(name, kind, *count));
+        }
+        for (index, arg) in self.client.iter().enumerate() {
+            let name = &arg.kind;
+            if self.client[..index].iter().any(|other| other.kind == *name) {
+                return Err(Failure::Usage(format!(
+                    "--client {name}: it is there twice"
+                )));
+            }
+            if !self.fleet.0.iter().any(|(of_fleet, _)| of_fleet == name) {
+                return Err(Failure::Usage(format!(
+                    "--client {name}: the fleet has none; add {name}=1 to --fleet"
+                )));
+            }
+        }
+        fleet::check(&clients).map_err(|error| Failure::Usage(format!("--fleet: {error}")))?;
+        Ok(clients)
+    }
+
     /// The part of the options that determines the plan.
     ///
     /// # Errors
     ///
     /// When the options do not fit together.
-    pub fn plan_options(&self) -> Result<PlanOptions, Failure> {
+    pub fn plan_options(&self, clients: &[ClientSpec]) -> Result<PlanOptions, Failure> {
         let usage = |text: String| Err(Failure::Usage(text));
         if !(self.rate.is_finite() && self.rate > 0.0 && self.rate <= 100_000.0) {
             return usage(format!(
@@ -491,7 +596,7 @@ impl RunArgs {
             return usage(format!("--payload: only the workload {with} has it"));
         }
         let duration_ms = self.time.as_millis() as u64;
-        let keys = self.keys(duration_ms)?;
+        let keys = self.keys(duration_ms, clients.len() as u32)?;
         let options = PlanOptions {
             workload: self.workload,
             keys,
@@ -515,8 +620,8 @@ impl RunArgs {
             },
             recovery_deadline_ms: self.recovery_deadline.as_millis() as u64,
         };
-        let mut kinds = self.fleet.0.iter().filter(|(_, count)| *count > 0);
-        if kinds.all(|(kind, _)| plan::role(&options, *kind) == Role::ReadOnly) {
+        let mut kinds = clients.iter().map(|client| client.kind);
+        if kinds.all(|kind| plan::role(&options, kind) == Role::ReadOnly) {
             return usage(
                 "--roles: nobody writes: every client of this fleet only reads; give some of them rw or wo, or add others to --fleet"
                     .to_owned(),
@@ -526,10 +631,9 @@ impl RunArgs {
     }
 
     /// The number of rows, as asked for or as the workload needs.
-    fn keys(&self, duration_ms: u64) -> Result<u32, Failure> {
+    fn keys(&self, duration_ms: u64, clients: u32) -> Result<u32, Failure> {
         let usage = |text: String| Err(Failure::Usage(text));
         let (workload, writes) = (self.workload, self.writes);
-        let clients = self.fleet.0.iter().map(|(_, count)| count).sum();
         let keys = self.keys.unwrap_or_else(|| {
             plan::default_keys(workload, self.rate, duration_ms, writes, clients)
         });

@@ -12,8 +12,9 @@ use squall_protocol::plan::{
     ClientKind, Isolation, KeyChoice, Length, ReadsThrough, Role, Roles, Workload,
 };
 
+use crate::commands::conform::checks::{self, Check};
 use crate::faults;
-use crate::plan::Fleet;
+use crate::fleet::program::Program;
 
 /// The name of a workload.
 pub(super) fn workload(text: &str) -> Result<Workload, String> {
@@ -44,6 +45,15 @@ pub(super) fn target(text: &str) -> Result<Target, String> {
         text,
         &Target::ALL.map(|one| (one.name(), one)),
     )
+}
+
+/// The name of a check of `squall conform`.
+pub(super) fn conformance_check(text: &str) -> Result<&'static Check, String> {
+    let named: Vec<_> = checks::ALL
+        .iter()
+        .map(|check| (check.name, check))
+        .collect();
+    one_of("check", text, &named)
 }
 
 /// The name of a consistency model.
@@ -164,35 +174,66 @@ impl FromStr for ReadsArg {
     }
 }
 
-/// `native=3,wasm=2`.
+/// `native=3,wasm=2`: how many clients of the kind of that name, each name once.
 #[derive(Clone, Debug)]
-pub struct FleetArg(pub Fleet);
+pub struct FleetArg(pub Vec<(String, u32)>);
 
 impl FromStr for FleetArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut fleet = Fleet::new();
+        let mut fleet = Vec::<(String, u32)>::new();
         for part in text.split(',').map(str::trim) {
             let (kind, count) = part
                 .split_once('=')
                 .ok_or_else(|| format!("`{part}` is not KIND=N, such as native=3"))?;
-            let kind = one_of("kind", kind, &ClientKind::ALL.map(|one| (one.name(), one)))?;
             let count = count
                 .parse()
                 .ok()
                 .filter(|count| *count <= 200)
                 .ok_or_else(|| format!("`{count}` is not a number from 0 to 200"))?;
-            if fleet.iter().any(|(known, _)| *known == kind) {
-                return Err(format!("{} is there twice", kind.name()));
+            if fleet.iter().any(|(known, _)| known == kind) {
+                return Err(format!("{kind} is there twice"));
             }
-            fleet.push((kind, count));
+            fleet.push((kind.to_owned(), count));
         }
         if fleet.iter().all(|(_, count)| *count == 0) {
             return Err("a fleet needs at least one client".to_owned());
         }
-        crate::fleet::check(&fleet)?;
         Ok(FleetArg(fleet))
+    }
+}
+
+/// `mine=node my-client.mjs`: the name of a kind, and the command of its clients.
+#[derive(Clone, Debug)]
+pub struct ClientArg {
+    pub kind: String,
+    pub command: String,
+}
+
+impl FromStr for ClientArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, command) = text
+            .split_once('=')
+            .ok_or_else(|| format!("`{text}` is not NAME=COMMAND, such as mine='node mine.mjs'"))?;
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if !kind.starts_with(|c: char| c.is_ascii_lowercase()) || !kind.chars().all(fits) {
+            return Err(format!(
+                "`{kind}`: a name begins with a lower-case letter and has letters, digits and -"
+            ));
+        }
+        if ClientKind::ALL.iter().any(|own| own.name() == kind) {
+            return Err(format!(
+                "{kind} is a kind of squall's own: choose another name"
+            ));
+        }
+        Program::parse(command)?;
+        Ok(ClientArg {
+            kind: kind.to_owned(),
+            command: command.to_owned(),
+        })
     }
 }
 
@@ -318,23 +359,24 @@ mod tests {
     #[test]
     fn fleets_are_read_and_refused() {
         let fleet: FleetArg = "wasm=2,native=1".parse().unwrap();
-        assert_eq!(fleet.0, [(ClientKind::Wasm, 2), (ClientKind::Native, 1)]);
-        for good in ["sqlite=2,sqlite3=1", "local=1", "local=1,native=0"] {
-            assert!(good.parse::<FleetArg>().is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "native",
-            "native=x",
-            "browser=1",
-            "native=0",
-            "native=1,native=2",
-            "native=1,sqlite=1",
-            "postgres=1,local=1",
-            "sqlite=1,local=1",
-            "local=2",
-        ] {
+        assert_eq!(fleet.0, [("wasm".to_owned(), 2), ("native".to_owned(), 1)]);
+        for bad in ["", "native", "native=x", "native=0", "native=1,native=2"] {
             assert!(bad.parse::<FleetArg>().is_err(), "{bad}");
         }
+        for bad in [
+            "mine",
+            "native=true",
+            "Mine=true",
+            "=true",
+            "mine=",
+            "mine='x",
+        ] {
+            assert!(bad.parse::<ClientArg>().is_err(), "{bad}");
+        }
+        let mine: ClientArg = "mine=node 'my client.mjs'".parse().unwrap();
+        assert_eq!(
+            (&mine.kind[..], &mine.command[..]),
+            ("mine", "node 'my client.mjs'")
+        );
     }
 }

@@ -12,7 +12,7 @@ pub async fn run(args: ClientArgs) -> Result<Exit, Failure> {
         let options = clients::PostgresOptions {
             control_url,
             client,
-            database_url: args.database_url.expect("clap requires it"),
+            database_url: args.database_url,
         };
         clients::run_postgres(options).await
     } else {

@@ -24,6 +24,7 @@ use crate::cli::DemoArgs;
 use crate::commands::models;
 use crate::exit::{Exit, Failure};
 use crate::fleet::Fleet;
+use crate::fleet::kinds::manifest;
 use crate::fleet::link::Link;
 use crate::output;
 use crate::plan;
@@ -81,6 +82,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         first_sync_deadline: FIRST_SYNC_DEADLINE,
         folder,
         program: environment::own_program()?,
+        programs: BTreeMap::new(),
     };
     output::eprintln("starting PostgreSQL, the sync service and a native client");
     let environment = Environment::start(options, &recorder, &interrupted).await?;
@@ -203,7 +205,8 @@ async fn state(State(demo): State<Arc<Demo>>) -> Json<DemoState> {
         clients.push(ClientState {
             name: spec.name.clone(),
             kind: spec.kind,
-            page: (spec.kind == ClientKind::Wasm)
+            page: manifest(spec.kind)
+                .is_tab()
                 .then(|| demo.environment.pages().client_url(index + 1, &spec.name)),
             offline,
             status: link.status().filter(|_| link.is_ready()),

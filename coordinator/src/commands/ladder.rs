@@ -26,7 +26,7 @@ use crate::run;
 use crate::run::interruption;
 
 /// The ladder that comes with squall.
-const RUNGS: &str = include_str!("ladder/rungs.toml");
+pub const RUNGS: &str = include_str!("ladder/rungs.toml");
 /// What came of it, in the folder of the run folders.
 const RESULTS: &str = "ladder.json";
 /// What is violated where transactions were torn.
@@ -208,11 +208,12 @@ fn step(number: usize, rung: Rung, args: &LadderArgs, seed: u64) -> Result<Step,
         _ => unreachable!("the first word is `run`"),
     };
     let options = arguments
-        .plan_options()
+        .clients(&BTreeMap::new())
+        .and_then(|clients| arguments.plan_options(&clients))
         .map_err(|error| error.to_string())?;
     let fleet = arguments.fleet.0.iter();
     let fleet: Vec<String> = fleet
-        .map(|(kind, count)| format!("{}={count}", kind.name()))
+        .map(|(kind, count)| format!("{kind}={count}"))
         .collect();
     Ok(Step {
         number,
@@ -245,7 +246,7 @@ fn possible_fleet(fleet: &str) -> String {
 
 async fn climb(step: Step, interrupted: &CancellationToken) -> Result<Climbed, Failure> {
     let began = Instant::now();
-    let mut options = crate::commands::run::options(&step.arguments)?;
+    let mut options = crate::commands::run::options(&step.arguments).await?;
     options.again = step.again.clone();
     options.quiet = true;
     let folder = run::make_folder(&options.output, &options.plan)?;

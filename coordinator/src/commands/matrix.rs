@@ -279,7 +279,8 @@ fn read(file: &Path) -> Result<Vec<Combination>, Failure> {
         let cli = cli::parse(words.chain(combination.arguments()))
             .map_err(|error| nonsense(error.to_string()))?;
         if let Command::Run(args) = cli.command {
-            args.plan_options()
+            args.clients(&BTreeMap::new())
+                .and_then(|clients| args.plan_options(&clients))
                 .map_err(|error| nonsense(error.to_string()))?;
         }
     }

@@ -1,9 +1,9 @@
 //! `client.kill`: SIGKILL to the client's process, which is started anew on the same database at the end.
 
 use squall_protocol::fault::Fault;
-use squall_protocol::plan::ClientKind;
 
 use super::{Doing, FaultKind, Sighting, Target, observe};
+use crate::fleet::kinds::is_process;
 use crate::plan::{Kind, Victims};
 
 pub struct ClientKill;
@@ -14,7 +14,7 @@ impl Kind for ClientKill {
     }
 
     fn victims(&self) -> Victims {
-        Victims::Clients(|kind| kind != ClientKind::Wasm)
+        Victims::Clients(is_process)
     }
 }
 

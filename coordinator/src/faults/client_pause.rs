@@ -1,9 +1,9 @@
 //! `client.pause`: SIGSTOP to the client's process, SIGCONT at the end.
 
 use squall_protocol::fault::Fault;
-use squall_protocol::plan::ClientKind;
 
 use super::{Doing, FaultKind, Sighting, Target, observe};
+use crate::fleet::kinds::is_process;
 use crate::plan::{Kind, Victims};
 
 pub struct ClientPause;
@@ -14,7 +14,7 @@ impl Kind for ClientPause {
     }
 
     fn victims(&self) -> Victims {
-        Victims::Clients(|kind| kind != ClientKind::Wasm)
+        Victims::Clients(is_process)
     }
 }
 

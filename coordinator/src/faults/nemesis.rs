@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use squall_protocol::fault::{Server, Victim};
 use squall_protocol::history::Event;
-use squall_protocol::plan::{ClientKind, Plan, PlannedFault};
+use squall_protocol::plan::{Plan, PlannedFault};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{FaultError, FaultKind, Target, find};
 use crate::fleet::Fleet;
+use crate::fleet::kinds::manifest;
 use crate::run::recorder::Recorder;
 use crate::system::environment::Environment;
 use crate::system::proxy::NetworkCondition;
@@ -84,7 +85,10 @@ impl Nemesis<'_> {
         };
         let is_down = || target.client().is_ok_and(|client| !client.link.is_ready());
         let down = || is_down().then(|| "the client was down".to_owned());
-        if let Some(reason) = kind.obstacle(self.environment).or_else(down) {
+        let client = target.client().ok();
+        let unable = || client.and_then(|client| client.cannot_suffer(kind.name()));
+        let obstacle = kind.obstacle(self.environment);
+        if let Some(reason) = obstacle.or_else(down).or_else(unable) {
             self.recorder.record(Event::FaultSkipped {
                 number,
                 victim,
@@ -136,10 +140,10 @@ async fn restore(target: &Target<'_>) -> Result<(), FaultError> {
             let client = target.client()?;
             let place = client.place();
             place.set_network(NetworkCondition::OPEN, NetworkCondition::OPEN);
-            match client.spec.kind {
-                ClientKind::Wasm => client.kill_browser().await,
+            match manifest(client.spec.kind).is_tab() {
+                true => client.kill_browser().await,
                 // Whether there is a process is for the start to see.
-                _ => drop(client.signal(libc::SIGCONT).await),
+                false => drop(client.signal(libc::SIGCONT).await),
             }
             Ok(client.start(target.fleet.driver()).await?)
         }

@@ -1,9 +1,9 @@
 //! `tab.close`: the tab is closed, and opened anew at the end.
 
 use squall_protocol::fault::Fault;
-use squall_protocol::plan::ClientKind;
 
 use super::{Doing, FaultKind, Sighting, Target, observe};
+use crate::fleet::kinds::is_tab;
 use crate::plan::{Kind, Victims};
 
 pub struct TabClose;
@@ -14,7 +14,7 @@ impl Kind for TabClose {
     }
 
     fn victims(&self) -> Victims {
-        Victims::Clients(|kind| kind == ClientKind::Wasm)
+        Victims::Clients(is_tab)
     }
 }
 

@@ -1,10 +1,10 @@
 //! `tab.offline`: the browser tells the page that it is offline, and the client's connections are cut.
 
 use squall_protocol::fault::Fault;
-use squall_protocol::plan::ClientKind;
 
 use super::observe::links::{self, Link};
 use super::{Doing, FaultKind, Sighting, Target, observe};
+use crate::fleet::kinds::is_tab;
 use crate::plan::{Kind, Victims};
 use crate::system::proxy::NetworkCondition;
 
@@ -16,7 +16,7 @@ impl Kind for TabOffline {
     }
 
     fn victims(&self) -> Victims {
-        Victims::Clients(|kind| kind == ClientKind::Wasm)
+        Victims::Clients(is_tab)
     }
 }
 

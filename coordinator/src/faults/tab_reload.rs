@@ -1,9 +1,9 @@
 //! `tab.reload`: the tab is reloaded. It takes as long as it takes.
 
 use squall_protocol::fault::Fault;
-use squall_protocol::plan::ClientKind;
 
 use super::{Doing, FaultKind, Sighting, Target, observe};
+use crate::fleet::kinds::is_tab;
 use crate::plan::{Kind, Victims};
 
 pub struct TabReload;
@@ -14,7 +14,7 @@ impl Kind for TabReload {
     }
 
     fn victims(&self) -> Victims {
-        Victims::Clients(|kind| kind == ClientKind::Wasm)
+        Victims::Clients(is_tab)
     }
 
     fn lasts(&self) -> bool {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::{SinkExt, StreamExt};
 use squall_protocol::contract::{
-    Access, CONTRACT_VERSION, ClientConfig, ClientStatus, Execution, FromClient, LogLevel, ToClient,
+    Access, CONTRACT_VERSION, Capabilities, ClientConfig, ClientStatus, Execution, FromClient,
+    LogLevel, ToClient,
 };
 use squall_protocol::history::Event;
 use squall_protocol::sql::{Call, SqlRows};
@@ -45,6 +46,8 @@ pub struct Link {
 #[derive(Default)]
 struct State {
     incarnation: u32,
+    /// What the latest incarnation says that it can do.
+    capabilities: Capabilities,
     connection: Option<Connection>,
     status: Option<ClientStatus>,
     fatal: Option<String>,
@@ -128,6 +131,11 @@ impl Link {
     /// The identity of the client's database, once that is known.
     pub fn session(&self) -> Option<String> {
         self.lock().session.clone()
+    }
+
+    /// What the client says that it can do.
+    pub fn capabilities(&self) -> Capabilities {
+        self.lock().capabilities
     }
 
     /// How many incarnations there were.
@@ -353,8 +361,11 @@ impl Link {
         }
     }
 
-    /// Has the client check its database file. None if no answer came by the deadline.
+    /// Has the client check its database file. None if it cannot, or no answer came by the deadline.
     pub async fn check_integrity(&self, deadline: Duration) -> Option<Vec<String>> {
+        if !self.capabilities().checks_integrity {
+            return None;
+        }
         let (sender, answer) = oneshot::channel();
         self.lock().connection.as_mut()?.integrity = Some(sender);
         self.send(ToClient::CheckIntegrity);
@@ -419,11 +430,8 @@ impl Link {
     ) {
         let mut state = self.lock();
         match message {
-            FromClient::Hello {
-                client: _,
-                contract,
-                dialect,
-            } => {
+            FromClient::Hello(hello) => {
+                let (contract, dialect) = (hello.contract, hello.dialect);
                 let expected = self.compiler.dialect();
                 if contract != CONTRACT_VERSION || dialect != expected {
                     self.recorder.trouble(format!(
@@ -433,6 +441,7 @@ impl Link {
                     ));
                     return;
                 }
+                state.capabilities = hello.capabilities;
                 let config = Box::new(self.config.as_ref().clone());
                 let _ = to_client.send(ToClient::Configure(config));
                 state.fatal = None;
@@ -454,7 +463,14 @@ impl Link {
                 }
                 // An answer may have been lost.
                 state.known.last_seq = None;
-                let watch = self.watches.then(|| self.watch(&state, true));
+                let watches = self.watches && state.capabilities.watches;
+                if self.watches && !watches {
+                    tracing::warn!(
+                        "{} cannot watch: there are no live queries of its to check",
+                        self.name()
+                    );
+                }
+                let watch = watches.then(|| self.watch(&state, true));
                 let current = state.connection.as_mut();
                 if let Some(connection) = current.filter(|c| c.to_client.same_channel(to_client)) {
                     connection.ready = true;
@@ -601,6 +617,7 @@ fn live_query() -> Transaction {
 
 #[cfg(test)]
 mod tests {
+    use squall_protocol::contract::Hello;
     use squall_protocol::plan::{Isolation, Uploader, Workload};
     use squall_protocol::sql::{Dialect, SqlValue};
 
@@ -673,5 +690,39 @@ mod tests {
         let seen = SqlValue::Text(r#"{"a":3}"#.to_owned());
         assert!(calls.iter().any(|call| call.parameters == [seen.clone()]));
         assert!(!at_once);
+    }
+
+    #[tokio::test]
+    async fn a_client_is_not_asked_for_what_it_cannot_do() {
+        let folder = tempfile::tempdir().unwrap();
+        for watches in [false, true] {
+            let link = link(folder.path());
+            let (to_client, mut sent) = mpsc::unbounded_channel();
+            let hello = FromClient::Hello(Hello {
+                client: "native-1".to_owned(),
+                contract: CONTRACT_VERSION,
+                dialect: Dialect::Sqlite,
+                engine: None,
+                capabilities: Capabilities {
+                    watches,
+                    ..Capabilities::default()
+                },
+            });
+            let ready = FromClient::Ready {
+                session: "1".to_owned(),
+                new_session: true,
+            };
+            for message in [hello, ready] {
+                link.hear(message, &to_client, &mut None);
+            }
+            assert!(matches!(sent.try_recv(), Ok(ToClient::Configure(_))));
+            let asked = matches!(sent.try_recv(), Ok(ToClient::Watch { .. }));
+            assert_eq!(asked, watches);
+            assert_eq!(link.check_integrity(Duration::ZERO).await, None);
+            assert!(
+                sent.try_recv().is_err(),
+                "it was asked to check its database"
+            );
+        }
     }
 }

@@ -2,22 +2,23 @@
 //! they are told and what they answer goes over their [`Link`].
 
 pub mod browser;
+pub mod kinds;
 pub mod link;
+pub mod program;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
 use squall_protocol::contract::ToClient;
-use squall_protocol::plan::{ClientKind, ClientSpec};
-use std::process::Command;
+use squall_protocol::plan::{ClientKind, ClientSpec, Store};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
-use crate::fleet::browser::{Browser, BrowserOptions, Driver, programs};
+use crate::fleet::browser::{Browser, BrowserOptions, Driver};
+use crate::fleet::kinds::{BodyKind, Need, manifest};
 use crate::fleet::link::Link;
-use crate::plan;
+use crate::fleet::program::Situation;
 use crate::run::recorder::Recorder;
 use crate::system::environment::{Environment, Place};
 use squall_owned_process::OwnedProcess;
@@ -63,29 +64,24 @@ pub enum BodyError {
 /// # Errors
 ///
 /// Why they can not.
-pub fn check(fleet: &plan::Fleet) -> Result<(), String> {
-    let present = || {
-        let fleet = fleet.iter().filter(|(_, count)| *count > 0);
-        fleet.map(|(kind, _)| *kind)
-    };
-    let locals: u32 = fleet
-        .iter()
-        .filter(|(kind, _)| *kind == ClientKind::Local)
-        .map(|(_, count)| count)
-        .sum();
-    if locals > 0 && (locals > 1 || present().any(|kind| kind != ClientKind::Local)) {
-        return Err(
-            "a local client never connects, so nobody sees its rows: it must be alone".to_owned(),
-        );
+pub fn check(clients: &[ClientSpec]) -> Result<(), String> {
+    let one_of = |wanted: fn(ClientKind) -> bool| clients.iter().find(|spec| wanted(spec.kind));
+    if let Some(alone) = one_of(|kind| kind.store() == Store::Alone)
+        && clients.len() > 1
+    {
+        return Err(format!(
+            "a client {} never connects, so nobody sees its rows: it must be alone",
+            alone.kind_name()
+        ));
     }
-    let sharing = present().find(|kind| kind.shares_a_file());
-    let syncing = present().find(|kind| kind.meets_in_postgres());
+    let sharing = one_of(ClientKind::shares_a_file);
+    let syncing = one_of(ClientKind::meets_in_postgres);
     if let (Some(sharing), Some(syncing)) = (sharing, syncing) {
         return Err(format!(
             "nothing syncs the file of {} clients, so {} clients would never see their rows: \
              make a fleet of either",
-            sharing.name(),
-            syncing.name()
+            sharing.kind_name(),
+            syncing.kind_name()
         ));
     }
     Ok(())
@@ -106,8 +102,6 @@ pub struct Client {
     environment: Arc<Environment>,
     recorder: Recorder,
     headed: bool,
-    /// The SQLite shell, for a client of that kind.
-    shell: Option<PathBuf>,
     /// The number of its origin, counted from 1.
     number: usize,
     body: Mutex<Body>,
@@ -135,7 +129,7 @@ impl Fleet {
         headed: bool,
         interrupted: &CancellationToken,
     ) -> Result<Option<Fleet>, Failure> {
-        let has_tabs = clients.iter().any(|spec| spec.kind == ClientKind::Wasm);
+        let has_tabs = clients.iter().any(|spec| manifest(spec.kind).is_tab());
         let driver = if has_tabs {
             environment.pages().check_bundle()?;
             let logs = environment
@@ -149,14 +143,16 @@ impl Fleet {
         } else {
             None
         };
-        let has_shells = clients.iter().any(|spec| spec.kind == ClientKind::Sqlite3);
-        let shell = match has_shells.then(|| programs::SQLITE3.find()) {
-            Some(found) => Some(found.map_err(|error| Failure::Unavailable(error.to_string()))?),
-            None => None,
-        };
+        // A PostgreSQL that is there already needs no programs here; one that is not is started by now.
+        let needs = clients.iter().flat_map(|spec| manifest(spec.kind).needs);
+        for need in needs {
+            if let Need::Program(program) = need {
+                let found = program.find();
+                found.map_err(|error| Failure::Unavailable(error.to_string()))?;
+            }
+        }
         let clients = clients.iter().enumerate().map(|(index, spec)| {
             Arc::new(Client {
-                shell: shell.clone().filter(|_| spec.kind == ClientKind::Sqlite3),
                 spec: spec.clone(),
                 link: environment.place(&spec.name).link.clone(),
                 environment: Arc::clone(environment),
@@ -223,6 +219,13 @@ impl Client {
         self.environment.place(self.name())
     }
 
+    /// Why this client cannot suffer that fault, although its kind may: it says itself what it can do.
+    pub fn cannot_suffer(&self, fault: &str) -> Option<String> {
+        let disconnects = self.link.capabilities().disconnects;
+        (fault == "client.disconnect" && !disconnects)
+            .then(|| "the client says that it cannot disconnect".to_owned())
+    }
+
     /// Starts whatever of the client does not run, and waits until it is ready for transactions.
     ///
     /// # Errors
@@ -230,17 +233,13 @@ impl Client {
     /// When it does not start, or is not ready in time.
     pub async fn start(&self, driver: Option<&Driver>) -> Result<(), BodyError> {
         let mut body = self.body.lock().await;
-        match self.spec.kind {
-            ClientKind::Native
-            | ClientKind::Postgres
-            | ClientKind::Sqlite
-            | ClientKind::Sqlite3
-            | ClientKind::Local => {
+        match manifest(self.spec.kind).body {
+            BodyKind::Process => {
                 if !body.process.as_ref().is_some_and(OwnedProcess::is_alive) {
                     body.process = Some(self.start_process().await?);
                 }
             }
-            ClientKind::Wasm => {
+            BodyKind::Tab => {
                 let driver = driver.ok_or_else(|| self.down())?;
                 if !body.browser.as_mut().is_some_and(|b| b.is_alive()) {
                     body.browser = Some(self.start_browser(driver).await?);
@@ -283,30 +282,26 @@ impl Client {
             source,
         };
         let logs = self.environment.folder("logs").map_err(failed)?;
-        let mut command = Command::new(self.environment.program());
-        command
-            .args(["client", "--kind", self.spec.kind.name()])
-            .args(["--client", self.name()])
-            // Not an argument, which everybody on the machine may read.
-            .env("SQUALL_CONTROL_URL", self.environment.pages().control_url());
-        match self.spec.kind {
-            ClientKind::Postgres => {
-                let servers = self.environment.servers();
-                let postgres = servers
-                    .expect("they were started for this client")
-                    .postgres();
+        let postgres = match (self.spec.kind.store(), self.environment.servers()) {
+            (Store::Postgres, Some(servers)) => {
+                let postgres = servers.postgres();
                 // Nobody starts an application whose database is down.
                 postgres.up().await;
-                command.env("SQUALL_DATABASE_URL", postgres.url());
+                Some(postgres.url())
             }
-            _ => {
-                let file = self.environment.database_file(&self.spec).map_err(failed)?;
-                command.arg("--database").arg(file);
-                if let Some(shell) = &self.shell {
-                    command.arg("--shell").arg(shell);
-                }
-            }
-        }
+            _ => None,
+        };
+        let situation = Situation {
+            control_url: self.environment.pages().control_url(self.name()),
+            client: self.name(),
+            database: self.environment.database_file(&self.spec).map_err(failed)?,
+            database_url: postgres,
+        };
+        let program = self
+            .environment
+            .client_program(&self.spec)
+            .map_err(failed)?;
+        let command = program.command(&situation);
         let log = logs.join(format!("{}.log", self.name()));
         let process = OwnedProcess::spawn_logged(command, &log).map_err(failed)?;
         self.watch("its process", process.exited());

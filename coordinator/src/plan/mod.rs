@@ -1,13 +1,16 @@
 //! Makes the plan of a run from a seed and options. Pure: no IO, no clock, and no randomness but the
 //! seed's, so that the same seed and options give the same plan, byte for byte.
 
+use std::collections::BTreeMap;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use squall_protocol::plan::{
     ClientKind, ClientSpec, Isolation, KeyChoice, Length, PLAN_VERSION, Plan, PlanOptions,
-    ReadsThrough, Role, Roles, Uploader, Workload,
+    ReadsThrough, Role, Roles, Store, Uploader, Workload,
 };
 
+use crate::fleet::kinds::manifest;
 pub use faults::{Kind, Victims};
 pub use transactions::{MOST_KEYS, default_keys};
 use transactions::{probes, transactions};
@@ -20,15 +23,17 @@ pub type Fleet = Vec<(ClientKind, u32)>;
 
 /// The clients of a fleet: `native-1`, `native-2`, …
 pub fn clients(fleet: &Fleet) -> Vec<ClientSpec> {
-    fleet
-        .iter()
-        .flat_map(|&(kind, count)| {
-            (1..=count).map(move |number| ClientSpec {
-                name: format!("{}-{number}", kind.name()),
-                kind,
-            })
-        })
-        .collect()
+    let fleet = fleet.iter();
+    let of_kind = fleet.flat_map(|&(kind, count)| clients_of(kind.name(), kind, count));
+    of_kind.collect()
+}
+
+/// So many clients of that kind, which goes by that name.
+pub fn clients_of(name: &str, kind: ClientKind, count: u32) -> impl Iterator<Item = ClientSpec> {
+    (1..=count).map(move |number| ClientSpec {
+        name: format!("{name}-{number}"),
+        kind,
+    })
 }
 
 /// The options of a plan without faults that says nothing out of the ordinary.
@@ -54,17 +59,16 @@ pub fn calm(workload: Workload, keys: u32) -> PlanOptions {
 
 /// What clients of that kind may do.
 pub fn role(options: &PlanOptions, kind: ClientKind) -> Role {
-    match kind {
-        ClientKind::Postgres => options.roles.postgres,
+    match kind.store() {
+        Store::Postgres => options.roles.postgres,
         _ => options.roles.powersync,
     }
 }
 
-/// Whether clients of that kind keep a live query open: those with powersync_core, which knows of
-/// every change, unless they are to read nothing.
+/// Whether clients of that kind keep a live query open: those that may be able to, unless they are to read
+/// nothing.
 pub fn watches(options: &PlanOptions, kind: ClientKind) -> bool {
-    let can_watch = kind.syncs() || kind == ClientKind::Local;
-    can_watch
+    manifest(kind).watches
         && options.reads_through.contains(&ReadsThrough::Watch)
         && role(options, kind) != Role::WriteOnly
 }
@@ -100,8 +104,16 @@ pub fn read(text: &str, kinds: &[&dyn Kind]) -> Result<Plan, Unreadable> {
         return Err(Unreadable::OtherVersion(squall_plan));
     }
     let plan: Plan = serde_json::from_str(text)?;
-    let fleet = plan.clients.iter().map(|client| (client.kind, 1)).collect();
-    crate::fleet::check(&fleet).map_err(Unreadable::Fleet)?;
+    crate::fleet::check(&plan.clients).map_err(Unreadable::Fleet)?;
+    for client in &plan.clients {
+        let external = matches!(client.kind, ClientKind::External(_));
+        if external && !plan.programs.contains_key(client.kind_name()) {
+            let (name, kind) = (&client.name, client.kind_name());
+            return Err(Unreadable::Fleet(format!(
+                "there is no command {kind} for {name}"
+            )));
+        }
+    }
     faults::check(&plan, kinds).map_err(Unreadable::Faults)?;
     Ok(plan)
 }
@@ -109,8 +121,12 @@ pub fn read(text: &str, kinds: &[&dyn Kind]) -> Result<Plan, Unreadable> {
 /// Makes the plan, with faults of those kinds that the options name. Transactions and faults are drawn from
 /// different streams of the seed, so that the choice of faults does not change the transactions. Linear in
 /// the number of transactions.
-pub fn make(seed: u64, options: PlanOptions, fleet: &Fleet, kinds: &[&dyn Kind]) -> Plan {
-    let clients = clients(fleet);
+pub fn make(
+    seed: u64,
+    options: PlanOptions,
+    clients: Vec<ClientSpec>,
+    kinds: &[&dyn Kind],
+) -> Plan {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let storm = transactions(&mut random, &options, &clients);
     let probes = probes(&mut random, &options, &clients);
@@ -120,6 +136,7 @@ pub fn make(seed: u64, options: PlanOptions, fleet: &Fleet, kinds: &[&dyn Kind])
         seed,
         options,
         clients,
+        programs: BTreeMap::new(),
         transactions: storm,
         faults,
         probes,
@@ -148,7 +165,7 @@ mod tests {
     }
 
     fn make(seed: u64, options: PlanOptions, fleet: &Fleet) -> Plan {
-        super::make(seed, options, fleet, &faults::plannable())
+        super::make(seed, options, clients(fleet), &faults::plannable())
     }
 
     fn fleet() -> Fleet {

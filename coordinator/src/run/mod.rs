@@ -126,6 +126,7 @@ async fn stand(
     let environment_options = EnvironmentOptions {
         plan: plan.options.clone(),
         clients: plan.clients.clone(),
+        programs: plan.programs.clone(),
         database_url: options.database_url.clone(),
         service: options.service.clone(),
         backend: options.backend.clone(),

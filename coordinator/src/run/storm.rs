@@ -177,7 +177,7 @@ async fn final_reads(plan: &Plan, environment: &Environment, fleet: &Fleet, reco
     let checks = fleet
         .clients
         .iter()
-        .filter(|client| client.spec.kind.has_database())
+        .filter(|client| client.link.capabilities().checks_integrity)
         .map(|client| async move {
             match client.check_integrity().await {
                 Some(report) => recorder.record(Event::Integrity {

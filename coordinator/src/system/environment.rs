@@ -12,7 +12,9 @@ use squall_workloads::{Compiler, Table, sqlite, workload};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
+use crate::fleet::kinds::manifest;
 use crate::fleet::link::Link;
+use crate::fleet::program::Program;
 use crate::plan;
 use crate::run::recorder::Recorder;
 use crate::system::greeting;
@@ -60,6 +62,8 @@ pub struct EnvironmentOptions {
     /// What the plan was made from: the database and the clients need to know much of it.
     pub plan: PlanOptions,
     pub clients: Vec<ClientSpec>,
+    /// The commands of somebody's clients, as in the plan.
+    pub programs: BTreeMap<String, String>,
     /// A PostgreSQL that is already there; otherwise a throw-away one is started.
     pub database_url: Option<String>,
     pub service: ServiceChoice,
@@ -186,6 +190,24 @@ impl Environment {
         database_file(&self.options, client)
     }
 
+    /// The program of a client that is a process.
+    ///
+    /// # Errors
+    ///
+    /// When a command cannot be read.
+    pub fn client_program(&self, client: &ClientSpec) -> std::io::Result<Program> {
+        match client.kind {
+            ClientKind::External(_) => {
+                let command = &self.options.programs[client.kind_name()];
+                Program::parse(command).map_err(std::io::Error::other)
+            }
+            kind => {
+                let shell = manifest(kind).shell();
+                Ok(Program::own(self.program(), kind.name(), shell.as_deref()))
+            }
+        }
+    }
+
     /// The web server.
     pub fn pages(&self) -> &Pages {
         &self.pages
@@ -291,7 +313,11 @@ async fn furnish(
         .iter()
         .map(|(name, place)| (name.clone(), place.link.clone()))
         .collect();
-    let pages = Pages::start(links, pages::bundle_beside(&options.program)).await?;
+    let pages = Pages::start(
+        pages::switchboard(links),
+        pages::bundle_beside(&options.program),
+    )
+    .await?;
     if let Some(doors) = &doors {
         doors.admit_pages(pages.port());
     }

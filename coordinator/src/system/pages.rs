@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::ws::WebSocket;
 use axum::extract::{Query, State, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tower_http::services::ServeDir;
 
@@ -33,7 +36,20 @@ pub struct Pages {
     bundle: PathBuf,
 }
 
-type Links = Arc<BTreeMap<String, Link>>;
+/// Speaks with a client over a control connection that it has just opened, until that ends.
+pub type Conversation = Box<dyn FnOnce(WebSocket) -> BoxFuture<'static, ()> + Send>;
+
+/// Who speaks with the client of that name; none if there is no such client.
+pub type Switchboard = Arc<dyn Fn(&str) -> Option<Conversation> + Send + Sync>;
+
+/// Lets every link speak with its client.
+pub fn switchboard(links: BTreeMap<String, Link>) -> Switchboard {
+    Arc::new(move |client| {
+        let link = links.get(client)?.clone();
+        let converse = move |socket| async move { link.converse(socket).await }.boxed();
+        Some(Box::new(converse))
+    })
+}
 
 /// Where the pages and the WebAssembly bundle are: the launcher says so, and next to a binary that
 /// cargo built they are in `target/bundle`.
@@ -58,13 +74,13 @@ impl Pages {
     /// # Errors
     ///
     /// When no port can be had.
-    pub async fn start(links: BTreeMap<String, Link>, bundle: PathBuf) -> Result<Pages, Failure> {
+    pub async fn start(clients: Switchboard, bundle: PathBuf) -> Result<Pages, Failure> {
         let starting = "cannot start the web server";
         let unavailable = |error| Failure::unavailable(starting, error);
         let listeners = port::listen(0).map_err(unavailable)?;
         let address = listeners[0].local_addr().map_err(unavailable)?;
         let token = uuid::Uuid::new_v4().simple().to_string();
-        let router = router(links, &token, &bundle);
+        let router = router(clients, &token, &bundle);
         for listener in listeners {
             tokio::spawn(axum::serve(listener, router.clone()).into_future());
         }
@@ -75,9 +91,10 @@ impl Pages {
         })
     }
 
-    /// Where clients open their control connections.
-    pub fn control_url(&self) -> String {
-        format!("ws://{}/control/{}", self.address, self.token)
+    /// Where that client opens its control connections.
+    pub fn control_url(&self, client: &str) -> String {
+        let (address, token) = (self.address, &self.token);
+        format!("ws://{address}/control/{token}?client={client}")
     }
 
     /// The port.
@@ -115,11 +132,10 @@ impl Pages {
 }
 
 /// The routes that every run has.
-fn router(links: BTreeMap<String, Link>, token: &str, bundle: &std::path::Path) -> Router {
-    let links: Links = Arc::new(links);
+fn router(clients: Switchboard, token: &str, bundle: &std::path::Path) -> Router {
     Router::new()
         .route(&format!("/control/{token}"), get(control))
-        .with_state(links)
+        .with_state(clients)
         .fallback_service(ServeDir::new(bundle))
         .layer(from_fn(same_origin::require))
 }
@@ -130,17 +146,14 @@ struct ControlQuery {
 }
 
 async fn control(
-    State(links): State<Links>,
+    State(clients): State<Switchboard>,
     Query(query): Query<ControlQuery>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    match links.get(&query.client) {
-        Some(link) => {
-            let link = link.clone();
-            upgrade
-                .max_message_size(LARGEST_MESSAGE)
-                .on_upgrade(move |socket| async move { link.converse(socket).await })
-        }
+    match clients(&query.client) {
+        Some(converse) => upgrade
+            .max_message_size(LARGEST_MESSAGE)
+            .on_upgrade(converse),
         None => (
             StatusCode::NOT_FOUND,
             format!("there is no client {} in this run", query.client),
@@ -167,7 +180,9 @@ mod tests {
     async fn only_who_knows_the_token_and_no_page_of_others_gets_a_control_connection() {
         let folder = tempfile::tempdir().unwrap();
         let bundle = folder.path().to_owned();
-        let pages = Pages::start(BTreeMap::new(), bundle).await.unwrap();
+        let pages = Pages::start(switchboard(BTreeMap::new()), bundle)
+            .await
+            .unwrap();
         let upgrade = [
             ("connection", "upgrade"),
             ("upgrade", "websocket"),

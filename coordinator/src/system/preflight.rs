@@ -5,7 +5,7 @@
 //! What a session can set for itself is no matter of a check: see
 //! [`squall_client_native::session::SETTINGS`].
 
-use squall_protocol::plan::{ClientKind, ClientSpec, PlanOptions};
+use squall_protocol::plan::{ClientSpec, PlanOptions, Store};
 use squall_workloads::workload;
 use tokio_postgres::{Error, GenericClient};
 
@@ -274,7 +274,7 @@ fn connections(clients: &[ClientSpec]) -> i64 {
     // Three are the service's, one is the coordinator's own.
     const OTHERS: usize = 4;
     let direct = clients.iter();
-    let direct = direct.filter(|client| client.kind == ClientKind::Postgres);
+    let direct = direct.filter(|client| client.kind.store() == Store::Postgres);
     (direct.count() + pool_size(clients) + OTHERS) as i64
 }
 

@@ -1,0 +1,147 @@
+//! `squall needs`: what a command line needs and what is not installed, for the launcher, which installs it.
+
+use std::path::Path;
+
+use squall_protocol::plan::{ClientKind, Store};
+
+use crate::cli::{self, Command, DEFAULT_FLEET, FleetArg, NeedsArgs};
+use crate::exit::Exit;
+use crate::faults;
+use crate::fleet::kinds::manifest;
+use crate::output;
+
+/// Prints the Debian packages that are missing, one a line.
+pub fn run(args: &NeedsArgs) -> Exit {
+    let mut missing: Vec<_> = kinds(args)
+        .into_iter()
+        .flat_map(|kind| manifest(kind).needs)
+        .filter_map(|need| need.missing())
+        .collect();
+    missing.sort_unstable();
+    missing.dedup();
+    for package in missing {
+        output::println(package);
+    }
+    Exit::Ok
+}
+
+/// The kinds of clients that the command line starts. One that makes no sense starts none; of what it names
+/// and cannot be read, nothing is known.
+fn kinds(args: &NeedsArgs) -> Vec<ClientKind> {
+    let words = ["squall".into()]
+        .into_iter()
+        .chain(args.words.iter().cloned());
+    let Ok(cli) = cli::parse(words) else {
+        return Vec::new();
+    };
+    // Somebody's client may be one that syncs.
+    let external = ClientKind::External(Store::Synced);
+    match cli.command {
+        Command::Run(run) => match &run.plan {
+            Some(plan) => of_plan(plan),
+            None => of_fleet(&run.fleet),
+        },
+        Command::Matrix(matrix) => {
+            of_toml(&std::fs::read_to_string(matrix.file).unwrap_or_default())
+        }
+        Command::Ladder(ladder) => match ladder.rungs {
+            Some(file) => of_toml(&std::fs::read_to_string(file).unwrap_or_default()),
+            None => of_toml(super::ladder::RUNGS),
+        },
+        Command::Demo(_) => vec![ClientKind::Native, ClientKind::Wasm],
+        Command::Doctor => ClientKind::ALL.to_vec(),
+        Command::Conform(conform) if conform.browser => vec![ClientKind::Wasm],
+        Command::Conform(_) => vec![external],
+        _ => Vec::new(),
+    }
+}
+
+fn of_fleet(fleet: &FleetArg) -> Vec<ClientKind> {
+    let present = fleet.0.iter().filter(|(_, count)| *count > 0);
+    let kind = |(name, _): &(String, u32)| {
+        let mut own = ClientKind::ALL.into_iter();
+        let own = own.find(|kind| kind.name() == name);
+        own.unwrap_or(ClientKind::External(Store::Synced))
+    };
+    present.map(kind).collect()
+}
+
+fn of_plan(file: &Path) -> Vec<ClientKind> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    match crate::plan::read(&text, &faults::plannable()) {
+        Ok(plan) => plan.clients.iter().map(|client| client.kind).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// The kinds in the fleets of a matrix or a ladder: of every `fleet` in a table `run`.
+fn of_toml(text: &str) -> Vec<ClientKind> {
+    let Ok(file) = text.parse::<toml::Table>() else {
+        return Vec::new();
+    };
+    let rungs = file.get("rung").and_then(toml::Value::as_array);
+    let tables = rungs
+        .into_iter()
+        .flatten()
+        .filter_map(toml::Value::as_table);
+    let runs = tables.chain([&file]).filter_map(|table| table.get("run"));
+    let fleets = runs.flat_map(|run| match run.get("fleet") {
+        Some(toml::Value::Array(fleets)) => fleets.clone(),
+        Some(fleet) => vec![fleet.clone()],
+        None => vec![DEFAULT_FLEET.into()],
+    });
+    let fleets = fleets.filter_map(|fleet| fleet.as_str()?.parse::<FleetArg>().ok());
+    fleets.flat_map(|fleet| of_fleet(&fleet)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::fleet::kinds::Need;
+
+    /// The packages that the command line needs, wherever they are.
+    fn needs(line: &str) -> Vec<&'static str> {
+        let words = line.split_whitespace().map(Into::into).collect();
+        let needs = kinds(&NeedsArgs { words }).into_iter();
+        let needs = needs.flat_map(|kind| manifest(kind).needs);
+        let packages: BTreeSet<_> = needs
+            .map(|need| match need {
+                Need::Program(program) => program.package,
+                Need::Postgres => "postgresql",
+            })
+            .collect();
+        packages.into_iter().collect()
+    }
+
+    #[test]
+    fn a_command_line_needs_what_its_clients_need() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let quick = format!("matrix {}", root.join("matrices/quick.toml").display());
+        let browser = ["chromium", "chromium-driver", "postgresql"];
+        for (line, expected) in [
+            ("run", &browser[..]),
+            ("run --fleet native=2,wasm=0", &["postgresql"]),
+            ("run --fleet=sqlite=2,sqlite3=1", &["sqlite3"]),
+            ("run --fleet local=1 --seed 3", &[]),
+            ("run --fleet mine=1 --client mine=true", &["postgresql"]),
+            ("run --fleet nonsense", &[]),
+            ("run --plan no-such-plan", &[]),
+            ("check", &[]),
+            ("--help", &[]),
+            ("", &[]),
+            ("demo", &browser),
+            ("conform --browser", &browser),
+            ("conform -- node mine.mjs --fleet wasm=1", &["postgresql"]),
+            ("ladder", &["postgresql", "sqlite3"]),
+            (
+                "doctor",
+                &["chromium", "chromium-driver", "postgresql", "sqlite3"],
+            ),
+            (&quick, &browser),
+        ] {
+            assert_eq!(needs(line), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The kinds of clients as data: what each runs as and what it needs. What the checker has to know too, where
+//! the rows of a kind live, is in [`ClientKind::store`]. Which faults hit it follows from these: each file in
+//! `faults/` says so.
+
+use std::path::PathBuf;
+
+use squall_protocol::contract::Hello;
+use squall_protocol::plan::{ClientKind, Store};
+use squall_protocol::sql::Dialect;
+
+use crate::fleet::browser::programs::{CHROMEDRIVER, CHROMIUM, Program, SQLITE3};
+
+/// What there is to know of a kind.
+#[derive(Debug)]
+pub struct Manifest {
+    pub kind: ClientKind,
+    /// What its clients run as.
+    pub body: BodyKind,
+    /// That without which it cannot run.
+    pub needs: &'static [Need],
+    /// Whether it may be able to keep a live query; a client says in `hello` whether it is.
+    pub watches: bool,
+}
+
+/// Something that has to be installed.
+#[derive(Clone, Copy, Debug)]
+pub enum Need {
+    Program(&'static Program),
+    /// The server programs of PostgreSQL, unless there is a server already.
+    Postgres,
+}
+
+impl Need {
+    /// The Debian package that has it, if it is not there.
+    pub fn missing(self) -> Option<&'static str> {
+        match self {
+            Need::Program(program) => program.find().is_err().then_some(program.package),
+            Need::Postgres => (!squall_throwaway_postgres::is_installed()).then_some("postgresql"),
+        }
+    }
+}
+
+/// What a client runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyKind {
+    /// A process: squall's own with the kind's name, or somebody's command.
+    Process,
+    /// A tab of a browser of its own.
+    Tab,
+}
+
+const KINDS: &[Manifest] = &[
+    Manifest {
+        kind: ClientKind::Native,
+        body: BodyKind::Process,
+        needs: &[Need::Postgres],
+        watches: true,
+    },
+    Manifest {
+        kind: ClientKind::Wasm,
+        body: BodyKind::Tab,
+        needs: &[
+            Need::Program(&CHROMIUM),
+            Need::Program(&CHROMEDRIVER),
+            Need::Postgres,
+        ],
+        watches: true,
+    },
+    Manifest {
+        kind: ClientKind::Postgres,
+        body: BodyKind::Process,
+        needs: &[Need::Postgres],
+        watches: false,
+    },
+    Manifest {
+        kind: ClientKind::Sqlite,
+        body: BodyKind::Process,
+        needs: &[],
+        watches: false,
+    },
+    Manifest {
+        kind: ClientKind::Sqlite3,
+        body: BodyKind::Process,
+        needs: &[Need::Program(&SQLITE3)],
+        watches: false,
+    },
+    Manifest {
+        kind: ClientKind::Local,
+        body: BodyKind::Process,
+        needs: &[],
+        watches: true,
+    },
+    Manifest {
+        kind: ClientKind::External(Store::Synced),
+        body: BodyKind::Process,
+        needs: &[Need::Postgres],
+        watches: true,
+    },
+    Manifest {
+        kind: ClientKind::External(Store::Postgres),
+        body: BodyKind::Process,
+        needs: &[Need::Postgres],
+        watches: true,
+    },
+    Manifest {
+        kind: ClientKind::External(Store::SharedFile),
+        body: BodyKind::Process,
+        needs: &[],
+        watches: true,
+    },
+    Manifest {
+        kind: ClientKind::External(Store::Alone),
+        body: BodyKind::Process,
+        needs: &[],
+        watches: true,
+    },
+];
+
+/// What there is to know of that kind.
+pub fn manifest(kind: ClientKind) -> &'static Manifest {
+    let found = KINDS.iter().find(|manifest| manifest.kind == kind);
+    found.expect("every kind has a manifest: there is a test")
+}
+
+/// Whether clients of that kind are processes.
+pub fn is_process(kind: ClientKind) -> bool {
+    manifest(kind).body == BodyKind::Process
+}
+
+/// Whether clients of that kind are tabs.
+pub fn is_tab(kind: ClientKind) -> bool {
+    manifest(kind).is_tab()
+}
+
+impl Manifest {
+    /// Whether its clients are tabs of browsers.
+    pub fn is_tab(&self) -> bool {
+        self.body == BodyKind::Tab
+    }
+
+    /// The SQLite shell, if it needs one and there is one.
+    pub fn shell(&self) -> Option<PathBuf> {
+        let is_shell = |need: &Need| matches!(need, Need::Program(it) if it.name == SQLITE3.name);
+        let needs_shell = self.needs.iter().any(is_shell);
+        needs_shell.then(|| SQLITE3.find().ok())?
+    }
+}
+
+/// Where the rows of somebody's client live, by what it says of itself.
+pub fn store(hello: &Hello) -> Store {
+    match hello.dialect {
+        Dialect::Postgres => Store::Postgres,
+        Dialect::Sqlite if hello.capabilities.syncs => Store::Synced,
+        Dialect::Sqlite if hello.capabilities.shares_a_file => Store::SharedFile,
+        Dialect::Sqlite => Store::Alone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_manifest_and_needs_what_its_rows_live_in() {
+        let stores = [
+            Store::Synced,
+            Store::Postgres,
+            Store::SharedFile,
+            Store::Alone,
+        ];
+        let kinds = ClientKind::ALL.into_iter();
+        for kind in kinds.chain(stores.map(ClientKind::External)) {
+            let manifest = manifest(kind);
+            let mut needs = manifest.needs.iter();
+            let postgres = needs.any(|need| matches!(need, Need::Postgres));
+            assert_eq!(postgres, kind.meets_in_postgres(), "{kind:?}");
+        }
+    }
+}
