@@ -55,7 +55,7 @@ pub(crate) struct State {
     /// Grows when there may be something to upload or to be acknowledged.
     pub(crate) upload_work: Cell<u64>,
     /// Set while powersync_core wants the stream to be closed.
-    pub(crate) stream_end: Cell<Option<crate::download::StreamEnd>>,
+    pub(crate) stream_end: Cell<Option<StreamEnd>>,
     /// Whether powersync_core asked for a new token ahead of time.
     pub(crate) prefetch: Cell<bool>,
     pub(crate) credentials: RefCell<Option<Credentials>>,
@@ -272,4 +272,13 @@ impl<P: Platform> Client<P> {
             .until(|| state.generation.get() != generation || state.closed.get())
             .await;
     }
+}
+
+/// Why powersync_core wants a stream to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamEnd {
+    /// Only to open the next one at once, such as with a new token.
+    Replace,
+    /// Something is wrong with it.
+    Close,
 }

@@ -8,20 +8,11 @@ use futures_util::stream;
 use futures_util::{StreamExt, select_biased};
 use squall_protocol::contract::LogLevel;
 
-use crate::client::Client;
+use crate::client::{Client, StreamEnd};
 use crate::instruction::{Instruction, Severity};
 use crate::lines::Lines;
 use crate::platform::{Body, HttpRequest, Method, Platform};
 use crate::request::SyncError;
-
-/// Why powersync_core wants a stream to be closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StreamEnd {
-    /// Only to open the next one at once, such as with a new token.
-    Replace,
-    /// Something is wrong with it.
-    Close,
-}
 
 /// What powersync_core is told at the beginning of an iteration; the tables are known to it already.
 const START: &str = r#"{"parameters":{},"schema":{"tables":[]}}"#;

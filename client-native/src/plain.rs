@@ -10,7 +10,9 @@ use squall_protocol::contract::{
 };
 use squall_protocol::sql::{Call, Dialect};
 
-use crate::{Error, NativeOptions, control};
+use crate::control;
+use crate::error::Error;
+use crate::options::NativeOptions;
 
 /// A database that transactions are done on.
 pub(crate) trait Database: Sized {

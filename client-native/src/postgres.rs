@@ -18,7 +18,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel};
 
-use crate::{Error, control};
+use crate::control;
+use crate::error::Error;
 use execute::Statements;
 
 /// The pause before the first retry of a transaction; it doubles up to [`LONGEST_PAUSE`].

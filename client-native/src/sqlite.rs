@@ -9,6 +9,9 @@ use squall_protocol::contract::{Access, ClientConfig, Engine, Execution};
 use squall_protocol::sql::Call;
 
 use crate::database;
+use crate::error::Error;
+use crate::options::NativeOptions;
+use crate::plain;
 use crate::plain::Database;
 
 /// Makes the table that holds the file's identity.
@@ -106,4 +109,9 @@ impl Database for Sqlite {
         let closed = self.connection.close();
         closed.map_err(|(_, error)| error.to_string())
     }
+}
+
+/// Lives the life of a client on the file that plain SQLite clients share.
+pub async fn run(options: NativeOptions) -> Result<(), Error> {
+    plain::run::<Sqlite>(options, ()).await
 }

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use squall_protocol::contract::{Access, ClientConfig, Engine, Execution};
 use squall_protocol::sql::{Call, SqlRows, SqlValue};
 
+use crate::error::Error;
+use crate::options::NativeOptions;
+use crate::plain;
 use crate::plain::Database;
 use crate::shell::{self, Shell, ShellError};
 use crate::sqlite::READ_IDENTITY;
@@ -111,4 +114,9 @@ impl Database for Sqlite3 {
     async fn close(self) -> Result<(), String> {
         self.shell.close().await.map_err(|error| error.to_string())
     }
+}
+
+/// As [`crate::run_sqlite`], by way of the `sqlite3` command-line shell, which is that program.
+pub async fn run(options: NativeOptions, shell: PathBuf) -> Result<(), Error> {
+    plain::run::<Sqlite3>(options, shell).await
 }

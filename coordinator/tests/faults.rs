@@ -15,8 +15,9 @@ use squall_coordinator::fleet::Fleet;
 use squall_coordinator::plan::{self, Kind, Victims};
 use squall_coordinator::run::recorder::Recorder;
 use squall_coordinator::run::{self, first_sync};
-use squall_coordinator::system::environment::{
-    BackendChoice, Environment, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice,
+use squall_coordinator::system::environment::Environment;
+use squall_coordinator::system::options::{
+    BackendChoice, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice,
 };
 use squall_protocol::fault::{Fault, Victim};
 use squall_protocol::plan::{ClientKind, Plan, PlanOptions, PlannedFault, Workload};

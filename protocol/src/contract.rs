@@ -13,6 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Isolation, Uploader};
+pub use crate::sql::Access;
 use crate::sql::{Call, Dialect, SqlRows};
 
 /// The version of the contract, which a client names in its [`FromClient::Hello`].
@@ -73,17 +74,6 @@ pub struct ColumnSchema {
     pub name: String,
     #[serde(rename = "type")]
     pub kind: String,
-}
-
-/// The kind of database transaction that calls are done in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Access {
-    /// SQLite's `BEGIN DEFERRED` on a connection that refuses to write, PostgreSQL's `READ ONLY`.
-    Read,
-    /// SQLite's `BEGIN IMMEDIATE`, PostgreSQL's `READ WRITE`.
-    Write,
 }
 
 /// From the coordinator to a client.

@@ -25,6 +25,17 @@ impl Dialect {
     }
 }
 
+/// The kind of database transaction that calls are done in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// SQLite's `BEGIN DEFERRED` on a connection that refuses to write, PostgreSQL's `READ ONLY`.
+    Read,
+    /// SQLite's `BEGIN IMMEDIATE`, PostgreSQL's `READ WRITE`.
+    Write,
+}
+
 /// A statement of the run with its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::Access;
 use crate::ledger::LedgerEffects;
 use crate::payload::PayloadRead;
+use crate::sql::Access;
 
 /// A row's key. The workload's rows are `0..keys`.
 pub type Key = u32;

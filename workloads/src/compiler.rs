@@ -6,8 +6,10 @@ use squall_protocol::plan;
 use squall_protocol::sql::{Call, Dialect, SqlRows, SqlValue};
 use squall_protocol::transaction::{Effects, Transaction};
 
+use crate::known::Known;
+use crate::registry::workload;
 use crate::rows::{Malformed, Results};
-use crate::{Context, Known, Step, Table, Workload, workload};
+use crate::workload::{Context, Step, Table, Workload};
 
 /// Speaks of a workload with one client.
 #[derive(Clone)]

@@ -20,7 +20,7 @@ use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
 use squall_protocol::transaction::{Effects, Reads, Rows, Transaction, Value};
 
 use crate::rows::{Malformed, Results};
-use crate::{
+use crate::workload::{
     Context, Merge, Probe, Shape, Statement, Step, Table, Workload, all_rows, complaint, rows_reach,
 };
 
@@ -100,7 +100,7 @@ impl Workload for Counter {
     fn compile(&self, _: &Context, transaction: &Transaction) -> Vec<Step> {
         let added = increment(transaction.value);
         let keys = transaction.written().into_iter();
-        let mut steps = crate::read(&READ, &READ_KEY, &transaction.reads);
+        let mut steps = crate::workload::read(&READ, &READ_KEY, &transaction.reads);
         steps.extend(keys.map(|key| ADD.with([added.into(), key.to_string().into()])));
         steps
     }

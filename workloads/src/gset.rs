@@ -19,7 +19,7 @@ use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
 use squall_protocol::transaction::{Collections, Effects, Key, Reads, Rows, Transaction, Value};
 
 use crate::rows::{Malformed, Results};
-use crate::{
+use crate::workload::{
     Context, Merge, Probe, Shape, Statement, Step, Table, Workload, collections_hold, complaint,
     empty_collections,
 };
@@ -76,7 +76,7 @@ impl Workload for Gset {
     }
 
     fn compile(&self, _: &Context, transaction: &Transaction) -> Vec<Step> {
-        let mut steps = crate::read(&READ, &READ_KEY, &transaction.reads);
+        let mut steps = crate::workload::read(&READ, &READ_KEY, &transaction.reads);
         let value = transaction.value;
         let keys = transaction.written().into_iter();
         steps

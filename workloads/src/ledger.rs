@@ -37,7 +37,8 @@ use squall_protocol::sql::SqlValue;
 use squall_protocol::transaction::{Effects, Reads, Rows, Transaction};
 
 use crate::rows::{Malformed, Results};
-use crate::{Context, Merge, Shape, Statement, Step, Table, Workload, complaint, mww, payload};
+use crate::workload::{Context, Merge, Shape, Statement, Step, Table, Workload, complaint};
+use crate::{mww, payload};
 
 /// The workload.
 pub struct Ledger {

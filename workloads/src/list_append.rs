@@ -18,7 +18,7 @@ use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
 use squall_protocol::transaction::{Collections, Effects, Key, Reads, Rows, Transaction};
 
 use crate::rows::{Malformed, Results};
-use crate::{
+use crate::workload::{
     Context, Merge, Probe, Shape, Statement, Step, Table, Workload, collections_hold, complaint,
     empty_collections,
 };
@@ -138,5 +138,5 @@ impl Workload for ListAppend {
 }
 
 fn read(reads: &Reads) -> Vec<Step> {
-    crate::read(&READ, &READ_KEY, reads)
+    crate::workload::read(&READ, &READ_KEY, reads)
 }

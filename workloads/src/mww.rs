@@ -15,7 +15,7 @@ use squall_protocol::sql::Dialect;
 use squall_protocol::transaction::{Effects, INITIAL_VALUE, Reads, Rows, Transaction};
 
 use crate::rows::{Malformed, Results};
-use crate::{
+use crate::workload::{
     Context, Merge, Probe, Shape, Statement, Step, Table, Workload, all_rows, complaint, rows_reach,
 };
 
@@ -131,7 +131,7 @@ pub(crate) static STATEMENTS: &[&Statement] = &[&SEED, &READ, &READ_KEY, &WRITE]
 pub(crate) fn read(context: &Context, reads: &Reads) -> Vec<Step> {
     match (reads, context.dialect) {
         (Reads::Keys(_), Dialect::Sqlite) => vec![READ.with([])],
-        _ => crate::read(&READ, &READ_KEY, reads),
+        _ => crate::workload::read(&READ, &READ_KEY, reads),
     }
 }
 

@@ -16,7 +16,7 @@ use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
 use squall_protocol::payload::{PayloadBody, PayloadRead, PayloadRow};
 
 use crate::rows::{Malformed, Results};
-use crate::{Merge, Statement, Step, Table, complaint};
+use crate::workload::{Merge, Statement, Step, Table, complaint};
 
 pub(crate) const TABLE: Table = Table {
     name: "payload",

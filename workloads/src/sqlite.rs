@@ -1,6 +1,6 @@
 //! A workload's tables in an ordinary SQLite file. (Clients that sync get theirs from powersync_core.)
 
-use crate::{Table, Workload};
+use crate::workload::{Table, Workload};
 
 /// The statements that make the tables and their indexes.
 pub fn tables(workload: &dyn Workload) -> Vec<String> {

@@ -1,18 +1,12 @@
 //! No two files of a crate import one another, directly or by way of others. What an import is, is written at
 //! the top of `graph.rs`.
-//!
-//! `known_cycles.txt` holds the cycles that are still there, a line each: the crate, and its files that are in
-//! it. The list is exact, so that it only gets shorter: a cycle that is gone has to be struck from it.
 
 mod graph;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use graph::{cycles, imports, shortest_cycle};
-
-const KNOWN: &str = include_str!("known_cycles.txt");
 
 fn workspace() -> PathBuf {
     let checker = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -37,28 +31,14 @@ fn crates() -> Vec<String> {
 fn there_are_no_cycles_of_files() {
     let crates = crates();
     assert!(crates.iter().any(|name| name == "checker"), "{crates:?}");
-    let mut found = BTreeSet::new();
-    let mut problems = Vec::new();
     for name in &crates {
         let imports = imports(&workspace().join(name));
-        for cycle in cycles(&imports) {
-            let line = format!("{name}: {}", cycle.join(" "));
-            if !KNOWN.lines().any(|known| known == line) {
-                problems.push(format!(
-                    "new or grown, {line}\n  for instance {}",
-                    shortest_cycle(&imports, &cycle).join(" → ")
-                ));
-            }
-            found.insert(line);
-        }
+        let cycles: Vec<String> = cycles(&imports)
+            .iter()
+            .map(|cycle| shortest_cycle(&imports, cycle).join(" → "))
+            .collect();
+        assert!(cycles.is_empty(), "{name}:\n{}", cycles.join("\n"));
     }
-    let gone = KNOWN.lines().filter(|known| !found.contains(*known));
-    problems.extend(gone.map(|line| format!("gone, or it is smaller now, {line}")));
-    assert!(
-        problems.is_empty(),
-        "cycles of files are not those of checker/tests/imports/known_cycles.txt:\n{}",
-        problems.join("\n")
-    );
 }
 
 #[test]

@@ -16,19 +16,21 @@ use squall_protocol::plan::{
 };
 use squall_workloads::Probe;
 
-use crate::commands::bench::Case;
+use crate::cli::case::Case;
+use crate::cli::shard::Shard;
 use crate::commands::conform::checks::Check;
-use crate::commands::matrix::Shard;
 use crate::exit::Failure;
 use crate::fleet;
 use crate::plan::{self, MOST_KEYS};
-use crate::system::environment::{BackendChoice, ServiceChoice};
+use crate::system::options::{BackendChoice, ServiceChoice};
 use crate::system::token::Secret;
 use words::{ClientArg, FaultsArg, ReadsArg, UploaderArg, duration};
 
 pub use words::{FleetArg, ProcessKind};
 
+pub mod case;
 pub mod command_line;
+pub mod shard;
 mod words;
 
 /// Puts local-first sync through a storm and says whether it held.
@@ -563,7 +565,8 @@ impl RunArgs {
                 )));
             }
         }
-        fleet::check(&clients).map_err(|error| Failure::Usage(format!("--fleet: {error}")))?;
+        fleet::kinds::check(&clients)
+            .map_err(|error| Failure::Usage(format!("--fleet: {error}")))?;
         Ok(clients)
     }
 

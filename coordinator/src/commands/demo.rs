@@ -31,8 +31,9 @@ use crate::plan;
 use crate::run::interruption;
 use crate::run::recorder::Recorder;
 use crate::system::database;
-use crate::system::environment::{
-    self, BackendChoice, Environment, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice,
+use crate::system::environment::Environment;
+use crate::system::options::{
+    BackendChoice, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice, own_program,
 };
 use crate::system::pages;
 use crate::system::port;
@@ -81,7 +82,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         backend: BackendChoice::default(),
         first_sync_deadline: FIRST_SYNC_DEADLINE,
         folder,
-        program: environment::own_program()?,
+        program: own_program()?,
         programs: BTreeMap::new(),
     };
     output::eprintln("starting PostgreSQL, the sync service and a native client");

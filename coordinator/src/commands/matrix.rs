@@ -25,17 +25,16 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::Deserialize;
 use std::process;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{self, Command, MatrixArgs};
 use crate::exit::{Exit, Failure};
 use crate::output;
-use crate::report;
+use crate::report::{self, MatrixResult};
 use crate::run::interruption;
 use squall_owned_process::OwnedProcess;
 
@@ -95,56 +94,6 @@ impl Combination {
     }
 }
 
-/// How a run of a matrix ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MatrixResult {
-    /// What tells the run from the others.
-    pub name: String,
-    /// The exit code of `squall run`; none if it was ended by a signal.
-    pub exit: Option<i32>,
-    /// The run folder, if the run came that far; within the matrix's folder if it is there.
-    #[serde(serialize_with = "lossy")]
-    pub folder: Option<PathBuf>,
-    pub seconds: u64,
-    /// What the run said last on standard error, when it could not be started.
-    pub message: Option<String>,
-}
-
-impl MatrixResult {
-    /// The verdict in a word.
-    pub fn word(&self) -> &'static str {
-        match self.exit {
-            Some(0) => "ok",
-            Some(1) => "violation",
-            Some(3) => "not recovered",
-            Some(2) => "unknown",
-            _ => "failed",
-        }
-    }
-}
-
-/// Which part of a matrix to run: the `number`-th of `of`, counted from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shard {
-    number: usize,
-    of: usize,
-}
-
-impl FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('/');
-        let parsed = parts.and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
-        match parsed {
-            Some((number, of)) if 1 <= number && number <= of => Ok(Shard { number, of }),
-            _ => Err(format!(
-                "`{text}` is not like 2/8, the second of eight parts"
-            )),
-        }
-    }
-}
-
 /// Runs a matrix, or a share of it, and writes its summary.
 ///
 /// # Errors
@@ -159,7 +108,7 @@ pub async fn run(args: MatrixArgs) -> Result<Exit, Failure> {
         Some(shard) => combinations
             .into_iter()
             .enumerate()
-            .filter(|(index, _)| index % shard.of == shard.number - 1)
+            .filter(|(index, _)| shard.has(*index))
             .map(|(_, combination)| combination)
             .collect(),
     };
@@ -358,13 +307,6 @@ fn within(folder: &Path, path: &Path) -> PathBuf {
     relative.unwrap_or(path).to_owned()
 }
 
-/// A path in JSON, which has only text.
-fn lossy<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
-    path.as_deref()
-        .map(Path::to_string_lossy)
-        .serialize(serializer)
-}
-
 /// The results of an earlier start. A line that was cut is no result.
 fn remembered(file: &Path) -> Result<Vec<MatrixResult>, Failure> {
     match fs::read_to_string(file) {
@@ -461,13 +403,5 @@ mod tests {
         assert_eq!(combinations[0].arguments()[2..], ["--homogeneous"]);
         assert!(combinations[1].arguments()[2..].is_empty());
         assert_ne!(combinations[0].name(), combinations[1].name());
-    }
-
-    #[test]
-    fn shards_are_read_and_refused() {
-        assert_eq!("2/8".parse(), Ok(Shard { number: 2, of: 8 }));
-        for bad in ["0/8", "9/8", "2", "x/y", ""] {
-            assert!(bad.parse::<Shard>().is_err(), "{bad}");
-        }
     }
 }

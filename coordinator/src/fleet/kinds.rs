@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use squall_protocol::contract::Hello;
-use squall_protocol::plan::{ClientKind, Store};
+use squall_protocol::plan::{ClientKind, ClientSpec, Store};
 use squall_protocol::sql::Dialect;
 
 use crate::fleet::browser::programs::{CHROMEDRIVER, CHROMIUM, Program, SQLITE3};
@@ -154,6 +154,34 @@ pub fn store(hello: &Hello) -> Store {
         Dialect::Sqlite if hello.capabilities.shares_a_file => Store::SharedFile,
         Dialect::Sqlite => Store::Alone,
     }
+}
+
+/// Whether those clients can be of one fleet: what each writes must come to all others.
+///
+/// # Errors
+///
+/// Why they can not.
+pub fn check(clients: &[ClientSpec]) -> Result<(), String> {
+    let one_of = |wanted: fn(ClientKind) -> bool| clients.iter().find(|spec| wanted(spec.kind));
+    if let Some(alone) = one_of(|kind| kind.store() == Store::Alone)
+        && clients.len() > 1
+    {
+        return Err(format!(
+            "a client {} never connects, so nobody sees its rows: it must be alone",
+            alone.kind_name()
+        ));
+    }
+    let sharing = one_of(ClientKind::shares_a_file);
+    let syncing = one_of(ClientKind::meets_in_postgres);
+    if let (Some(sharing), Some(syncing)) = (sharing, syncing) {
+        return Err(format!(
+            "nothing syncs the file of {} clients, so {} clients would never see their rows: \
+             make a fleet of either",
+            sharing.kind_name(),
+            syncing.kind_name()
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

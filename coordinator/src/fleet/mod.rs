@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
 use squall_protocol::contract::ToClient;
-use squall_protocol::plan::{ClientKind, ClientSpec, Store};
+use squall_protocol::plan::{ClientSpec, Store};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
@@ -57,34 +57,6 @@ pub enum BodyError {
     },
     #[error("{client} is down")]
     Down { client: String },
-}
-
-/// Whether those clients can be of one fleet: what each writes must come to all others.
-///
-/// # Errors
-///
-/// Why they can not.
-pub fn check(clients: &[ClientSpec]) -> Result<(), String> {
-    let one_of = |wanted: fn(ClientKind) -> bool| clients.iter().find(|spec| wanted(spec.kind));
-    if let Some(alone) = one_of(|kind| kind.store() == Store::Alone)
-        && clients.len() > 1
-    {
-        return Err(format!(
-            "a client {} never connects, so nobody sees its rows: it must be alone",
-            alone.kind_name()
-        ));
-    }
-    let sharing = one_of(ClientKind::shares_a_file);
-    let syncing = one_of(ClientKind::meets_in_postgres);
-    if let (Some(sharing), Some(syncing)) = (sharing, syncing) {
-        return Err(format!(
-            "nothing syncs the file of {} clients, so {} clients would never see their rows: \
-             make a fleet of either",
-            sharing.kind_name(),
-            syncing.kind_name()
-        ));
-    }
-    Ok(())
 }
 
 /// All clients of a run.

@@ -7,15 +7,17 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use squall_protocol::plan::{
     ClientKind, ClientSpec, Isolation, KeyChoice, Length, PLAN_VERSION, Plan, PlanOptions,
-    ReadsThrough, Role, Roles, Store, Uploader, Workload,
+    ReadsThrough, Role, Roles, Uploader, Workload,
 };
 
 use crate::fleet::kinds::manifest;
 pub use faults::{Kind, Victims};
+pub use roles::role;
 pub use transactions::{MOST_KEYS, default_keys};
 use transactions::{probes, transactions};
 
 mod faults;
+mod roles;
 mod transactions;
 
 /// How many clients of a kind a fleet has, in the order of the command line.
@@ -54,14 +56,6 @@ pub fn calm(workload: Workload, keys: u32) -> PlanOptions {
         faults: Vec::new(),
         uploader: Uploader::Transaction,
         recovery_deadline_ms: 60_000,
-    }
-}
-
-/// What clients of that kind may do.
-pub fn role(options: &PlanOptions, kind: ClientKind) -> Role {
-    match kind.store() {
-        Store::Postgres => options.roles.postgres,
-        _ => options.roles.powersync,
     }
 }
 
@@ -104,7 +98,7 @@ pub fn read(text: &str, kinds: &[&dyn Kind]) -> Result<Plan, Unreadable> {
         return Err(Unreadable::OtherVersion(squall_plan));
     }
     let plan: Plan = serde_json::from_str(text)?;
-    crate::fleet::check(&plan.clients).map_err(Unreadable::Fleet)?;
+    crate::fleet::kinds::check(&plan.clients).map_err(Unreadable::Fleet)?;
     for client in &plan.clients {
         let external = matches!(client.kind, ClientKind::External(_));
         if external && !plan.programs.contains_key(client.kind_name()) {

@@ -1,12 +1,48 @@
 //! The summary of a matrix: a page for people, and JUnit for build servers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use maud::html;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use serde::{Deserialize, Serialize, Serializer};
+
 use super::page::{judgement, page};
-use crate::commands::matrix::MatrixResult;
+
+/// How a run of a matrix ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatrixResult {
+    /// What tells the run from the others.
+    pub name: String,
+    /// The exit code of `squall run`; none if it was ended by a signal.
+    pub exit: Option<i32>,
+    /// The run folder, if the run came that far; within the matrix's folder if it is there.
+    #[serde(serialize_with = "lossy")]
+    pub folder: Option<PathBuf>,
+    pub seconds: u64,
+    /// What the run said last on standard error, when it could not be started.
+    pub message: Option<String>,
+}
+
+impl MatrixResult {
+    /// The verdict in a word.
+    pub fn word(&self) -> &'static str {
+        match self.exit {
+            Some(0) => "ok",
+            Some(1) => "violation",
+            Some(3) => "not recovered",
+            Some(2) => "unknown",
+            _ => "failed",
+        }
+    }
+}
+
+/// A path in JSON, which has only text.
+fn lossy<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_deref()
+        .map(Path::to_string_lossy)
+        .serialize(serializer)
+}
 
 /// The page. Links to reports are relative to `folder`, where the page will be.
 pub fn html(folder: &Path, title: &str, results: &[MatrixResult]) -> String {

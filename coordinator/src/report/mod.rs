@@ -12,7 +12,7 @@ use std::path::Path;
 use squall_checker::History;
 use squall_protocol::verdict::Verdict;
 
-use crate::commands::matrix::MatrixResult;
+pub use matrix::MatrixResult;
 
 /// Writes both into a run folder.
 ///

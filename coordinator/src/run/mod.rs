@@ -25,9 +25,8 @@ use crate::fleet::Fleet;
 use crate::output;
 use crate::run::progress::Progress;
 use crate::run::recorder::Recorder;
-use crate::system::environment::{
-    self, BackendChoice, Environment, EnvironmentOptions, ServiceChoice,
-};
+use crate::system::environment::Environment;
+use crate::system::options::{BackendChoice, EnvironmentOptions, ServiceChoice, own_program};
 
 /// A plan, and what is not part of it: where and how it is carried out.
 #[derive(Clone)]
@@ -132,7 +131,7 @@ async fn stand(
         backend: options.backend.clone(),
         first_sync_deadline: options.first_sync_deadline,
         folder: folder.to_owned(),
-        program: environment::own_program()?,
+        program: own_program()?,
     };
     let tell = |what: &str| {
         if !options.quiet {

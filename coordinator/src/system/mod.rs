@@ -8,6 +8,7 @@ pub mod environment;
 pub mod greeting;
 pub mod leftovers;
 pub mod lock;
+pub mod options;
 pub mod pages;
 pub mod port;
 pub mod postgres;

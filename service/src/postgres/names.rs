@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::source::quote;
-
 /// A table's name in the database. Displayed as SQL has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TableName {
@@ -87,6 +85,11 @@ fn part(text: &str) -> Option<(String, &str)> {
             None => return (!name.is_empty()).then_some((name, after)),
         }
     }
+}
+
+/// A name as an SQL identifier.
+pub fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::source::{LATER_SETTINGS, SESSION_SETTINGS, Source, quote};
+use super::names::quote;
+use super::source::{LATER_SETTINGS, SESSION_SETTINGS, Source};
 use super::tables::{self, PublishedTable};
 use super::{head, pgoutput};
 use crate::core::checkpoint::Checkpoint;

@@ -9,7 +9,7 @@ use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
-use super::names::{TableName, parse_tables};
+use super::names::{TableName, parse_tables, quote};
 use crate::core::source::Lsn;
 use crate::error::{SourceError, describe};
 
@@ -432,11 +432,6 @@ fn address(database: &tokio_postgres::Config) -> (String, u16) {
     };
     let port = database.get_ports().first().copied();
     (host, port.unwrap_or(5432))
-}
-
-/// A name as an SQL identifier.
-pub fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

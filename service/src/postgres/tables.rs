@@ -6,8 +6,7 @@
 
 use tokio_postgres::Client;
 
-use super::names::TableName;
-use super::source::quote;
+use super::names::{TableName, quote};
 use crate::core::source::{Column, Relation, RowIdentity, SnapshotTable};
 use crate::core::values::type_oid;
 use crate::error::SourceError;

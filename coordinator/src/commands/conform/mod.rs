@@ -5,6 +5,7 @@
 //! PostgreSQL, the embedded sync service and the backend.
 
 pub mod checks;
+mod problem;
 mod report;
 mod statements;
 mod subject;
@@ -20,8 +21,8 @@ use crate::fleet::program::Program;
 use crate::output;
 use crate::run::interruption;
 use checks::{Check, Outcome};
+use problem::Problem;
 use report::Report;
-use subject::Problem;
 use surroundings::{Launch, Surroundings};
 
 /// How long somebody's client may take to say hello.

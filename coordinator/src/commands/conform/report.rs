@@ -5,7 +5,7 @@ use serde::Serialize;
 use squall_protocol::contract::Hello;
 
 use super::checks::{Check, Outcome};
-use super::subject::Finding;
+use super::problem::Finding;
 use crate::exit::Exit;
 use crate::output;
 

@@ -5,7 +5,6 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use axum::extract::ws::Message;
-use serde::Serialize;
 use squall_owned_process::OwnedProcess;
 use squall_protocol::contract::{
     Access, ClientConfig, ClientStatus, Execution, FromClient, Hello, ToClient,
@@ -14,6 +13,7 @@ use squall_protocol::sql::{Call, Dialect, SqlRows, SqlValue};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::problem::{Finding, Problem};
 use super::surroundings::{Launch, Opened, Surroundings};
 use crate::exit::Failure;
 use crate::fleet::browser::{Browser, BrowserError, BrowserOptions};
@@ -24,30 +24,6 @@ use crate::system::servers::Proxies;
 const LONGEST_SHOWN: usize = 600;
 /// How many lines of a client's log are shown.
 const LINES_SHOWN: usize = 5;
-
-/// Why a check did not pass.
-#[derive(Debug)]
-pub enum Problem {
-    /// The client does something else than the contract says.
-    Wrong(Box<Finding>),
-    /// Something that the check needs is missing.
-    Unavailable(Failure),
-}
-
-/// What a client did, and what it should have done.
-#[derive(Debug, Serialize)]
-pub struct Finding {
-    /// What it was asked.
-    pub sent: String,
-    pub expected: String,
-    pub came: String,
-}
-
-impl From<Failure> for Problem {
-    fn from(failure: Failure) -> Problem {
-        Problem::Unavailable(failure)
-    }
-}
 
 fn browser_failed(error: BrowserError) -> Problem {
     Failure::unavailable("the browser", error).into()

@@ -18,15 +18,15 @@ use squall_protocol::sql::Dialect;
 use squall_workloads::{Compiler, Table, sqlite, workload};
 use tokio::sync::{mpsc, oneshot};
 
+use super::problem::Problem;
 use super::statements;
-use super::subject::Problem;
 use crate::commands::models;
 use crate::exit::Failure;
 use crate::fleet::browser::Driver;
 use crate::fleet::program::Program;
 use crate::run::recorder::Recorder;
-use crate::system::environment::{
-    self, BackendChoice, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice,
+use crate::system::options::{
+    BackendChoice, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice, own_program,
 };
 use crate::system::pages::{self, Conversation, Pages};
 use crate::system::servers::{Doors, Proxies, Servers};
@@ -165,7 +165,7 @@ impl Surroundings {
                 plan: statements::plan_options(),
                 clients: vec![client],
                 programs: BTreeMap::new(),
-                program: environment::own_program()?,
+                program: own_program()?,
                 database_url: None,
                 service: ServiceChoice::Embedded,
                 backend: BackendChoice::default(),

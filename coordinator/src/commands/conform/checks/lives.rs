@@ -6,9 +6,10 @@ use futures_util::FutureExt;
 use squall_protocol::contract::{Access, Execution, FromClient, ToClient};
 use squall_protocol::sql::Call;
 
-use super::{Check, never};
+use super::check::{Check, never};
+use crate::commands::conform::problem::Problem;
 use crate::commands::conform::statements::insert;
-use crate::commands::conform::subject::{Client, Problem};
+use crate::commands::conform::subject::Client;
 
 /// How often a client is killed.
 const KILLS: usize = 5;

@@ -1,5 +1,6 @@
 //! The checks, each of one thing that the contract says.
 
+mod check;
 mod lives;
 mod sessions;
 mod strange;
@@ -9,22 +10,14 @@ mod values;
 mod watch;
 
 use futures_util::FutureExt;
-use futures_util::future::LocalBoxFuture;
 use squall_protocol::contract::{CONTRACT_VERSION, Hello, ToClient};
 
-use super::subject::{Client, Finding, Problem};
-use super::surroundings::Surroundings;
+pub use check::Check;
+use check::never;
 
-/// A check.
-#[derive(Debug)]
-pub struct Check {
-    pub name: &'static str,
-    /// What the client has to do.
-    pub what: &'static str,
-    /// Why it is not for this client.
-    pub(super) skipped: fn(&Surroundings) -> Option<&'static str>,
-    pub(super) run: fn(&Surroundings) -> LocalBoxFuture<'_, Result<(), Problem>>,
-}
+use super::problem::{Finding, Problem};
+use super::subject::Client;
+use super::surroundings::Surroundings;
 
 /// What came of a check.
 pub(super) enum Outcome {
@@ -71,10 +64,6 @@ pub const ALL: &[Check] = &[
     lives::KILL,
     lives::CONTROL_LOST,
 ];
-
-fn never(_: &Surroundings) -> Option<&'static str> {
-    None
-}
 
 /// What the client says that it is.
 pub(super) async fn hello(surroundings: &Surroundings) -> Result<Hello, Problem> {

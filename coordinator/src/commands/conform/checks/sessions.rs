@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use squall_protocol::contract::{Access, ToClient};
 use squall_protocol::sql::{Dialect, SqlValue};
 
-use super::{Check, never};
+use super::check::{Check, never};
 use crate::commands::conform::statements::{connection_mark, insert, rows_of};
 use crate::commands::conform::subject::Client;
 

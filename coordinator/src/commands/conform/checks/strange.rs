@@ -5,9 +5,10 @@ use futures_util::FutureExt;
 use serde_json::json;
 use squall_protocol::contract::{Access, FromClient, ToClient};
 
-use super::{Check, never};
+use super::check::{Check, never};
+use crate::commands::conform::problem::Problem;
 use crate::commands::conform::statements::insert;
-use crate::commands::conform::subject::{Client, Problem, shown};
+use crate::commands::conform::subject::{Client, shown};
 
 pub(super) const INTEGRITY: Check = Check {
     name: "integrity",

@@ -4,9 +4,10 @@ use futures_util::FutureExt;
 use squall_protocol::contract::{Access, ToClient};
 use squall_protocol::sql::SqlValue;
 
-use super::Check;
+use super::check::Check;
+use crate::commands::conform::problem::Problem;
 use crate::commands::conform::statements::{insert, rows_of};
-use crate::commands::conform::subject::{Client, Problem};
+use crate::commands::conform::subject::Client;
 use crate::commands::conform::surroundings::Surroundings;
 use crate::exit::Failure;
 use crate::system::database;

@@ -4,7 +4,8 @@ use futures_util::FutureExt;
 use squall_protocol::contract::{Access, Execution};
 use squall_protocol::sql::{Call, SqlValue};
 
-use super::{Check, never};
+use super::check::{Check, never};
+use crate::commands::conform::problem::Problem;
 use crate::commands::conform::statements::{
     change, delete, echo, failing, insert, nonsense, rows_of, unknown,
 };
@@ -114,7 +115,7 @@ async fn undone(
     client: &mut Client<'_>,
     name: &str,
     bad: impl IntoIterator<Item = Call>,
-) -> Result<(), super::Problem> {
+) -> Result<(), Problem> {
     let n = client.number;
     let ids = [1, 2, 3, 4].map(|number| format!("{name}-{number}"));
     let [kept, second, third, last] = ids.each_ref().map(String::as_str);

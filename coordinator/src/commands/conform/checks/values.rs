@@ -4,9 +4,10 @@ use futures_util::FutureExt;
 use squall_protocol::contract::{Access, Execution};
 use squall_protocol::sql::{Dialect, SqlValue};
 
-use super::{Check, never};
+use super::check::{Check, never};
+use crate::commands::conform::problem::Problem;
 use crate::commands::conform::statements::{echo, insert, numbers, one_twice, rows_of};
-use crate::commands::conform::subject::{Client, Problem, short, shown};
+use crate::commands::conform::subject::{Client, short, shown};
 
 /// The bytes of a text that is long.
 const LONG: usize = 5 << 20;

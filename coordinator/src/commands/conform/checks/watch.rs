@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use squall_protocol::contract::{Access, ToClient};
 use squall_protocol::sql::{SqlRows, SqlValue};
 
-use super::Check;
+use super::check::Check;
 use crate::commands::conform::statements::{echo, insert, rows_of};
 use crate::commands::conform::subject::Client;
 use crate::commands::conform::surroundings::Surroundings;
