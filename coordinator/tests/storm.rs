@@ -123,6 +123,36 @@ fn a_storm_of_sets_is_stopped_by_its_first_violation() {
     is_stopped("gset", "");
 }
 
+#[test]
+fn faults_that_a_stopped_storm_did_not_come_to_are_said() {
+    let run = Run::start(&[
+        "--fleet",
+        "native=4",
+        "--faults",
+        "client.pause",
+        "--fault-interval",
+        "10m",
+        "--uploader",
+        "batch",
+        "--time",
+        "2h",
+        "--stop-on-violation",
+    ]);
+    let folder = run.latest();
+    run.wait_for("\"storm-stopped\"");
+    let alive = run.descendants();
+    let planned = fs::read_to_string(folder.join("plan.json")).unwrap();
+    let planned: serde_json::Value = serde_json::from_str(&planned).unwrap();
+    let (_, folder) = run.finish(&alive);
+    let verdict = fs::read_to_string(folder.path().join("latest/verdict.json")).unwrap();
+    let verdict: serde_json::Value = serde_json::from_str(&verdict).unwrap();
+    let counts = &verdict["counts"]["faults"]["client.pause"];
+    let count = |name: &str| counts[name].as_u64().unwrap_or(0);
+    assert!(count("skipped") > 0, "{counts}");
+    let all = planned["faults"].as_array().unwrap().len() as u64;
+    assert_eq!(count("caused") + count("skipped"), all, "{counts}");
+}
+
 fn is_stopped(workload: &str, by: &str) {
     let arguments = [
         "--fleet",

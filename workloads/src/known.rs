@@ -16,8 +16,6 @@ pub struct Known {
     /// The sequence number of the session's last transaction that wrote, while it is known; see
     /// [`crate::Workload::last_seq`].
     pub last_seq: Option<i64>,
-    /// What the live query emitted last.
-    emitted: Option<Effects>,
 }
 
 impl Known {
@@ -52,14 +50,20 @@ impl Known {
             highest: self.seen.highest.clone(),
         }
     }
+}
 
+/// What the live query of a session has emitted last.
+#[derive(Clone, Debug, Default)]
+pub struct Emitted(Option<Effects>);
+
+impl Emitted {
     /// Whether an emission of a live query says anything that the one before did not.
     pub fn is_news(&mut self, emission: &Effects) -> bool {
         let mut ledgers = emission.ledger.iter().flat_map(|ledger| &ledger.reads);
         let has_rows = ledgers.any(|of| !of.rows.is_empty());
         let summary = summary(emission);
-        let is_other = self.emitted.as_ref() != Some(&summary);
-        self.emitted = Some(summary);
+        let is_other = self.0.as_ref() != Some(&summary);
+        self.0 = Some(summary);
         has_rows || is_other
     }
 }

@@ -25,6 +25,6 @@ pub mod sqlite;
 mod workload;
 
 pub use compiler::Compiler;
-pub use known::Known;
+pub use known::{Emitted, Known};
 pub use registry::{has_payload, workload};
 pub use workload::{Context, Merge, Probe, Shape, Statement, Step, Table, Workload};

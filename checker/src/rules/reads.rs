@@ -66,7 +66,7 @@ pub(crate) struct Reads {
     resolved: u64,
     /// For each row the last read in which it was, and where.
     places: Vec<(u64, usize)>,
-    /// Above every row that exists and was read.
+    /// Above every row that exists and was read, and the log.
     key_count: usize,
     settled: bool,
     findings: OfReads,
@@ -128,11 +128,11 @@ impl Reads {
         std::mem::take(&mut self.found)
     }
 
-    /// What was found in all, as if what has been pushed were the whole history; and a number above every row
-    /// that exists and was read.
-    pub fn into_findings(mut self) -> ([Findings; 6], usize) {
+    /// What was found in all, as if what has been pushed were the whole history; a number above every row
+    /// that exists and was read, and the log.
+    pub fn into_findings(mut self) -> ([Findings; 6], usize, OperationLog) {
         self.settle();
-        (self.findings.into_array(), self.key_count)
+        (self.findings.into_array(), self.key_count, self.log)
     }
 
     fn read(&mut self, found: Found) -> Read {

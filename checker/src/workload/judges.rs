@@ -64,9 +64,8 @@ impl Judges {
     pub fn verdict(self, index: Index, kept: &History, counts: Counts) -> Verdict {
         match self {
             Judges::Rows(reads, ledger) => {
-                let ledger = ledger.map(|ledger| (ledger, reads.log.clone()));
-                mww::verdict(*reads, index, counts, |end| {
-                    let ledger = ledger.map(|(ledger, log)| ledger.into_findings(log, end));
+                mww::verdict(*reads, index, counts, |end, log| {
+                    let ledger = ledger.map(|ledger| ledger.into_findings(log, end));
                     let mut findings = ledger.unwrap_or_default();
                     findings.extend(strict_serializability::judge_whole(kept));
                     findings

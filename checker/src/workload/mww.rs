@@ -88,6 +88,7 @@ use super::conclude::conclude;
 use crate::findings::Findings;
 use crate::log::history::History;
 use crate::log::index::Index;
+use crate::log::operations::OperationLog;
 use crate::rules::reads::Reads;
 use crate::rules::recovery::{self, End, InRows};
 use crate::rules::shown::Shown;
@@ -121,11 +122,11 @@ pub(crate) fn verdict(
     reads: Reads,
     mut index: Index,
     counts: Counts,
-    more: impl FnOnce(&End) -> Vec<Findings>,
+    more: impl FnOnce(&End, OperationLog) -> Vec<Findings>,
 ) -> Verdict {
-    let (of_reads, key_count) = reads.into_findings();
+    let (of_reads, key_count, log) = reads.into_findings();
     index.key_count = index.key_count.max(key_count);
-    verdict_with(index, of_reads, counts, more)
+    verdict_with(index, of_reads, counts, |end| more(end, log))
 }
 
 /// The verdict from what was found about the properties of reads, those of the end, and what another

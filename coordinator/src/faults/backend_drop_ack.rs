@@ -23,18 +23,14 @@ impl Kind for BackendDropAck {
 impl FaultKind for BackendDropAck {
     fn begin<'a>(&'a self, target: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
         Box::pin(async move {
-            for proxies in target.environment.proxies() {
-                proxies.backend.drop_acknowledgements(true);
-            }
+            target.environment.drop_acknowledgements(true);
             Ok(())
         })
     }
 
     fn end<'a>(&'a self, target: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
         Box::pin(async move {
-            for proxies in target.environment.proxies() {
-                proxies.backend.drop_acknowledgements(false);
-            }
+            target.environment.drop_acknowledgements(false);
             Ok(())
         })
     }

@@ -21,6 +21,11 @@ impl Kind for ClientDisconnect {
 }
 
 impl FaultKind for ClientDisconnect {
+    fn obstacle(&self, target: &Target) -> Option<String> {
+        let disconnects = target.client().ok()?.link.capabilities().disconnects;
+        (!disconnects).then(|| "the client says that it cannot disconnect".to_owned())
+    }
+
     fn begin<'a>(&'a self, target: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
         Box::pin(async move {
             target.client()?.link.send(ToClient::Disconnect);

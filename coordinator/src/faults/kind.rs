@@ -11,8 +11,8 @@ use crate::system::servers::Servers;
 
 /// A kind of fault. What a plan has to know of it is in [`Kind`].
 pub trait FaultKind: Kind {
-    /// Why it can not be caused in this run, if so: the victim may be somebody else's.
-    fn obstacle(&self, _environment: &Environment) -> Option<String> {
+    /// Why it can not be caused there, if so: the victim may be somebody else's, or unable to suffer it.
+    fn obstacle(&self, _target: &Target) -> Option<String> {
         None
     }
 

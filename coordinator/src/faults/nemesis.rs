@@ -58,10 +58,12 @@ impl Nemesis<'_> {
                     () = tokio::time::sleep_until(at) => !over.is_cancelled(),
                     () = over.cancelled() => false,
                 };
+                let name = plan.victim_name(victim);
                 if in_time {
-                    let name = plan.victim_name(victim);
                     let kind = find(planned.fault.kind()).expect("a plan has known faults");
                     self.inject(kind, name, number, planned, over).await;
+                } else {
+                    self.skip(name, number, planned, "the storm was over".to_owned());
                 }
             }
         });
@@ -84,17 +86,10 @@ impl Nemesis<'_> {
             environment: self.environment,
         };
         let is_down = || target.client().is_ok_and(|client| !client.link.is_ready());
-        let down = || is_down().then(|| "the client was down".to_owned());
-        let client = target.client().ok();
-        let unable = || client.and_then(|client| client.cannot_suffer(kind.name()));
-        let obstacle = kind.obstacle(self.environment);
-        if let Some(reason) = obstacle.or_else(down).or_else(unable) {
-            self.recorder.record(Event::FaultSkipped {
-                number,
-                victim,
-                fault,
-                reason,
-            });
+        // A client that is down has not said what it can do.
+        let down = is_down().then(|| "the client was down".to_owned());
+        if let Some(reason) = down.or_else(|| kind.obstacle(&target)) {
+            self.skip(name, number, planned, reason);
             return;
         }
         let entry = (name.to_owned(), fault.kind().to_owned());
@@ -131,6 +126,16 @@ impl Nemesis<'_> {
         self.recorder.record(Event::FaultEnd { number, victim });
         active().remove(&entry);
     }
+
+    /// Says that a planned fault is not caused, and why.
+    fn skip(&self, name: &str, number: usize, planned: &PlannedFault, reason: String) {
+        self.recorder.record(Event::FaultSkipped {
+            number,
+            victim: name.to_owned(),
+            fault: planned.fault.clone(),
+            reason,
+        });
+    }
 }
 
 /// After a fault failed: whatever is left of it is ended by force.
@@ -150,9 +155,7 @@ async fn restore(target: &Target<'_>) -> Result<(), FaultError> {
         Victim::Server(Server::Service) => Ok(target.servers()?.start_service_again().await?),
         Victim::Server(Server::Postgres) => Ok(target.servers()?.postgres().bring_up().await?),
         Victim::Server(Server::Backend) => {
-            for proxies in target.environment.proxies() {
-                proxies.backend.drop_acknowledgements(false);
-            }
+            target.environment.drop_acknowledgements(false);
             Ok(())
         }
     }

@@ -10,7 +10,6 @@ use squall_protocol::plan::ClientKind;
 use super::{Doing, FaultKind, Sighting, Target, observe};
 use crate::plan::{Kind, Victims};
 use crate::system::database;
-use crate::system::environment::Environment;
 
 pub struct PostgresRestart;
 
@@ -57,8 +56,8 @@ impl Kind for PostgresRestart {
 }
 
 impl FaultKind for PostgresRestart {
-    fn obstacle(&self, environment: &Environment) -> Option<String> {
-        let is_ours = environment.servers()?.postgres().is_ours();
+    fn obstacle(&self, target: &Target) -> Option<String> {
+        let is_ours = target.environment.servers()?.postgres().is_ours();
         (!is_ours).then(|| "PostgreSQL is not squall's own".to_owned())
     }
 

@@ -6,7 +6,6 @@ use squall_protocol::plan::ClientKind;
 
 use super::{Doing, FaultError, FaultKind, Sighting, Target, observe};
 use crate::plan::{Kind, Victims};
-use crate::system::environment::Environment;
 
 pub struct ServiceKill;
 
@@ -21,8 +20,8 @@ impl Kind for ServiceKill {
 }
 
 impl FaultKind for ServiceKill {
-    fn obstacle(&self, environment: &Environment) -> Option<String> {
-        let is_ours = environment.servers()?.service().is_some();
+    fn obstacle(&self, target: &Target) -> Option<String> {
+        let is_ours = target.environment.servers()?.service().is_some();
         (!is_ours).then(|| "the service is not squall's own".to_owned())
     }
 

@@ -16,7 +16,7 @@ use squall_protocol::contract::{
 use squall_protocol::history::Event;
 use squall_protocol::sql::{Call, SqlRows};
 use squall_protocol::transaction::{Effects, Outcome, Through, Transaction};
-use squall_workloads::{Compiler, Known};
+use squall_workloads::{Compiler, Emitted, Known};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -55,6 +55,7 @@ struct State {
     session: Option<String>,
     /// What has been shown by that database.
     known: Known,
+    emitted: Emitted,
     /// Whether what a live query emits belongs in the history.
     begun: bool,
     /// Why the next end of a connection is no surprise.
@@ -460,6 +461,7 @@ impl Link {
                     // Another database: nothing of it has been read.
                     state.session = Some(session.clone());
                     state.known = Known::default();
+                    state.emitted = Emitted::default();
                 }
                 // An answer may have been lost.
                 state.known.last_seq = None;
@@ -553,7 +555,7 @@ impl Link {
         let transaction = live_query();
         let outcome = self.outcome(&transaction, Execution::Committed(results));
         if let Outcome::Ok(effects) = &outcome
-            && !state.known.is_news(effects)
+            && !state.emitted.is_news(effects)
         {
             return;
         }

@@ -191,13 +191,6 @@ impl Client {
         self.environment.place(self.name())
     }
 
-    /// Why this client cannot suffer that fault, although its kind may: it says itself what it can do.
-    pub fn cannot_suffer(&self, fault: &str) -> Option<String> {
-        let disconnects = self.link.capabilities().disconnects;
-        (fault == "client.disconnect" && !disconnects)
-            .then(|| "the client says that it cannot disconnect".to_owned())
-    }
-
     /// Starts whatever of the client does not run, and waits until it is ready for transactions.
     ///
     /// # Errors

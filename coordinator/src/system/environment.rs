@@ -115,9 +115,11 @@ impl Environment {
         &self.places[client]
     }
 
-    /// The proxies of all clients that have connections.
-    pub fn proxies(&self) -> impl Iterator<Item = &Proxies> {
-        self.places.values().filter_map(Place::proxies)
+    /// Whether the proxies in front of the backend reset each connection on which an upload is acknowledged.
+    pub fn drop_acknowledgements(&self, drops: bool) {
+        for proxies in self.places.values().filter_map(Place::proxies) {
+            proxies.backend.drop_acknowledgements(drops);
+        }
     }
 
     /// Where PostgreSQL is, if there is one.
