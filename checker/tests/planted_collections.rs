@@ -73,17 +73,6 @@ struct Anomaly {
     models: &'static [Model],
 }
 
-const MODELS: [Model; 8] = [
-    Model::ReadCommitted,
-    Model::ReadAtomic,
-    Model::ReadYourWrites,
-    Model::MonotonicReads,
-    Model::MonotonicWrites,
-    Model::WritesFollowReads,
-    Model::WeakCausal,
-    Model::Causal,
-];
-
 use Model::{Causal, WeakCausal};
 
 const ANOMALIES: &[Anomaly] = &[
@@ -366,7 +355,7 @@ fn each_planted_anomaly_is_found_by_the_models_that_forbid_it() {
             let mut lines = Vec::new();
             write_history(&history, &mut lines).unwrap();
             let reading = transactions::read(Format::Squall, lines.as_slice(), false).unwrap();
-            for model in MODELS {
+            for model in Model::UP_TO_CAUSAL {
                 let report = reading.registers.check(model);
                 let expected = match anomaly.models.contains(&model) {
                     true => Judgement::Violation,

@@ -129,17 +129,6 @@ fn not_causal(history: &[Transaction]) -> u64 {
     stale + circles.len() as u64
 }
 
-const MODELS: [Model; 8] = [
-    Model::ReadCommitted,
-    Model::ReadAtomic,
-    Model::ReadYourWrites,
-    Model::MonotonicReads,
-    Model::MonotonicWrites,
-    Model::WritesFollowReads,
-    Model::WeakCausal,
-    Model::Causal,
-];
-
 #[test]
 fn the_number_of_violations_depends_on_nothing_but_the_history() {
     let mut random = Random::new(11);
@@ -155,7 +144,7 @@ fn the_number_of_violations_depends_on_nothing_but_the_history() {
             Model::SnapshotIsolation,
             Model::Serializability,
         ];
-        for model in MODELS
+        for model in Model::UP_TO_CAUSAL
             .into_iter()
             .chain(more.into_iter().filter(|_| number < 2000))
         {

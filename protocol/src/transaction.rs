@@ -17,6 +17,11 @@ pub type Value = i64;
 /// What every row holds before anyone wrote to it.
 pub const INITIAL_VALUE: Value = -1;
 
+/// What a transaction of that value adds to a row, in the workload `counter`: positive, and unique in the run.
+pub fn increment(value: Value) -> Value {
+    value.saturating_add(1)
+}
+
 /// One transaction: read, then write one value to some keys, in one SQLite or PostgreSQL transaction.
 /// What reading and writing a key means is the workload's: see `docs/workloads.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,11 +17,12 @@
 use std::collections::BTreeMap;
 
 use squall_protocol::backend::{CrudEntry, CrudOp, CrudValue};
-use squall_protocol::transaction::{Effects, Reads, Rows, Transaction, Value};
+use squall_protocol::transaction::{Effects, Rows, Transaction, increment};
 
 use crate::rows::{Malformed, Results};
 use crate::workload::{
-    Context, Merge, Probe, Shape, Statement, Step, Table, Workload, all_rows, complaint, rows_reach,
+    Context, Merge, Probe, Shape, Statement, Step, Table, Workload, all_rows, calls_of, complaint,
+    rows_reach, seed,
 };
 
 /// The workload.
@@ -41,12 +42,7 @@ const TABLE: Table = Table {
 };
 
 /// Fills the empty table with `$1` rows.
-static SEED: Statement = Statement {
-    sqlite:
-        "WITH RECURSIVE keys (k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM keys WHERE k + 1 < $1)
-        INSERT INTO counter (id, k, v) SELECT CAST(k AS TEXT), k, 0 FROM keys",
-    postgres: "INSERT INTO counter (id, k, v) SELECT k::text, k, 0 FROM generate_series(0, $1::bigint - 1) AS k",
-};
+static SEED: Statement = seed!("counter", "0");
 
 /// Every row's key and value, in key order.
 static READ: Statement = Statement::common("SELECT k, v FROM counter ORDER BY k");
@@ -57,11 +53,6 @@ static READ_KEY: Statement = Statement::common("SELECT k, v FROM counter WHERE k
 /// Adds `$1` to the row of the id `$2`; answers its key.
 static ADD: Statement =
     Statement::common("UPDATE counter SET v = v + $1 WHERE id = $2 RETURNING k");
-
-/// What a transaction of that value adds.
-pub fn increment(value: Value) -> Value {
-    value + 1
-}
 
 impl Workload for Counter {
     fn tables(&self) -> &'static [Table] {
@@ -111,13 +102,8 @@ impl Workload for Counter {
         transaction: &Transaction,
         results: &mut Results,
     ) -> Result<Effects, Malformed> {
-        let reads = match &transaction.reads {
-            Reads::Nothing => 0,
-            Reads::Keys(keys) => keys.len(),
-            Reads::All => 1,
-        };
         Ok(Effects {
-            reads: counters(results, reads)?,
+            reads: results.keys_and_integers(calls_of(&transaction.reads))?,
             writes: results.written(transaction)?,
             ..Effects::default()
         })
@@ -147,17 +133,6 @@ impl Workload for Counter {
             parameters: vec![CrudValue::Integer(added), CrudValue::Text(entry.id.clone())],
         })
     }
-}
-
-/// The keys and values of so many results.
-fn counters(results: &mut Results, calls: usize) -> Result<Rows, Malformed> {
-    let mut rows = Rows::new();
-    for _ in 0..calls {
-        for row in results.rows(2)? {
-            rows.push((row.key(0)?, row.integer(1)?));
-        }
-    }
-    Ok(rows)
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ use squall_protocol::transaction::{Collections, Effects, Key, Reads, Rows, Trans
 
 use crate::rows::{Malformed, Results};
 use crate::workload::{
-    Context, Merge, Probe, Shape, Statement, Step, Table, Workload, collections_hold, complaint,
-    empty_collections,
+    Context, Merge, Probe, Shape, Statement, Step, Table, Workload, calls_of, collections_hold,
+    complaint, empty_collections,
 };
 
 /// The workload.
@@ -90,23 +90,11 @@ impl Workload for Gset {
         transaction: &Transaction,
         results: &mut Results,
     ) -> Result<Effects, Malformed> {
-        let mut elements = Vec::new();
-        let mut read = || -> Result<(), Malformed> {
-            for row in results.rows(2)? {
-                elements.push((row.key(0)?, row.integer(1)?));
-            }
-            Ok(())
-        };
+        let elements = results.keys_and_integers(calls_of(&transaction.reads))?;
         let collections = match &transaction.reads {
             Reads::Nothing => None,
-            Reads::Keys(keys) => {
-                keys.iter().try_for_each(|_| read())?;
-                Some(collections(keys.iter().copied(), elements))
-            }
-            Reads::All => {
-                read()?;
-                Some(collections(0..context.keys, elements))
-            }
+            Reads::Keys(keys) => Some(collections(keys.iter().copied(), elements)),
+            Reads::All => Some(collections(0..context.keys, elements)),
         };
         let mut writes = Rows::new();
         for key in transaction.written() {

@@ -19,8 +19,8 @@ use squall_protocol::transaction::{Collections, Effects, Key, Reads, Rows, Trans
 
 use crate::rows::{Malformed, Results};
 use crate::workload::{
-    Context, Merge, Probe, Shape, Statement, Step, Table, Workload, collections_hold, complaint,
-    empty_collections,
+    Context, Merge, Probe, Shape, Statement, Step, Table, Workload, calls_of, collections_hold,
+    complaint, empty_collections, seed,
 };
 
 /// The workload.
@@ -41,12 +41,7 @@ const TABLE: Table = Table {
 };
 
 /// Fills the empty table with `$1` rows.
-static SEED: Statement = Statement {
-    sqlite:
-        "WITH RECURSIVE keys (k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM keys WHERE k + 1 < $1)
-        INSERT INTO lists (id, k, v) SELECT CAST(k AS TEXT), k, '' FROM keys",
-    postgres: "INSERT INTO lists (id, k, v) SELECT k::text, k, '' FROM generate_series(0, $1::bigint - 1) AS k",
-};
+static SEED: Statement = seed!("lists", "''");
 
 /// Every row's key and list, in key order.
 static READ: Statement = Statement::common("SELECT k, v FROM lists ORDER BY k");
@@ -96,7 +91,7 @@ impl Workload for ListAppend {
     fn compile(&self, _: &Context, transaction: &Transaction) -> Vec<Step> {
         let element = transaction.value.to_string();
         let append = |key: Key| APPEND.with([element.clone().into(), key.to_string().into()]);
-        let mut steps = read(&transaction.reads);
+        let mut steps = crate::workload::read(&READ, &READ_KEY, &transaction.reads);
         steps.extend(transaction.written().into_iter().map(append));
         steps
     }
@@ -108,7 +103,7 @@ impl Workload for ListAppend {
         results: &mut Results,
     ) -> Result<Effects, Malformed> {
         let mut lists = Collections::new();
-        for _ in read(&transaction.reads) {
+        for _ in 0..calls_of(&transaction.reads) {
             for mut row in results.rows(2)? {
                 lists.push((row.key(0)?, row.text(1)?));
             }
@@ -135,8 +130,4 @@ impl Workload for ListAppend {
             _ => Err(complaint(entry, "v must be a text")),
         }
     }
-}
-
-fn read(reads: &Reads) -> Vec<Step> {
-    crate::workload::read(&READ, &READ_KEY, reads)
 }

@@ -16,7 +16,8 @@ use squall_protocol::transaction::{Effects, INITIAL_VALUE, Reads, Rows, Transact
 
 use crate::rows::{Malformed, Results};
 use crate::workload::{
-    Context, Merge, Probe, Shape, Statement, Step, Table, Workload, all_rows, complaint, rows_reach,
+    Context, Merge, Probe, Shape, Statement, Step, Table, Workload, all_rows, complaint,
+    rows_reach, seed,
 };
 
 /// The workload.
@@ -36,12 +37,7 @@ pub(crate) const TABLE: Table = Table {
 };
 
 /// Fills the empty table with `$1` rows.
-static SEED: Statement = Statement {
-    sqlite:
-        "WITH RECURSIVE keys (k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM keys WHERE k + 1 < $1)
-        INSERT INTO mww (id, k, v) SELECT CAST(k AS TEXT), k, -1 FROM keys",
-    postgres: "INSERT INTO mww (id, k, v) SELECT k::text, k, -1 FROM generate_series(0, $1::bigint - 1) AS k",
-};
+static SEED: Statement = seed!("mww", "-1");
 
 /// Every row's key and value, in key order.
 static READ: Statement = Statement::common("SELECT k, v FROM mww ORDER BY k");

@@ -47,6 +47,21 @@ impl Results {
         Ok(rows.into_iter())
     }
 
+    /// The keys and integers of so many calls.
+    ///
+    /// # Errors
+    ///
+    /// When they answer something else.
+    pub fn keys_and_integers(&mut self, calls: usize) -> Result<Rows, Malformed> {
+        let mut found = Rows::new();
+        for _ in 0..calls {
+            for row in self.rows(2)? {
+                found.push((row.key(0)?, row.integer(1)?));
+            }
+        }
+        Ok(found)
+    }
+
     /// What the transaction has written: its calls that write answer the keys of their rows.
     ///
     /// # Errors

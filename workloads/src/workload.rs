@@ -183,6 +183,23 @@ pub struct Merge {
     pub parameters: Vec<CrudValue>,
 }
 
+/// A statement that fills an empty table of keyed rows with `$1` of them, each with that value.
+macro_rules! seed {
+    ($table:literal, $value:literal) => {
+        crate::workload::Statement {
+            sqlite: concat!(
+                "WITH RECURSIVE keys (k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM keys WHERE k + 1 < $1)
+                INSERT INTO ", $table, " (id, k, v) SELECT CAST(k AS TEXT), k, ", $value, " FROM keys"
+            ),
+            postgres: concat!(
+                "INSERT INTO ", $table, " (id, k, v) SELECT k::text, k, ", $value,
+                " FROM generate_series(0, $1::bigint - 1) AS k"
+            ),
+        }
+    };
+}
+pub(crate) use seed;
+
 /// All keys, each with that value.
 pub(crate) fn all_rows(keys: u32, value: Value) -> Rows {
     (0..keys).map(|key| (key, value)).collect()
@@ -231,6 +248,15 @@ pub(crate) fn read(
             keys.into_iter().map(of_key).collect()
         }
         Reads::All => vec![all.with([])],
+    }
+}
+
+/// How many calls [`read`] asks for.
+pub(crate) fn calls_of(reads: &Reads) -> usize {
+    match reads {
+        Reads::Nothing => 0,
+        Reads::Keys(keys) => keys.len(),
+        Reads::All => 1,
     }
 }
 

@@ -377,6 +377,14 @@ fn reads_from(from: &Step, to: &Step, key: Key, value: Value) -> Edge {
     }
 }
 
+/// `k7 = 41`, or `no row k7`.
+pub(crate) fn row_or_none(key: Key, value: Option<Value>) -> String {
+    match value {
+        Some(value) => row(key, value),
+        None => format!("no row k{key}"),
+    }
+}
+
 /// `k7 = 41`
 pub(crate) fn row(key: Key, value: Value) -> String {
     format!("k{key} = {value}")

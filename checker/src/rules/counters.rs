@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use squall_protocol::history::{Event, Header};
-use squall_protocol::transaction::{Key, Reads as Asked, Value};
+use squall_protocol::transaction::{Key, Reads as Asked, Value, increment};
 use squall_protocol::verdict::{Property, Step, Violation};
 
 use super::recovery::{NotRead, Probes, Recovery, Unseen};
@@ -27,11 +27,6 @@ pub(crate) const PROPERTIES: [Property; 9] = [
     Property::Durability,
     Property::NoDuplicateTransaction,
 ];
-
-/// What a transaction of that value adds to a counter.
-fn amount(value: Value) -> Value {
-    value.saturating_add(1)
-}
 
 /// Judges counters event by event.
 #[derive(Clone)]
@@ -99,7 +94,7 @@ impl Counters {
             .resize_with(self.log.sessions(), HashMap::default);
         for (number, operation) in (0..).zip(&self.log.operations).skip(self.counted) {
             for key in &operation.written {
-                *self.invoked.entry(*key).or_default() += amount(operation.value);
+                *self.invoked.entry(*key).or_default() += increment(operation.value);
             }
             self.pending.push(number);
         }
@@ -130,7 +125,7 @@ impl Counters {
                 left_out.copied().collect()
             }
         };
-        let amount = amount(operation.value);
+        let amount = increment(operation.value);
         for key in &not_added {
             *self.invoked.entry(*key).or_default() -= amount;
         }
@@ -160,11 +155,11 @@ impl Counters {
         for pending in &self.pending {
             let operation = &self.log.operations[*pending as usize];
             for key in &operation.written {
-                *under_way.entry(*key).or_default() += amount(operation.value);
+                *under_way.entry(*key).or_default() += increment(operation.value);
             }
         }
         let own = self.log.operations.get(read.operation as usize);
-        let own = own.map(|own| (amount(own.value), own.written.clone()));
+        let own = own.map(|own| (increment(own.value), own.written.clone()));
         for &(key, value) in read.rows {
             if key >= self.log.keys {
                 let violation = no_counter(&self.step(read), key, value);
@@ -270,7 +265,7 @@ impl Counters {
         for key in &operation.written {
             let before = floors.get(key).map_or(0, |floor| floor.value);
             let floor = Floor {
-                value: before.saturating_add(amount(operation.value)),
+                value: before.saturating_add(increment(operation.value)),
                 by: ended,
                 own: true,
             };
@@ -301,7 +296,7 @@ impl Probes for InCounters<'_, '_> {
     ) -> Result<Option<Unseen>, NotRead> {
         let held: HashMap<Key, Value> = read.rows.iter().copied().collect();
         for probe in probes {
-            let expected = amount(self.index.value(*probe));
+            let expected = increment(self.index.value(*probe));
             for key in self.index.possible_writes(*probe) {
                 if !read.asked.contains(*key) {
                     return Err(NotRead);
@@ -311,10 +306,7 @@ impl Probes for InCounters<'_, '_> {
                     return Ok(Some(Unseen {
                         probe: *probe,
                         what: format!("{expected} more in k{key}"),
-                        instead: match value {
-                            Some(value) => explain::row(*key, value),
-                            None => format!("no row k{key}"),
-                        },
+                        instead: explain::row_or_none(*key, value),
                     }));
                 }
             }
@@ -359,39 +351,16 @@ pub(crate) fn totals(index: &Index, recovery: &Recovery) -> [Findings; 3] {
                 durability.exercise(u64::from(least > 0));
                 duplicates.exercise(u64::from(more > 0));
                 if value.is_none_or(|value| value < least) {
-                    let lacking = least - value.unwrap_or_default();
-                    let one = acknowledged.one_of(key, lacking);
+                    let one = acknowledged.one_of(key, least - value.unwrap_or_default());
                     durability.violate(read.completed, || {
                         let one = one.map(|one| names::step(index, one));
-                        wrong_sum(
-                            reader(),
-                            (key, value),
-                            ("acknowledged", least),
-                            |by| match &one {
-                                Some(one) => format!(
-                                    "{lacking} less, just what {} added in {}: it was lost.",
-                                    one.client,
-                                    place(one)
-                                ),
-                                None => format!("{by} less: something was lost."),
-                            },
-                        )
+                        wrong_sum(reader(), (key, value), ("acknowledged", least), one)
                     });
-                } else if value.is_some_and(|value| value > more) {
-                    let surplus = value.unwrap_or_default() - more;
-                    let one = possible.one_of(key, surplus);
+                } else if let Some(held) = value.filter(|value| *value > more) {
+                    let one = possible.one_of(key, held - more);
                     duplicates.violate(read.completed, || {
                         let one = one.map(|one| names::step(index, one));
-                        wrong_sum(reader(), (key, value), ("added at most", more), |by| {
-                            match &one {
-                                Some(one) => format!(
-                                    "{surplus} more, just what {} added in {}: it was applied twice.",
-                                    one.client,
-                                    place(one)
-                                ),
-                                None => format!("{by} more: something was applied twice."),
-                            }
-                        })
+                        wrong_sum(reader(), (key, value), ("added at most", more), one)
                     });
                 } else if let Some((most, other)) = most
                     && value != Some(most)
@@ -421,7 +390,7 @@ struct Sums {
 
 impl Sums {
     fn add(&mut self, index: &Index, operation: OperationIndex) {
-        let amount = amount(index.value(operation));
+        let amount = increment(index.value(operation));
         for key in index.possible_writes(operation) {
             let sum = self.sums.entry(*key).or_default();
             *sum = sum.saturating_add(amount);
@@ -475,23 +444,32 @@ fn gone_back(earlier: &Step, floor: Floor, reader: &Step, key: Key, value: Value
     violation(summary, [earlier, reader])
 }
 
-/// A final read whose counter is not what was added to it.
+/// A final read whose counter is not what was added to it, and the operation that has added just as much as is
+/// lacking, or too much.
 fn wrong_sum(
     reader: Step,
     (key, value): (Key, Option<Value>),
     (what, sum): (&str, Value),
-    difference: impl Fn(Value) -> String,
+    one: Option<Step>,
 ) -> Violation {
-    let held = value.map_or_else(
-        || format!("no row k{key}"),
-        |value| explain::row(key, value),
-    );
     let by = (sum - value.unwrap_or_default()).abs();
+    let (direction, happened) = match value.is_some_and(|value| value > sum) {
+        true => ("more", "applied twice"),
+        false => ("less", "lost"),
+    };
+    let because = match one {
+        Some(one) => format!(
+            "{by} {direction}, just what {} added in {}: it was {happened}.",
+            one.client,
+            place(&one)
+        ),
+        None => format!("{by} {direction}: something was {happened}."),
+    };
     let summary = format!(
-        "{} has {held} in {}, where {what} was {sum}. That is {}",
+        "{} has {} in {}, where {what} was {sum}. That is {because}",
         reader.client,
+        explain::row_or_none(key, value),
         place(&reader),
-        difference(by)
     );
     violation(summary, [&reader])
 }
@@ -501,13 +479,10 @@ fn diverged(
     (key, value): (Key, Option<Value>),
     (other, most): (&Step, Value),
 ) -> Violation {
-    let held = value.map_or_else(
-        || format!("no row k{key}"),
-        |value| explain::row(key, value),
-    );
     let summary = format!(
-        "{} has {held} in {}, and {} has {}: the two have not become the same.",
+        "{} has {} in {}, and {} has {}: the two have not become the same.",
         reader.client,
+        explain::row_or_none(key, value),
         place(&reader),
         other.client,
         explain::row(key, most)

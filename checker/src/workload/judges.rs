@@ -63,14 +63,12 @@ impl Judges {
     /// its index; of what was read before the heal they may tell nothing.
     pub fn verdict(self, index: Index, kept: &History, counts: Counts) -> Verdict {
         match self {
-            Judges::Rows(reads, ledger) => {
-                mww::verdict(*reads, index, counts, |end, log| {
-                    let ledger = ledger.map(|ledger| ledger.into_findings(log, end));
-                    let mut findings = ledger.unwrap_or_default();
-                    findings.extend(strict_serializability::judge_whole(kept));
-                    findings
-                })
-            }
+            Judges::Rows(reads, ledger) => mww::verdict(*reads, index, counts, |end, log| {
+                let ledger = ledger.map(|ledger| ledger.into_findings(log, end));
+                let mut findings = ledger.unwrap_or_default();
+                findings.extend(strict_serializability::judge_whole(kept));
+                findings
+            }),
             Judges::Lists(lists) => list_append::verdict(*lists, index, kept, counts),
             Judges::Sets(sets) => gset::verdict(*sets, index, kept, counts),
             Judges::Counters(counters) => counter::verdict(*counters, index, counts),

@@ -24,11 +24,11 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{self, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use std::process;
+use squall_owned_process::OwnedProcess;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{self, Command, MatrixArgs};
@@ -36,7 +36,6 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::report::{self, MatrixResult};
 use crate::run::interruption;
-use squall_owned_process::OwnedProcess;
 
 const RESULTS: &str = "results.jsonl";
 /// How long a run may take to stop after it was asked to.

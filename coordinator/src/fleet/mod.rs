@@ -9,6 +9,7 @@ pub mod program;
 use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
+use squall_owned_process::OwnedProcess;
 use squall_protocol::contract::ToClient;
 use squall_protocol::plan::{ClientSpec, Store};
 use tokio::sync::{Mutex, MutexGuard};
@@ -21,7 +22,6 @@ use crate::fleet::link::Link;
 use crate::fleet::program::Situation;
 use crate::run::recorder::Recorder;
 use crate::system::environment::{Environment, Place};
-use squall_owned_process::OwnedProcess;
 
 /// How long an incarnation may take from its start until it is ready for transactions. A browser
 /// that starts while the machine is busy takes the longest.

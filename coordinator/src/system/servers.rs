@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use squall_owned_process::OwnedProcess;
 use tokio::time::Instant;
 
 use crate::exit::Failure;
@@ -18,7 +19,6 @@ use crate::system::preflight::{self, Needs};
 use crate::system::proxy::Proxy;
 use crate::system::service::{self, EmbeddedService, ServiceOptions};
 use crate::system::token::{Secret, Signer};
-use squall_owned_process::OwnedProcess;
 
 /// How long the service may take to come up again, also if PostgreSQL goes down meanwhile.
 const SERVICE_DEADLINE: Duration = Duration::from_secs(60);

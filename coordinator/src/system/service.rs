@@ -3,16 +3,16 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use std::process::Command;
+use squall_owned_process::OwnedProcess;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::watch;
 
 use crate::exit::Failure;
 use crate::system::token::Secret;
-use squall_owned_process::OwnedProcess;
 
 /// The service makes its first snapshot before it listens.
 const START_DEADLINE: Duration = Duration::from_secs(60);

@@ -52,6 +52,18 @@ impl Model {
         Model::WritesFollowReads,
     ];
 
+    /// Causal consistency and what it implies, the weakest first.
+    pub const UP_TO_CAUSAL: [Model; 8] = [
+        Model::ReadCommitted,
+        Model::ReadAtomic,
+        Model::ReadYourWrites,
+        Model::MonotonicReads,
+        Model::MonotonicWrites,
+        Model::WritesFollowReads,
+        Model::WeakCausal,
+        Model::Causal,
+    ];
+
     /// Every model.
     pub const ALL: [Model; 14] = [
         Model::ReadCommitted,

@@ -22,7 +22,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use fantoccini::error::CmdError;
@@ -30,14 +30,13 @@ use fantoccini::wd::{TimeoutConfiguration, WindowHandle};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
-use std::process::Command;
+use squall_owned_process::OwnedProcess;
+use squall_throwaway_postgres::Temporary;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::system::port;
 use bidi::Bidi;
 pub use error::BrowserError;
-use squall_owned_process::OwnedProcess;
-use squall_throwaway_postgres::Temporary;
 
 /// A browser starts in about a second; twenty at once on two cores took 43 s.
 const START_DEADLINE: Duration = Duration::from_secs(60);
