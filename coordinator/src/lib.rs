@@ -12,6 +12,7 @@ pub mod faults;
 pub mod fleet;
 pub mod output;
 pub mod plan;
+pub mod recorder;
 pub mod report;
 pub mod run;
 pub mod system;

@@ -12,10 +12,10 @@ use squall_coordinator::exit::Failure;
 use squall_coordinator::faults::nemesis::{Active, Nemesis};
 use squall_coordinator::faults::{self, Doing, FaultError, FaultKind, KINDS, Sighting, Target};
 use squall_coordinator::fleet::Fleet;
+use squall_coordinator::fleet::environment::Environment;
 use squall_coordinator::plan::{self, Kind, Victims};
-use squall_coordinator::run::recorder::Recorder;
+use squall_coordinator::recorder::Recorder;
 use squall_coordinator::run::{self, first_sync};
-use squall_coordinator::system::environment::Environment;
 use squall_coordinator::system::options::{
     BackendChoice, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice,
 };

@@ -1,8 +1,9 @@
-//! No two files of a crate import one another, directly or by way of others. What an import is, is written at
-//! the top of `graph.rs`.
+//! No two files of a crate import one another, directly or by way of others, and where a crate is in layers, each
+//! imports only those before it. What an import is, is written at the top of `graph.rs`.
 
 mod graph;
 
+use std::cmp::Ordering;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -63,33 +64,55 @@ fn imports_are_found_in_every_spelling() {
 }
 
 /// The layers of the checker: each imports only itself and those before it.
-const LAYERS: [&str; 8] = [
+const CHECKER: &[&str] = &[
     "log", "findings", "rules", "workload", "check", "online", "render", "generate",
 ];
+/// The folders of the coordinator and the files beside them, likewise.
+const COORDINATOR: &[&str] = &[
+    "environment_variable",
+    "output",
+    "exit",
+    "recorder",
+    "system",
+    "plan",
+    "fleet",
+    "faults",
+    "report",
+    "run",
+    "cli",
+    "commands",
+];
 
-#[test]
-fn the_layers_of_the_checker_import_only_those_before_them() {
+/// The imports of a crate from one layer to a later one, and how many go the right way. The files in which a
+/// crate begins may import anything.
+fn against_layers(name: &str, layers: &[&str]) -> (Vec<String>, usize) {
     let layer = |file: &str| {
         let below = file.strip_prefix("src/").expect("it is below src");
         let name = below.split(['/', '.']).next();
-        LAYERS.iter().position(|layer| Some(*layer) == name)
+        let found = layers.iter().position(|layer| Some(*layer) == name);
+        found.unwrap_or_else(|| panic!("{file} of {name:?} is in no layer"))
     };
-    let mut crossed = 0;
-    for (file, imported) in imports(&workspace().join("checker")) {
-        if file == "src/lib.rs" {
+    let (mut wrong, mut right) = (Vec::new(), 0);
+    for (file, imported) in imports(&workspace().join(name)) {
+        if ["src/lib.rs", "src/main.rs"].contains(&file.as_str()) {
             continue;
         }
-        let from = layer(&file).unwrap_or_else(|| panic!("{file} is in no layer"));
         for other in imported {
-            let to = layer(&other).unwrap_or_else(|| panic!("{other} is in no layer"));
-            assert!(
-                to <= from,
-                "{file} imports {other}: {} may only import {:?}",
-                LAYERS[from],
-                &LAYERS[..=from]
-            );
-            crossed += usize::from(to < from);
+            match layer(&other).cmp(&layer(&file)) {
+                Ordering::Greater => wrong.push(format!("{name}: {file} imports {other}")),
+                Ordering::Equal => {}
+                Ordering::Less => right += 1,
+            }
         }
     }
-    assert!(crossed > 0, "the layers import one another");
+    (wrong, right)
+}
+
+#[test]
+fn layers_import_only_those_before_them() {
+    for (name, layers) in [("checker", CHECKER), ("coordinator", COORDINATOR)] {
+        let (wrong, right) = against_layers(name, layers);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(right > 0, "{name}: the layers import one another");
+    }
 }

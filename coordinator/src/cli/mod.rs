@@ -18,20 +18,18 @@ use squall_workloads::Probe;
 
 use crate::cli::case::Case;
 use crate::cli::shard::Shard;
-use crate::commands::conform::checks::Check;
 use crate::exit::Failure;
-use crate::fleet;
 use crate::plan::{self, MOST_KEYS};
 use crate::system::options::{BackendChoice, ServiceChoice};
 use crate::system::token::Secret;
-use words::{ClientArg, FaultsArg, ReadsArg, UploaderArg, duration};
+use values::{ClientArg, FaultsArg, ReadsArg, UploaderArg, duration};
 
-pub use words::{FleetArg, ProcessKind};
+pub use values::{FleetArg, ProcessKind};
 
 pub mod case;
 pub mod command_line;
 pub mod shard;
-mod words;
+pub(crate) mod values;
 
 /// Puts local-first sync through a storm and says whether it held.
 ///
@@ -133,7 +131,7 @@ pub struct RunArgs {
     pub time: Duration,
     /// What clients do: mww (maximum write wins), ledger, which also keeps a book of every
     /// transaction and so sees every loss, list-append, or gset (sets that only grow).
-    #[arg(long, value_name = "WORKLOAD", default_value = "ledger", value_parser = words::workload)]
+    #[arg(long, value_name = "WORKLOAD", default_value = "ledger", value_parser = values::workload)]
     pub workload: Workload,
     /// In the workload ledger, every transaction also inserts, changes or deletes a row with nulls,
     /// any Unicode, or 100 KB of text.
@@ -151,7 +149,7 @@ pub struct RunArgs {
     /// client contract (docs/clients.md). May be there more than once.
     #[arg(long, value_name = "NAME=COMMAND")]
     pub client: Vec<ClientArg>,
-    #[arg(long, value_name = "FAULT,…", default_value = "all", help = words::faults_help())]
+    #[arg(long, value_name = "FAULT,…", default_value = "all", help = values::faults_help())]
     pub faults: FaultsArg,
     /// Transactions per second, over all clients.
     #[arg(long, default_value_t = 20.0)]
@@ -162,18 +160,18 @@ pub struct RunArgs {
     pub keys: Option<u32>,
     /// How many rows a transaction writes: N, or from A to B. A range from 0 has transactions that
     /// only read.
-    #[arg(long, value_name = "N|A..B", default_value = "4", value_parser = words::length)]
+    #[arg(long, value_name = "N|A..B", default_value = "4", value_parser = values::length)]
     pub writes: Length,
     /// How rows are chosen: uniform, zipf, or zipf:EXPONENT (some more often than others; 1 is
     /// usual).
-    #[arg(long, value_name = "CHOICE", default_value = "uniform", value_parser = words::key_choice)]
+    #[arg(long, value_name = "CHOICE", default_value = "uniform", value_parser = values::key_choice)]
     pub key_choice: KeyChoice,
     /// Every transaction either only reads or only writes.
     #[arg(long)]
     pub homogeneous: bool,
     /// What clients may do: ps are those with SQLite, pg those on PostgreSQL; rw, ro or wo. Such as
     /// ps-ro-pg-rw, or pg-ro alone.
-    #[arg(long, value_name = "ROLES", default_value = "ps-rw-pg-rw", value_parser = words::roles)]
+    #[arg(long, value_name = "ROLES", default_value = "ps-rw-pg-rw", value_parser = values::roles)]
     pub roles: Roles,
     /// How transactions that only read are done: in write transactions, in read transactions, or
     /// some in each. With watch, clients also keep a live query open, and all it emits is checked.
@@ -184,7 +182,7 @@ pub struct RunArgs {
     )]
     pub reads: ReadsArg,
     /// The isolation level of clients on PostgreSQL: read-committed, repeatable-read or serializable.
-    #[arg(long, value_name = "LEVEL", default_value = "repeatable-read", value_parser = words::isolation)]
+    #[arg(long, value_name = "LEVEL", default_value = "repeatable-read", value_parser = values::isolation)]
     pub isolation: Isolation,
     /// The mean pause between faults of one kind, and their mean duration.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
@@ -264,7 +262,7 @@ pub struct CheckArgs {
     pub path: PathBuf,
     /// The history's format: squall, plume, awdit, dbcop-text, dbcop-json, dbcop-bincode, cobra, or
     /// jepsen (also called edn or json). Without it, what the file's name and content look like.
-    #[arg(long, value_parser = words::format)]
+    #[arg(long, value_parser = values::format)]
     pub format: Option<Format>,
     /// Check against these consistency models: read-committed, read-atomic, read-your-writes,
     /// monotonic-reads, monotonic-writes, writes-follow-reads, causal, causal-per-key
@@ -272,7 +270,7 @@ pub struct CheckArgs {
     /// serializability, strict-serializability (begin and end times needed), weak-causal,
     /// causal-convergence. Without it,
     /// squall's own histories are judged by the properties of their workload, and others by all models.
-    #[arg(long, value_name = "MODEL,…", value_delimiter = ',', value_parser = words::model)]
+    #[arg(long, value_name = "MODEL,…", value_delimiter = ',', value_parser = values::model)]
     pub model: Vec<Model>,
     /// Print the verdict as JSON, as in verdict.json.
     #[arg(long)]
@@ -285,7 +283,7 @@ pub struct ExportArgs {
     #[arg(default_value = "runs/latest")]
     pub path: PathBuf,
     /// The format: plume, dbcop-json, elle-edn or jepsen-json.
-    #[arg(long, value_parser = words::target)]
+    #[arg(long, value_parser = values::target)]
     pub format: Target,
     /// The file to write; without it the standard output.
     #[arg(long, short, value_name = "FILE")]
@@ -371,7 +369,7 @@ pub struct BenchCheckerArgs {
     #[arg(long)]
     pub planted: bool,
     /// Check against this model instead of causal consistency, as `squall check` names it.
-    #[arg(long, value_name = "MODEL", value_parser = words::model)]
+    #[arg(long, value_name = "MODEL", value_parser = values::model)]
     pub model: Option<Model>,
     /// How often each is measured; the median counts.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -431,8 +429,8 @@ pub struct ConformArgs {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub deadline: Duration,
     /// Do these checks alone.
-    #[arg(long, value_name = "CHECK,…", value_delimiter = ',', value_parser = words::conformance_check)]
-    pub only: Vec<&'static Check>,
+    #[arg(long, value_name = "CHECK,…", value_delimiter = ',')]
+    pub only: Vec<String>,
     /// Write every message here, a line each: {"to": CLIENT, "message": …} or {"from": …}.
     #[arg(long, value_name = "FILE")]
     pub messages: Option<PathBuf>,
@@ -565,7 +563,7 @@ impl RunArgs {
                 )));
             }
         }
-        fleet::kinds::check(&clients)
+        plan::kinds::check(&clients)
             .map_err(|error| Failure::Usage(format!("--fleet: {error}")))?;
         Ok(clients)
     }

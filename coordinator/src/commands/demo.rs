@@ -21,21 +21,21 @@ use squall_protocol::transaction::{Rows, Transaction, Value};
 use tower_http::services::ServeDir;
 
 use crate::cli::DemoArgs;
-use crate::commands::models;
 use crate::exit::{Exit, Failure};
 use crate::fleet::Fleet;
-use crate::fleet::kinds::manifest;
+use crate::fleet::environment::Environment;
 use crate::fleet::link::Link;
+use crate::fleet::pages;
 use crate::output;
 use crate::plan;
+use crate::plan::kinds::manifest;
+use crate::recorder::Recorder;
 use crate::run::interruption;
-use crate::run::recorder::Recorder;
+use crate::run::judge;
 use crate::system::database;
-use crate::system::environment::Environment;
 use crate::system::options::{
     BackendChoice, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice, own_program,
 };
-use crate::system::pages;
 use crate::system::port;
 use crate::system::proxy::NetworkCondition;
 use crate::system::same_origin;
@@ -71,7 +71,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         recovery_deadline_ms: 0,
         started_at_ms: now_ms(),
     };
-    let recorder = Recorder::create(&folder.join(models::HISTORY), &header, false)
+    let recorder = Recorder::create(&folder.join(judge::HISTORY), &header, false)
         .map_err(|error| Failure::unavailable("cannot write the history", error))?;
     let plan = plan::calm(Workload::Mww, args.keys);
     let options = EnvironmentOptions {

@@ -18,9 +18,10 @@ use squall_throwaway_postgres::{Cluster, Options};
 use tokio::process::Command;
 
 use crate::environment_variable::environment_variable;
-use crate::fleet::browser::{Browser, BrowserError, BrowserOptions, Driver, programs};
+use crate::fleet::browser::{Browser, BrowserError, BrowserOptions, Driver};
 use crate::output;
 use crate::system::port;
+use crate::system::programs;
 
 /// A check that takes longer than this hangs.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -236,7 +237,7 @@ fn explain(error: &BrowserError) -> String {
 
 /// The pages and the WebAssembly module that `./squall` builds.
 fn bundle() -> Finding {
-    let module = crate::system::pages::bundle().join("pkg/client_wasm_bg.wasm");
+    let module = crate::fleet::pages::bundle().join("pkg/client_wasm_bg.wasm");
     match std::fs::metadata(&module) {
         Ok(data) => Ok(format!("{} ({} kB)", module.display(), data.len() / 1000)),
         Err(error) => Err(format!(

@@ -6,10 +6,9 @@ use std::io::{BufWriter, Write};
 use squall_checker::transactions;
 
 use crate::cli::ExportArgs;
-use crate::commands::check;
-use crate::commands::models;
 use crate::exit::{Exit, Failure};
 use crate::output;
+use crate::run::judge;
 
 /// Exports, and says on the standard error what the format could not hold.
 ///
@@ -17,9 +16,9 @@ use crate::output;
 ///
 /// When the history cannot be read, the format cannot hold it, or the file cannot be written.
 pub fn run(args: &ExportArgs) -> Result<Exit, Failure> {
-    let file = check::history_file(&args.path);
-    let (name, input) = models::open(&file)?;
-    let history = check::read(&name, input)?;
+    let file = judge::history_file(&args.path);
+    let (name, input) = judge::open(&file)?;
+    let history = judge::read(&name, input)?;
     let recording = transactions::recording(&history);
     let target = args.format;
     if let ([], [skipped, ..]) = (&recording.transactions[..], &recording.skipped[..]) {

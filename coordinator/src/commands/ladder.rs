@@ -17,13 +17,13 @@ use squall_protocol::verdict::{Judgement, Property, PropertyClass, PropertyVerdi
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{self, Command, LadderArgs, RunArgs};
-use crate::commands::check;
 use crate::commands::matrix::word;
 use crate::exit::{Exit, Failure};
-use crate::fleet::browser::programs;
 use crate::output;
 use crate::run;
 use crate::run::interruption;
+use crate::run::judge;
+use crate::system::programs;
 
 /// The ladder that comes with squall.
 pub const RUNGS: &str = include_str!("ladder/rungs.toml");
@@ -316,7 +316,7 @@ impl Rung {
             let violated = verdict.properties.iter().filter(violated);
             let names: Vec<&str> = violated.map(|judged| judged.property.name()).collect();
             return Some((
-                check::exit(verdict),
+                judge::exit(verdict),
                 format!("violated: {}", names.join(", ")),
             ));
         }

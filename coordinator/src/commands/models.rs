@@ -7,15 +7,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use squall_checker::transactions::{self, ReadError};
-use squall_models::formats::{
-    Cut, Format, FormatError, Input, Reading, Skipped, cobra, is_malformed,
-};
+use squall_models::formats::{Cut, Format, FormatError, Input, Reading, Skipped, cobra};
 use squall_models::registers::{Dependencies, Judgement, Model, Report};
 
 use crate::exit::{Exit, Failure};
+use crate::run::judge::{HISTORY, cannot_open, cannot_read, open};
 
-/// The history's name in a run folder.
-pub const HISTORY: &str = "history.jsonl";
 /// The names that a history may have in a folder; each may have the ending `.gz` too.
 const NAMES: [&str; 5] = [
     HISTORY,
@@ -133,39 +130,6 @@ impl Source {
             error => Failure::MalformedInput(format!("{name}: {error}")),
         })
     }
-}
-
-/// Opens a history: its name for messages, and the stream.
-///
-/// # Errors
-///
-/// When it cannot be opened or read.
-pub fn open(path: &Path) -> Result<(String, Input<'static>), Failure> {
-    let (name, reader): (String, Box<dyn Read>) = if path == Path::new("-") {
-        ("standard input".to_owned(), Box::new(io::stdin()))
-    } else {
-        let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
-        (path.display().to_string(), Box::new(file))
-    };
-    let input = Input::new(reader).map_err(|error| cannot_read(&name, &error))?;
-    Ok((name, input))
-}
-
-/// There is no history to open.
-fn cannot_open(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::Usage(format!(
-        "cannot open {}: {error}; give a run folder or a history file",
-        path.display()
-    ))
-}
-
-/// A history can be opened, and not be read to its end: the file is damaged, or the disk is.
-pub fn cannot_read(name: &str, error: &std::io::Error) -> Failure {
-    if is_malformed(error) {
-        let why = "compressed data that are damaged or end too early";
-        return Failure::MalformedInput(format!("{name}: {error}: {why}"));
-    }
-    Failure::Usage(format!("cannot read {name}: {error}"))
 }
 
 /// The logs of Cobra's sessions: what begins like one, and what is called one and is not empty.

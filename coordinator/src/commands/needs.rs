@@ -7,8 +7,8 @@ use squall_protocol::plan::{ClientKind, Store};
 use crate::cli::{self, Command, DEFAULT_FLEET, FleetArg, NeedsArgs};
 use crate::exit::Exit;
 use crate::faults;
-use crate::fleet::kinds::manifest;
 use crate::output;
+use crate::plan::kinds::manifest;
 
 /// Prints the Debian packages that are missing, one a line.
 pub fn run(args: &NeedsArgs) -> Exit {
@@ -99,7 +99,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::fleet::kinds::Need;
+    use crate::plan::kinds::Need;
 
     /// The packages that the command line needs, wherever they are.
     fn needs(line: &str) -> Vec<&'static str> {

@@ -9,9 +9,9 @@ use crate::cli::command_line::again;
 use crate::commands::conform;
 use crate::exit::Failure;
 use crate::faults;
-use crate::fleet::kinds;
 use crate::fleet::program::Program;
 use crate::plan;
+use crate::plan::kinds;
 use crate::run::RunOptions;
 
 /// Where the rows of somebody's clients live: asks each of them once.

@@ -3,7 +3,7 @@
 use squall_protocol::fault::Fault;
 
 use super::{Doing, FaultKind, Sighting, Target, observe};
-use crate::fleet::kinds::is_process;
+use crate::plan::kinds::is_process;
 use crate::plan::{Kind, Victims};
 
 pub struct ClientPause;

@@ -4,9 +4,9 @@ use futures_util::future::BoxFuture;
 use squall_protocol::fault::{Fault, Victim};
 
 use crate::exit::Failure;
+use crate::fleet::environment::Environment;
 use crate::fleet::{BodyError, Client, Fleet};
 use crate::plan::Kind;
-use crate::system::environment::Environment;
 use crate::system::servers::Servers;
 
 /// A kind of fault. What a plan has to know of it is in [`Kind`].

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{FaultError, FaultKind, Target, find};
 use crate::fleet::Fleet;
-use crate::fleet::kinds::manifest;
-use crate::run::recorder::Recorder;
-use crate::system::environment::Environment;
+use crate::fleet::environment::Environment;
+use crate::plan::kinds::manifest;
+use crate::recorder::Recorder;
 use crate::system::proxy::NetworkCondition;
 
 /// Which faults are on right now, for the progress line.

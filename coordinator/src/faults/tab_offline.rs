@@ -4,7 +4,7 @@ use squall_protocol::fault::Fault;
 
 use super::observe::links::{self, Link};
 use super::{Doing, FaultKind, Sighting, Target, observe};
-use crate::fleet::kinds::is_tab;
+use crate::plan::kinds::is_tab;
 use crate::plan::{Kind, Victims};
 use crate::system::proxy::NetworkCondition;
 

@@ -20,7 +20,7 @@ use squall_workloads::{Compiler, Emitted, Known};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::run::recorder::Recorder;
+use crate::recorder::Recorder;
 
 /// An operation without an answer for this long is given up as `info`: the client is alive but does
 /// not do what it is told. Longer than any pause that a plan contains.

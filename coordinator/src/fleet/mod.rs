@@ -2,8 +2,9 @@
 //! they are told and what they answer goes over their [`Link`].
 
 pub mod browser;
-pub mod kinds;
+pub mod environment;
 pub mod link;
+pub mod pages;
 pub mod program;
 
 use std::sync::{Arc, Mutex as SyncMutex};
@@ -17,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
 use crate::fleet::browser::{Browser, BrowserOptions, Driver};
-use crate::fleet::kinds::{BodyKind, Need, manifest};
+use crate::fleet::environment::{Environment, Place};
 use crate::fleet::link::Link;
 use crate::fleet::program::Situation;
-use crate::run::recorder::Recorder;
-use crate::system::environment::{Environment, Place};
+use crate::plan::kinds::{BodyKind, Need, manifest};
+use crate::recorder::Recorder;
 
 /// How long an incarnation may take from its start until it is ready for transactions. A browser
 /// that starts while the machine is busy takes the longest.

@@ -10,13 +10,14 @@ use squall_protocol::plan::{
     ReadsThrough, Role, Roles, Uploader, Workload,
 };
 
-use crate::fleet::kinds::manifest;
+use crate::plan::kinds::manifest;
 pub use faults::{Kind, Victims};
 pub use roles::role;
 pub use transactions::{MOST_KEYS, default_keys};
 use transactions::{probes, transactions};
 
 mod faults;
+pub mod kinds;
 mod roles;
 mod transactions;
 
@@ -98,7 +99,7 @@ pub fn read(text: &str, kinds: &[&dyn Kind]) -> Result<Plan, Unreadable> {
         return Err(Unreadable::OtherVersion(squall_plan));
     }
     let plan: Plan = serde_json::from_str(text)?;
-    crate::fleet::kinds::check(&plan.clients).map_err(Unreadable::Fleet)?;
+    crate::plan::kinds::check(&plan.clients).map_err(Unreadable::Fleet)?;
     for client in &plan.clients {
         let external = matches!(client.kind, ClientKind::External(_));
         if external && !plan.programs.contains_key(client.kind_name()) {

@@ -4,8 +4,8 @@
 pub mod canary;
 pub mod first_sync;
 pub mod interruption;
+pub mod judge;
 pub mod progress;
-pub mod recorder;
 pub mod recovery;
 pub mod storm;
 
@@ -18,14 +18,13 @@ use squall_protocol::plan::Plan;
 use squall_protocol::verdict::Verdict;
 use tokio_util::sync::CancellationToken;
 
-use crate::commands::{check, models};
 use crate::exit::{Exit, Failure};
 use crate::faults::{self, nemesis::Active};
 use crate::fleet::Fleet;
+use crate::fleet::environment::Environment;
 use crate::output;
+use crate::recorder::Recorder;
 use crate::run::progress::Progress;
-use crate::run::recorder::Recorder;
-use crate::system::environment::Environment;
 use crate::system::options::{BackendChoice, EnvironmentOptions, ServiceChoice, own_program};
 
 /// A plan, and what is not part of it: where and how it is carried out.
@@ -78,7 +77,7 @@ pub async fn run(options: RunOptions) -> Result<Exit, Failure> {
         "seed {}; to repeat this run: {}",
         plan.seed, options.again
     ));
-    Ok(check::exit(&verdict))
+    Ok(judge::exit(&verdict))
 }
 
 /// Carries out a plan in its run folder, and judges what happened.
@@ -91,7 +90,7 @@ pub async fn carry_out(
     folder: &Path,
     interrupted: &CancellationToken,
 ) -> Result<Verdict, Failure> {
-    let path = folder.join(models::HISTORY);
+    let path = folder.join(judge::HISTORY);
     let judged = options.stop_on_violation;
     let recorder = Recorder::create(&path, &header(&options.plan), judged)
         .map_err(|error| Failure::unavailable("cannot write the history", error))?;
@@ -110,7 +109,7 @@ pub async fn carry_out(
 /// On another thread: who asks for the end once more is heard while a long history is judged.
 async fn judge(folder: &Path) -> Result<Verdict, Failure> {
     let folder = folder.to_owned();
-    let judging = tokio::task::spawn_blocking(move || check::judge_folder(&folder));
+    let judging = tokio::task::spawn_blocking(move || judge::judge_folder(&folder));
     judging.await.expect("a panic ends the program")
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use crate::faults::nemesis::Active;
 use crate::fleet::link::Link;
 use crate::output;
-use crate::run::recorder::Recorder;
+use crate::recorder::Recorder;
 
 /// The phase in which clients receive what the database holds at first.
 pub const FIRST_SYNC: &str = "first sync";

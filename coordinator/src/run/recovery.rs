@@ -12,10 +12,10 @@ use squall_protocol::transaction::{Key, Reads, Rows, Transaction};
 use squall_workloads::{Workload, workload};
 use tokio::time::Instant;
 
+use crate::fleet::environment::Environment;
 use crate::fleet::{Client, Fleet};
 use crate::output;
-use crate::run::recorder::Recorder;
-use crate::system::environment::Environment;
+use crate::recorder::Recorder;
 
 /// The pause between two reads of a client that waits for the others' probes: at first, and as it waits on.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
 use crate::faults::nemesis::{Active, Nemesis};
+use crate::fleet::environment::Environment;
 use crate::fleet::{Client, Fleet};
+use crate::recorder::Recorder;
 use crate::run::canary;
 use crate::run::first_sync;
 use crate::run::progress::{self, Progress};
-use crate::run::recorder::Recorder;
 use crate::run::recovery::Recovery;
 use crate::system::database;
-use crate::system::environment::Environment;
 
 /// Takes a started fleet through the whole plan. Cancelling `stop` ends the storm before its time;
 /// everything after the storm follows as always.

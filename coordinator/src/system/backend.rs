@@ -28,7 +28,7 @@ use tokio_postgres::{IsolationLevel, NoTls};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::exit::Failure;
-use crate::run::recorder::Recorder;
+use crate::recorder::Recorder;
 use crate::system::database::describe;
 use crate::system::postgres::Postgres;
 use crate::system::same_origin;

@@ -4,15 +4,14 @@
 mod acknowledgement;
 pub mod backend;
 pub mod database;
-pub mod environment;
 pub mod greeting;
 pub mod leftovers;
 pub mod lock;
 pub mod options;
-pub mod pages;
 pub mod port;
 pub mod postgres;
 pub mod preflight;
+pub mod programs;
 pub mod proxy;
 pub mod same_origin;
 pub mod servers;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::exit::Failure;
 use crate::output;
-use crate::run::recorder::Recorder;
+use crate::recorder::Recorder;
 use crate::system::backend::Backend;
 use crate::system::database;
 use crate::system::greeting::greet;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use squall_protocol::contract::Hello;
 
 use crate::cli::ConformArgs;
+use crate::cli::values::one_of;
 use crate::exit::{Exit, Failure};
 use crate::fleet::program::Program;
 use crate::output;
@@ -54,6 +55,7 @@ pub async fn introduction(program: Program) -> Result<Hello, Failure> {
 ///
 /// When something that the checks need is missing or does not start, such as the command itself.
 pub async fn run(args: ConformArgs) -> Result<Exit, Failure> {
+    let checks = chosen(&args.only)?;
     let interrupted = interruption::listen();
     let launch = match args.browser {
         true => Launch::Tab,
@@ -64,7 +66,7 @@ pub async fn run(args: ConformArgs) -> Result<Exit, Failure> {
         surroundings.write_messages(file)?;
     }
     let mut report = Report::new(args.json);
-    let doing = check(&mut surroundings, &args.only, &mut report);
+    let doing = check(&mut surroundings, &checks, &mut report);
     let done = interrupted.run_until_cancelled(doing).await;
     surroundings.stop().await;
     match done {
@@ -78,9 +80,23 @@ pub async fn run(args: ConformArgs) -> Result<Exit, Failure> {
     Ok(report.end())
 }
 
+/// The checks of these names, in the order in which they are done; all of them, if none is named.
+fn chosen(only: &[String]) -> Result<Vec<&'static Check>, Failure> {
+    let named: Vec<_> = checks::ALL
+        .iter()
+        .map(|check| (check.name, check))
+        .collect();
+    for name in only {
+        one_of("check", name, &named).map_err(|why| Failure::Usage(format!("--only: {why}")))?;
+    }
+    let mut all: Vec<&Check> = checks::ALL.iter().collect();
+    all.retain(|check| only.is_empty() || only.iter().any(|name| name == check.name));
+    Ok(all)
+}
+
 async fn check(
     surroundings: &mut Surroundings,
-    only: &[&'static Check],
+    checks: &[&'static Check],
     report: &mut Report,
 ) -> Result<(), Failure> {
     // Everything else depends on what the client says of itself.
@@ -95,8 +111,7 @@ async fn check(
     report.introduce(&hello);
     report.add(&checks::HELLO, Outcome::Passed);
     surroundings.introduce(hello).await?;
-    let wanted = |check: &&Check| only.is_empty() || only.iter().any(|one| one.name == check.name);
-    for check in checks::ALL.iter().filter(wanted) {
+    for check in checks {
         let outcome = match (check.skipped)(surroundings) {
             Some(why) => Outcome::Skipped(why),
             None => match (check.run)(surroundings).await {

@@ -20,15 +20,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::problem::Problem;
 use super::statements;
-use crate::commands::models;
 use crate::exit::Failure;
 use crate::fleet::browser::Driver;
+use crate::fleet::pages::{self, Conversation, Pages};
 use crate::fleet::program::Program;
-use crate::run::recorder::Recorder;
+use crate::recorder::Recorder;
+use crate::run::judge;
 use crate::system::options::{
     BackendChoice, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice, own_program,
 };
-use crate::system::pages::{self, Conversation, Pages};
 use crate::system::servers::{Doors, Proxies, Servers};
 
 /// How a client is started.
@@ -84,7 +84,7 @@ impl Surroundings {
             recovery_deadline_ms: 0,
             started_at_ms: 0,
         };
-        let recorder = Recorder::create(&folder.path().join(models::HISTORY), &header, false)
+        let recorder = Recorder::create(&folder.path().join(judge::HISTORY), &header, false)
             .map_err(unavailable)?;
         let waiting = Waiting::default();
         let clients = Arc::clone(&waiting);

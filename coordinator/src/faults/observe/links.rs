@@ -9,8 +9,8 @@ use squall_protocol::backend::{Credentials, Upload};
 
 use crate::faults::{FaultError, Sighting};
 use crate::fleet::Client;
+use crate::fleet::environment::Environment;
 use crate::system::database;
-use crate::system::environment::Environment;
 
 /// How much later than the answer to the same request without the proxies no answer is silence.
 const SILENCE: Duration = Duration::from_millis(300);

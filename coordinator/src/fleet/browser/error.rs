@@ -7,22 +7,13 @@ use std::time::Duration;
 
 use fantoccini::error::{CmdError, NewSessionError};
 
+use crate::system::programs::ProgramError;
+
 /// What can go wrong with a browser. None of it says anything about the system under test.
 #[derive(Debug, thiserror::Error)]
 pub enum BrowserError {
-    #[error(
-        "{name} was not found: install it (Debian: apt-get install {package}) or set {variable} to its path"
-    )]
-    Missing {
-        name: &'static str,
-        variable: &'static str,
-        package: &'static str,
-    },
-    #[error("{variable} names {path:?}, which is not a file: correct or unset it")]
-    WrongOverride {
-        variable: &'static str,
-        path: PathBuf,
-    },
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     #[error("{program:?} could not be started: {source}")]
     Spawn { program: PathBuf, source: io::Error },
     #[error("no port of the loopback interface is free: {0}")]

@@ -13,7 +13,6 @@
 
 mod bidi;
 mod error;
-pub mod programs;
 mod temporary;
 #[cfg(test)]
 mod tests;
@@ -34,7 +33,7 @@ use squall_owned_process::OwnedProcess;
 use squall_throwaway_postgres::Temporary;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
-use crate::system::port;
+use crate::system::{port, programs};
 use bidi::Bidi;
 pub use error::BrowserError;
 

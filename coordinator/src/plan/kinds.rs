@@ -8,7 +8,7 @@ use squall_protocol::contract::Hello;
 use squall_protocol::plan::{ClientKind, ClientSpec, Store};
 use squall_protocol::sql::Dialect;
 
-use crate::fleet::browser::programs::{CHROMEDRIVER, CHROMIUM, Program, SQLITE3};
+use crate::system::programs::{CHROMEDRIVER, CHROMIUM, Program, SQLITE3};
 
 /// What there is to know of a kind.
 #[derive(Debug)]

@@ -12,14 +12,14 @@ use squall_workloads::{Compiler, Table, sqlite, workload};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
-use crate::fleet::kinds::manifest;
 use crate::fleet::link::Link;
+use crate::fleet::pages::{self, Pages};
 use crate::fleet::program::Program;
 use crate::plan;
-use crate::run::recorder::Recorder;
+use crate::plan::kinds::manifest;
+use crate::recorder::Recorder;
 use crate::system::greeting;
 use crate::system::options::EnvironmentOptions;
-use crate::system::pages::{self, Pages};
 use crate::system::proxy::NetworkCondition;
 use crate::system::servers::{Doors, Proxies, Servers};
 

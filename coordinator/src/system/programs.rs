@@ -1,12 +1,29 @@
-//! Where the browser's programs are, and what to do when they are not there.
+//! Where programs of others are, and what to do when they are not there.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
-use super::BrowserError;
 use crate::environment_variable::environment_variable;
 
-/// A program of the browser fleet and the places where it may be.
+/// Why a program was not found.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    #[error(
+        "{name} was not found: install it (Debian: apt-get install {package}) or set {variable} to its path"
+    )]
+    Missing {
+        name: &'static str,
+        variable: &'static str,
+        package: &'static str,
+    },
+    #[error("{variable} names {path:?}, which is not a file: correct or unset it")]
+    WrongOverride {
+        variable: &'static str,
+        path: PathBuf,
+    },
+}
+
+/// A program and the places where it may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
     /// What a message calls it.
@@ -53,9 +70,9 @@ impl Program {
     /// The program's path: the environment variable's, else the first candidate that exists.
     ///
     /// # Errors
-    /// [`BrowserError::Missing`], which names the package and the variable.
-    pub fn find(&self) -> Result<PathBuf, BrowserError> {
-        let missing = || BrowserError::Missing {
+    /// [`ProgramError::Missing`], which names the package and the variable.
+    pub fn find(&self) -> Result<PathBuf, ProgramError> {
+        let missing = || ProgramError::Missing {
             name: self.name,
             variable: self.variable,
             package: self.package,
@@ -65,7 +82,7 @@ impl Program {
             return if path.is_file() {
                 Ok(path)
             } else {
-                Err(BrowserError::WrongOverride {
+                Err(ProgramError::WrongOverride {
                     variable: self.variable,
                     path,
                 })

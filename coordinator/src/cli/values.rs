@@ -12,7 +12,6 @@ use squall_protocol::plan::{
     ClientKind, Isolation, KeyChoice, Length, ReadsThrough, Role, Roles, Workload,
 };
 
-use crate::commands::conform::checks::{self, Check};
 use crate::faults;
 use crate::fleet::program::Program;
 
@@ -45,15 +44,6 @@ pub(super) fn target(text: &str) -> Result<Target, String> {
         text,
         &Target::ALL.map(|one| (one.name(), one)),
     )
-}
-
-/// The name of a check of `squall conform`.
-pub(super) fn conformance_check(text: &str) -> Result<&'static Check, String> {
-    let named: Vec<_> = checks::ALL
-        .iter()
-        .map(|check| (check.name, check))
-        .collect();
-    one_of("check", text, &named)
 }
 
 /// The name of a consistency model.
@@ -269,7 +259,12 @@ pub fn faults_help() -> String {
     format!("Which faults: all, none, or a list of {}", names.join(", "))
 }
 
-fn one_of<T: Copy>(what: &str, text: &str, named: &[(&str, T)]) -> Result<T, String> {
+/// The value of that name.
+///
+/// # Errors
+///
+/// What there is instead, when there is none.
+pub(crate) fn one_of<T: Copy>(what: &str, text: &str, named: &[(&str, T)]) -> Result<T, String> {
     let found = named.iter().find(|(name, _)| *name == text);
     found.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
