@@ -12,7 +12,7 @@ use squall_models::generate::Random;
 use squall_models::registers::{Judgement, Model};
 use squall_protocol::history::{Event, Record};
 use squall_protocol::plan::{ClientKind, ClientSpec, Workload};
-use squall_protocol::transaction::{Collections, Key, Reads, Through, Transaction, Value};
+use squall_protocol::transaction::{Collections, Key, Reads, Transaction, TransactionMode, Value};
 use squall_protocol::verdict::Property;
 
 use support::{Story, violated};
@@ -231,8 +231,8 @@ fn events(
                     _ => Reads::Keys(collections.iter().map(|(key, _)| *key).collect()),
                 },
                 through: match step.how {
-                    How::IsEmitted => Through::Watch,
-                    _ => Through::WriteTransaction,
+                    How::IsEmitted => TransactionMode::Watch,
+                    _ => TransactionMode::WriteTransaction,
                 },
                 ..Transaction::new(own, keys.clone())
             },

@@ -7,7 +7,7 @@ use squall_checker::transactions;
 use squall_models::registers::Judgement::{self, Ok, Violation};
 use squall_models::registers::Model;
 use squall_protocol::history::{Event, Phase};
-use squall_protocol::transaction::{Through, Transaction};
+use squall_protocol::transaction::{Transaction, TransactionMode};
 use support::Story;
 
 /// Of our own histories: serializability, and strict serializability.
@@ -36,7 +36,7 @@ fn our_own_histories_tell_real_time_too() {
         client: "b".to_owned(),
         operation: 2,
         transaction: Transaction {
-            through: Through::Watch,
+            through: TransactionMode::Watch,
             ..Transaction::read_all()
         },
     });

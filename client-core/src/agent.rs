@@ -110,7 +110,7 @@ pub async fn run_agent<P: Platform>(
         futures_util::future::join3(client.run(), status, client.watch(emit)).await;
     };
     let end = match select(
-        pin!(obey(&client, mode, incoming, &*outgoing)),
+        pin!(handle_messages(&client, mode, incoming, &*outgoing)),
         pin!(background),
     )
     .await
@@ -145,7 +145,7 @@ pub fn hello(client: &str, mode: Mode) -> FromClient {
 }
 
 /// Does what the coordinator says until it says stop.
-async fn obey<P: Platform>(
+async fn handle_messages<P: Platform>(
     client: &Client<P>,
     mode: Mode,
     mut incoming: impl Stream<Item = ToClient> + Unpin,

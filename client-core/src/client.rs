@@ -162,7 +162,7 @@ impl<P: Platform> Client<P> {
         self.0.changed.notify();
     }
 
-    /// Gives up whatever is under way and begins anew at once, unless the client is disconnected:
+    /// Gives up whatever is under way and starts over at once, unless the client is disconnected:
     /// for when connections may be dead without a sign of it, such as after the system slept.
     pub fn reconnect(&self) {
         if self.0.state.wanted.get() {

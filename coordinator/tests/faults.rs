@@ -47,7 +47,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let options = PlanOptions {
             faults: faults::names().map(str::to_owned).collect(),
-            ..plan::calm(Workload::Mww, 10)
+            ..plan::default_options(Workload::Mww, 10)
         };
         let plan = plan::make(1, options, plan::clients(&fleet), &faults::plannable());
         let history = folder.path().join("history.jsonl");

@@ -222,7 +222,7 @@ pub struct Roles {
 /// How a transaction that only reads is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ReadsThrough {
+pub enum ReadMode {
     WriteTransaction,
     ReadTransaction,
     /// Clients with a SQLite database also keep a live query open, each of whose emissions is a read.
@@ -258,7 +258,7 @@ pub struct PlanOptions {
     /// What the clients do.
     pub roles: Roles,
     /// How transactions that only read are done.
-    pub reads_through: Vec<ReadsThrough>,
+    pub reads_through: Vec<ReadMode>,
     /// The isolation level of clients on PostgreSQL.
     pub isolation: Isolation,
     /// Transactions per second, over all clients.

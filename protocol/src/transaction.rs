@@ -35,8 +35,8 @@ pub struct Transaction {
     pub reads: Reads,
     /// What kind of database transaction it is done in. One that writes is always done in a write
     /// transaction.
-    #[serde(default, skip_serializing_if = "Through::is_write_transaction")]
-    pub through: Through,
+    #[serde(default, skip_serializing_if = "TransactionMode::is_write_transaction")]
+    pub through: TransactionMode,
 }
 
 /// What a transaction reads and reports.
@@ -71,7 +71,7 @@ impl Reads {
 /// The kind of database transaction that a transaction is done in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Through {
+pub enum TransactionMode {
     /// SQLite's `BEGIN IMMEDIATE`, PostgreSQL's `READ WRITE`.
     #[default]
     WriteTransaction,
@@ -82,18 +82,18 @@ pub enum Through {
     Watch,
 }
 
-impl Through {
+impl TransactionMode {
     /// What a client is told of it.
     pub fn access(&self) -> Access {
         match self {
-            Through::WriteTransaction => Access::Write,
-            Through::ReadTransaction | Through::Watch => Access::Read,
+            TransactionMode::WriteTransaction => Access::Write,
+            TransactionMode::ReadTransaction | TransactionMode::Watch => Access::Read,
         }
     }
 
     /// Whether it is a write transaction.
     pub fn is_write_transaction(&self) -> bool {
-        *self == Through::WriteTransaction
+        *self == TransactionMode::WriteTransaction
     }
 }
 
@@ -104,7 +104,7 @@ impl Transaction {
             value,
             keys,
             reads: Reads::All,
-            through: Through::WriteTransaction,
+            through: TransactionMode::WriteTransaction,
         }
     }
 

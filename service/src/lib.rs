@@ -13,7 +13,7 @@
 //! checkpoints and the administration API.
 //!
 //! A client's database must not outlive the PostgreSQL cluster: write checkpoints are positions in
-//! its write-ahead log, and those begin anew with a new cluster.
+//! its write-ahead log, and those start over with a new cluster.
 
 pub mod core;
 mod error;

@@ -1,7 +1,7 @@
 //! What is known of a client's database, so that it need not be read again.
 
 use squall_protocol::ledger::LedgerSeen;
-use squall_protocol::transaction::{Effects, Through};
+use squall_protocol::transaction::{Effects, TransactionMode};
 
 use crate::ledger;
 
@@ -42,9 +42,9 @@ impl Known {
 
     /// What a transaction need not read. All rows are counted whenever there are a sixteenth more than at
     /// the last time, and never by a live query.
-    pub(crate) fn seen(&self, through: Through) -> LedgerSeen {
+    pub(crate) fn seen(&self, through: TransactionMode) -> LedgerSeen {
         let news = self.rows - self.counted;
-        let counts_all = through != Through::Watch && news * 16 >= self.rows;
+        let counts_all = through != TransactionMode::Watch && news * 16 >= self.rows;
         LedgerSeen {
             window: (!counts_all).then_some(ledger::WINDOW),
             highest: self.seen.highest.clone(),

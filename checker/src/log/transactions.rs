@@ -16,7 +16,9 @@ use squall_models::recording::{Datatype, Moment, NO_ELEMENT, Operation, Recordin
 use squall_models::registers::Outcome;
 use squall_protocol::history::{Event, Phase, Record};
 use squall_protocol::plan::Workload;
-use squall_protocol::transaction::{Collections, INITIAL_VALUE, Key, Reads, Through, Value};
+use squall_protocol::transaction::{
+    Collections, INITIAL_VALUE, Key, Reads, TransactionMode, Value,
+};
 
 use super::history::{History, HistoryError, read_history};
 use super::operations::{FINAL_READ, Found, OperationLog, POSTGRESQL};
@@ -127,7 +129,7 @@ pub fn recording(history: &History) -> Recording {
                     operations: keys.map(|key| write(*key, transaction.value)).collect(),
                     invoked: now,
                     began: match transaction.through {
-                        Through::Watch => Moment::default(),
+                        TransactionMode::Watch => Moment::default(),
                         _ => now,
                     },
                     completed: None,

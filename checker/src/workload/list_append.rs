@@ -53,7 +53,7 @@
 //! writes follow reads once the sessions that it shows are taken in so far. Where the version that a read
 //! is compared with, or one on the way to it, was never read, the comparison waits until it is, or until
 //! the end: then the latest one before it that is known takes its place. No finding is ever taken back. Causal consistency takes
-//! all transactions at once; along with a run it is judged anew whenever the history has grown by an
+//! all transactions at once; along with a run it is judged again whenever the history has grown by an
 //! eighth (see [`online`](crate::online)). The properties of the end are decided at the end.
 //!
 //! # Cost

@@ -4,7 +4,7 @@
 use squall_checker::History;
 use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::{ClientKind, Workload};
-use squall_protocol::transaction::{Collections, Key, Reads, Through, Transaction, Value};
+use squall_protocol::transaction::{Collections, Key, Reads, Transaction, TransactionMode, Value};
 
 use crate::support::Story;
 
@@ -238,8 +238,8 @@ impl Run<'_> {
         }
         let reads = self.reads();
         let through = match told.is_empty() && self.choices.below(2) == 1 {
-            true => Through::ReadTransaction,
-            false => Through::WriteTransaction,
+            true => TransactionMode::ReadTransaction,
+            false => TransactionMode::WriteTransaction,
         };
         let collections = self.told(client, value, told, reads, through);
         let writes: Vec<Key> = self.queued_by(client, value, &collections.1);
@@ -258,7 +258,7 @@ impl Run<'_> {
         value: Value,
         keys: Vec<Key>,
         reads: Reads,
-        through: Through,
+        through: TransactionMode,
     ) -> (Option<Collections>, Vec<Key>) {
         self.number += 1;
         let held = self.held[client].clone();
@@ -294,7 +294,8 @@ impl Run<'_> {
     }
 
     fn emission(&mut self, client: usize) {
-        let (collections, _) = self.told(client, -1, Vec::new(), Reads::All, Through::Watch);
+        let (collections, _) =
+            self.told(client, -1, Vec::new(), Reads::All, TransactionMode::Watch);
         self.ok(Open {
             number: self.number,
             client,

@@ -6,7 +6,7 @@ use squall_checker::History;
 use squall_models::generate::Random;
 use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::{ClientKind, Workload};
-use squall_protocol::transaction::{Collections, Key, Reads, Through, Transaction, Value};
+use squall_protocol::transaction::{Collections, Key, Reads, Transaction, TransactionMode, Value};
 
 use crate::support::Story;
 
@@ -254,7 +254,7 @@ impl Fleet {
         self.story.change_last(|event| {
             if let Event::Invoke { transaction, .. } = event {
                 *transaction = Transaction {
-                    through: Through::Watch,
+                    through: TransactionMode::Watch,
                     ..Transaction::read_all()
                 };
             }

@@ -276,7 +276,7 @@ fn a_checkpoint_may_be_superseded_before_it_is_complete() {
 }
 
 #[test]
-fn a_bucket_that_is_replaced_is_downloaded_anew() {
+fn a_bucket_that_is_replaced_is_downloaded_again() {
     synced_story(async |server, _, running| {
         // A checkpoint without any bucket: everything is gone.
         server.send_line(&json!({"checkpoint": {"last_op_id": "9", "buckets": []}}));

@@ -3,7 +3,9 @@
 use squall_client_core::{Client, ClientError};
 use squall_protocol::backend::{CrudOp, CrudValue};
 use squall_protocol::plan::Workload;
-use squall_protocol::transaction::{Collections, Effects, Reads, Rows, Through, Transaction};
+use squall_protocol::transaction::{
+    Collections, Effects, Reads, Rows, Transaction, TransactionMode,
+};
 use squall_workloads::payload::{self, LARGEST};
 
 use serde_json::json;
@@ -258,7 +260,7 @@ fn a_read_transaction_can_not_write() {
             let device = Device::with(&server, workload);
             let running = device.start_synced().await;
             let through = |transaction| Transaction {
-                through: Through::ReadTransaction,
+                through: TransactionMode::ReadTransaction,
                 ..transaction
             };
             let read = do_it(&running, &through(Transaction::read_all()));

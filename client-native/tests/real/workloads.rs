@@ -1,7 +1,7 @@
 //! Every workload from end to end: client processes, uploads, PostgreSQL, the service, and back.
 
 use squall_protocol::plan::Workload;
-use squall_protocol::transaction::{Effects, Outcome, Reads, Through, Transaction};
+use squall_protocol::transaction::{Effects, Outcome, Reads, Transaction, TransactionMode};
 use squall_workloads::payload;
 
 use crate::world::{KEYS, World};
@@ -115,7 +115,7 @@ async fn a_read_transaction_can_not_write() {
     native.until_synced().await;
     for client in [&native, &postgres] {
         let through = |transaction| Transaction {
-            through: Through::ReadTransaction,
+            through: TransactionMode::ReadTransaction,
             ..transaction
         };
         let read = client.perform(through(Transaction::read_all())).await;

@@ -9,7 +9,7 @@ use squall_models::formats::Format;
 use squall_models::formats::export::Target;
 use squall_models::registers::Model;
 use squall_protocol::plan::{
-    ClientKind, Isolation, KeyChoice, Length, ReadsThrough, Role, Roles, Workload,
+    ClientKind, Isolation, KeyChoice, Length, ReadMode, Role, Roles, Workload,
 };
 
 use crate::faults;
@@ -144,16 +144,16 @@ pub enum UploaderArg {
 
 /// How transactions that only read are done: a list.
 #[derive(Clone, Debug)]
-pub struct ReadsArg(pub Vec<ReadsThrough>);
+pub struct ReadsArg(pub Vec<ReadMode>);
 
 impl FromStr for ReadsArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let named = [
-            ("write-transaction", ReadsThrough::WriteTransaction),
-            ("read-transaction", ReadsThrough::ReadTransaction),
-            ("watch", ReadsThrough::Watch),
+            ("write-transaction", ReadMode::WriteTransaction),
+            ("read-transaction", ReadMode::ReadTransaction),
+            ("watch", ReadMode::Watch),
         ];
         let read = |name: &str| one_of("way to read", name.trim(), &named);
         let mut chosen: Vec<_> = text.split(',').map(read).collect::<Result<_, _>>()?;
@@ -332,7 +332,7 @@ mod tests {
         let reads = |text: &str| text.parse::<ReadsArg>().map(|reads| reads.0);
         assert_eq!(
             reads("watch,read-transaction,watch"),
-            Ok(vec![ReadsThrough::ReadTransaction, ReadsThrough::Watch])
+            Ok(vec![ReadMode::ReadTransaction, ReadMode::Watch])
         );
         assert!(reads("").is_err());
         assert!(reads("watch,").is_err());

@@ -73,7 +73,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     };
     let recorder = Recorder::create(&folder.join(judge::HISTORY), &header, false)
         .map_err(|error| Failure::unavailable("cannot write the history", error))?;
-    let plan = plan::calm(Workload::Mww, args.keys);
+    let plan = plan::default_options(Workload::Mww, args.keys);
     let options = EnvironmentOptions {
         plan: plan.clone(),
         clients: clients.clone(),
@@ -108,7 +108,7 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     });
     for pane in &demo.clients[..2] {
         tokio::spawn(write_when_asked(
-            environment.place(&pane.name).link.clone(),
+            environment.client(&pane.name).link.clone(),
             args.keys,
         ));
     }
@@ -201,7 +201,7 @@ struct ClientState {
 async fn state(State(demo): State<Arc<Demo>>) -> Json<DemoState> {
     let mut clients = Vec::new();
     for (index, spec) in demo.clients.iter().enumerate() {
-        let link = &demo.environment.place(&spec.name).link;
+        let link = &demo.environment.client(&spec.name).link;
         let offline = demo.is_offline(&spec.name);
         clients.push(ClientState {
             name: spec.name.clone(),
@@ -228,7 +228,7 @@ async fn act(
     if !demo.clients.iter().any(|spec| spec.name == name) {
         return Err((StatusCode::NOT_FOUND, format!("there is no client {name}")));
     }
-    let place = demo.environment.place(&name);
+    let client = demo.environment.client(&name);
     match action.as_str() {
         "offline" | "online" => {
             let offline = action == "offline";
@@ -236,12 +236,12 @@ async fn act(
                 true => NetworkCondition::CUT,
                 false => NetworkCondition::OPEN,
             };
-            place.set_network(condition, condition);
+            client.set_network(condition, condition);
             let mut states = demo.offline.lock().expect("no one panics here");
             states.insert(name, offline);
             Ok(StatusCode::NO_CONTENT)
         }
-        "write" => match place.link.operate(random_write(demo.plan.keys)).await {
+        "write" => match client.link.operate(random_write(demo.plan.keys)).await {
             Some(_) => Ok(StatusCode::NO_CONTENT),
             None => Err((
                 StatusCode::CONFLICT,

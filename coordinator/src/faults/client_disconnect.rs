@@ -44,7 +44,7 @@ impl FaultKind for ClientDisconnect {
     fn observe<'a>(&'a self, target: &'a Target<'a>) -> Doing<'a, Sighting> {
         Box::pin(async move {
             let client = target.client()?;
-            let proxies = client.place().proxies();
+            let proxies = client.environment().proxies();
             let port = proxies.map(|proxies| proxies.service.port());
             let connections = port.map_or(0, observe::connections_to);
             Ok(Sighting {

@@ -1,4 +1,4 @@
-//! `client.kill`: SIGKILL to the client's process, which is started anew on the same database at the end.
+//! `client.kill`: SIGKILL to the client's process, which is started again on the same database at the end.
 
 use squall_protocol::fault::Fault;
 

@@ -5,7 +5,7 @@ use squall_protocol::fault::{Fault, Victim};
 
 use crate::exit::Failure;
 use crate::fleet::environment::Environment;
-use crate::fleet::{BodyError, Client, Fleet};
+use crate::fleet::{Client, ClientError, Fleet};
 use crate::plan::Kind;
 use crate::system::servers::Servers;
 
@@ -55,7 +55,7 @@ pub struct Sighting {
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
     #[error(transparent)]
-    Client(#[from] BodyError),
+    Client(#[from] ClientError),
     #[error(transparent)]
     Server(#[from] Failure),
     #[error("its parameters: {0}")]

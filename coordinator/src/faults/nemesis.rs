@@ -143,8 +143,8 @@ async fn restore(target: &Target<'_>) -> Result<(), FaultError> {
     match target.victim {
         Victim::Client(_) => {
             let client = target.client()?;
-            let place = client.place();
-            place.set_network(NetworkCondition::OPEN, NetworkCondition::OPEN);
+            let environment = client.environment();
+            environment.set_network(NetworkCondition::OPEN, NetworkCondition::OPEN);
             match manifest(client.spec.kind).is_tab() {
                 true => client.kill_browser().await,
                 // Whether there is a process is for the start to see.

@@ -125,15 +125,15 @@ impl FaultKind for NetPartition {
         Box::pin(async move {
             let partition: Partition = fault.parameters()?;
             let (service, backend) = partition.conditions();
-            target.client()?.place().set_network(service, backend);
+            target.client()?.environment().set_network(service, backend);
             Ok(())
         })
     }
 
     fn end<'a>(&'a self, target: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
         Box::pin(async move {
-            let place = target.client()?.place();
-            place.set_network(NetworkCondition::OPEN, NetworkCondition::OPEN);
+            let environment = target.client()?.environment();
+            environment.set_network(NetworkCondition::OPEN, NetworkCondition::OPEN);
             Ok(())
         })
     }

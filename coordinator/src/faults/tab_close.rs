@@ -1,4 +1,4 @@
-//! `tab.close`: the tab is closed, and opened anew at the end.
+//! `tab.close`: the tab is closed, and reopened at the end.
 
 use squall_protocol::fault::Fault;
 

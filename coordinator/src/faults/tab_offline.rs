@@ -26,8 +26,8 @@ impl FaultKind for TabOffline {
             let client = target.client()?;
             client.set_tab_offline(true).await?;
             // The browser's own emulation lets streams that are open go on, so the proxies cut them.
-            let place = client.place();
-            place.set_network(NetworkCondition::CUT, NetworkCondition::CUT);
+            let environment = client.environment();
+            environment.set_network(NetworkCondition::CUT, NetworkCondition::CUT);
             Ok(())
         })
     }
@@ -35,8 +35,8 @@ impl FaultKind for TabOffline {
     fn end<'a>(&'a self, target: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
         Box::pin(async move {
             let client = target.client()?;
-            let place = client.place();
-            place.set_network(NetworkCondition::OPEN, NetworkCondition::OPEN);
+            let environment = client.environment();
+            environment.set_network(NetworkCondition::OPEN, NetworkCondition::OPEN);
             Ok(client.set_tab_offline(false).await?)
         })
     }

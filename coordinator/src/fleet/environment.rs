@@ -18,10 +18,10 @@ use crate::fleet::program::Program;
 use crate::plan;
 use crate::plan::kinds::manifest;
 use crate::recorder::Recorder;
-use crate::system::greeting;
+use crate::system::health_check;
 use crate::system::options::EnvironmentOptions;
 use crate::system::proxy::NetworkCondition;
-use crate::system::servers::{Doors, Proxies, Servers};
+use crate::system::servers::{Endpoints, Proxies, Servers};
 
 /// The pause before a client tries a failed upload or a lost stream again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -30,25 +30,25 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 /// Two keepalive lines and their jitter: a stream that is silent for longer is dead.
 const STREAM_IDLE_DEADLINE: Duration = Duration::from_secs(45);
 
-/// The ground that clients stand on.
+/// What the clients of a run have around them.
 pub struct Environment {
     options: EnvironmentOptions,
     /// None if no client of the fleet needs any.
     servers: Option<Servers>,
     pages: Pages,
-    places: BTreeMap<String, Place>,
+    clients: BTreeMap<String, ClientEnvironment>,
     /// Where clients can go, if there are servers.
-    doors: Option<Doors>,
+    endpoints: Option<Endpoints>,
 }
 
 /// What belongs to one client: its control link and its fault proxies.
-pub struct Place {
+pub struct ClientEnvironment {
     pub link: Link,
     /// None for a client without connections.
     proxies: Option<Proxies>,
 }
 
-impl Place {
+impl ClientEnvironment {
     /// Changes the condition of the network to the service and to the backend.
     pub fn set_network(&self, service: NetworkCondition, backend: NetworkCondition) {
         if let Some(proxies) = &self.proxies {
@@ -86,21 +86,21 @@ impl Environment {
             return Ok(None);
         };
         let mut servers = servers?;
-        let furnishing = furnish(servers.as_mut(), &options, recorder);
-        let furnished = interrupted.run_until_cancelled(furnishing).await;
-        if let Some(Ok((pages, places, doors))) = furnished {
+        let provisioning = provision(servers.as_mut(), &options, recorder);
+        let provisioned = interrupted.run_until_cancelled(provisioning).await;
+        if let Some(Ok((pages, clients, endpoints))) = provisioned {
             return Ok(Some(Environment {
                 options,
                 servers,
                 pages,
-                places,
-                doors,
+                clients,
+                endpoints,
             }));
         }
         if let Some(servers) = servers {
             servers.stop().await;
         }
-        match furnished {
+        match provisioned {
             Some(Err(failure)) => Err(failure),
             _ => Ok(None),
         }
@@ -111,13 +111,13 @@ impl Environment {
     /// # Panics
     ///
     /// When the environment was not made for such a client.
-    pub fn place(&self, client: &str) -> &Place {
-        &self.places[client]
+    pub fn client(&self, client: &str) -> &ClientEnvironment {
+        &self.clients[client]
     }
 
     /// Whether the proxies in front of the backend reset each connection on which an upload is acknowledged.
     pub fn drop_acknowledgements(&self, drops: bool) {
-        for proxies in self.places.values().filter_map(Place::proxies) {
+        for proxies in self.clients.values().filter_map(ClientEnvironment::proxies) {
             proxies.backend.drop_acknowledgements(drops);
         }
     }
@@ -176,12 +176,12 @@ impl Environment {
 
     /// Where the sync service is, as `host:port`, if there is one.
     pub fn service(&self) -> Option<&str> {
-        self.doors.as_ref().map(Doors::service)
+        self.endpoints.as_ref().map(Endpoints::service)
     }
 
     /// Where our own backend is, as `host:port`, if there is one.
     pub fn backend(&self) -> Option<String> {
-        self.doors.as_ref().map(Doors::backend)
+        self.endpoints.as_ref().map(Endpoints::backend)
     }
 
     /// The program that clients and the service are processes of.
@@ -196,7 +196,7 @@ impl Environment {
 
     /// Why the sync service does not answer a request that goes past the fault proxies, if it does not.
     pub async fn service_is_silent(&self) -> Option<String> {
-        let silence = greeting::silence(self.service()?).await?;
+        let silence = health_check::silence(self.service()?).await?;
         Some(silence.to_string())
     }
 
@@ -218,27 +218,34 @@ impl Environment {
 }
 
 /// Makes everything that clients find when they come.
-async fn furnish(
+async fn provision(
     servers: Option<&mut Servers>,
     options: &EnvironmentOptions,
     recorder: &Recorder,
-) -> Result<(Pages, BTreeMap<String, Place>, Option<Doors>), Failure> {
-    let doors = match servers {
+) -> Result<
+    (
+        Pages,
+        BTreeMap<String, ClientEnvironment>,
+        Option<Endpoints>,
+    ),
+    Failure,
+> {
+    let endpoints = match servers {
         Some(servers) => Some(servers.open(options, recorder).await?),
         None => None,
     };
-    let mut places = BTreeMap::new();
+    let mut clients = BTreeMap::new();
     for client in &options.clients {
-        let proxies = match &doors {
-            Some(doors) => Some(doors.open_for(&client.name).await?),
+        let proxies = match &endpoints {
+            Some(endpoints) => Some(endpoints.register(&client.name).await?),
             None => None,
         };
         let compiler = compiler(&options.plan, client);
         let config = config(options, client, &compiler, proxies.as_ref());
         let watches = plan::watches(&options.plan, client.kind);
-        places.insert(
+        clients.insert(
             client.name.clone(),
-            Place {
+            ClientEnvironment {
                 link: Link::new(config, compiler, watches, recorder.clone()),
                 proxies,
             },
@@ -255,19 +262,19 @@ async fn furnish(
         squall_client_native::create_shared_file(&file, &sqlite::tables(tables), &config)
             .map_err(unavailable)?;
     }
-    let links = places
+    let links = clients
         .iter()
-        .map(|(name, place)| (name.clone(), place.link.clone()))
+        .map(|(name, client)| (name.clone(), client.link.clone()))
         .collect();
     let pages = Pages::start(
         pages::switchboard(links),
         pages::bundle_beside(&options.program),
     )
     .await?;
-    if let Some(doors) = &doors {
-        doors.admit_pages(pages.port());
+    if let Some(endpoints) = &endpoints {
+        endpoints.allow_pages(pages.port());
     }
-    Ok((pages, places, doors))
+    Ok((pages, clients, endpoints))
 }
 
 /// Speaks of the workload with that client.

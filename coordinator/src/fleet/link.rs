@@ -15,7 +15,7 @@ use squall_protocol::contract::{
 };
 use squall_protocol::history::Event;
 use squall_protocol::sql::{Call, SqlRows};
-use squall_protocol::transaction::{Effects, Outcome, Through, Transaction};
+use squall_protocol::transaction::{Effects, Outcome, Transaction, TransactionMode};
 use squall_workloads::{Compiler, Emitted, Known};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
@@ -404,7 +404,7 @@ impl Link {
                     continue;
                 };
                 match serde_json::from_str::<FromClient>(&text) {
-                    Ok(message) => self.hear(message, &to_client, &mut incarnation),
+                    Ok(message) => self.on_message(message, &to_client, &mut incarnation),
                     Err(error) => {
                         self.recorder.trouble(format!(
                             "{} sent a message that is not understood ({error}): {text}",
@@ -423,7 +423,7 @@ impl Link {
         self.end(incarnation, &to_client);
     }
 
-    fn hear(
+    fn on_message(
         &self,
         message: FromClient,
         to_client: &mpsc::UnboundedSender<ToClient>,
@@ -612,7 +612,7 @@ impl Link {
 /// The transaction that an emission of a live query is.
 fn live_query() -> Transaction {
     Transaction {
-        through: Through::Watch,
+        through: TransactionMode::Watch,
         ..Transaction::read_all()
     }
 }
@@ -715,7 +715,7 @@ mod tests {
                 new_session: true,
             };
             for message in [hello, ready] {
-                link.hear(message, &to_client, &mut None);
+                link.on_message(message, &to_client, &mut None);
             }
             assert!(matches!(sent.try_recv(), Ok(ToClient::Configure(_))));
             let asked = matches!(sent.try_recv(), Ok(ToClient::Watch { .. }));

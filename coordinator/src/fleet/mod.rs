@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
 use crate::fleet::browser::{Browser, BrowserOptions, Driver};
-use crate::fleet::environment::{Environment, Place};
+use crate::fleet::environment::{ClientEnvironment, Environment};
 use crate::fleet::link::Link;
 use crate::fleet::program::Situation;
-use crate::plan::kinds::{BodyKind, Need, manifest};
+use crate::plan::kinds::{Need, RunsAs, manifest};
 use crate::recorder::Recorder;
 
 /// How long an incarnation may take from its start until it is ready for transactions. A browser
@@ -34,7 +34,7 @@ const INTEGRITY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Why something could not be done to a client. Says nothing about the system under test.
 #[derive(Debug, thiserror::Error)]
-pub enum BodyError {
+pub enum ClientError {
     #[error("{client} could not be started: {source}")]
     Start {
         client: String,
@@ -67,7 +67,7 @@ pub struct Fleet {
     driver: Option<Driver>,
 }
 
-/// One client, whatever its body.
+/// One client, whatever it runs as.
 pub struct Client {
     pub spec: ClientSpec,
     /// Its link to the coordinator.
@@ -77,13 +77,13 @@ pub struct Client {
     headed: bool,
     /// The number of its origin, counted from 1.
     number: usize,
-    body: Mutex<Body>,
+    running: Mutex<Running>,
     /// Cancelled before its process or browser is ended on purpose: an end without that is trouble.
     released: SyncMutex<CancellationToken>,
 }
 
 #[derive(Default)]
-struct Body {
+struct Running {
     process: Option<OwnedProcess>,
     browser: Option<Browser>,
 }
@@ -127,12 +127,12 @@ impl Fleet {
         let clients = clients.iter().enumerate().map(|(index, spec)| {
             Arc::new(Client {
                 spec: spec.clone(),
-                link: environment.place(&spec.name).link.clone(),
+                link: environment.client(&spec.name).link.clone(),
                 environment: Arc::clone(environment),
                 recorder: recorder.clone(),
                 headed,
                 number: index + 1,
-                body: Mutex::default(),
+                running: Mutex::default(),
                 released: SyncMutex::default(),
             })
         });
@@ -188,8 +188,8 @@ impl Client {
     }
 
     /// The client's proxies and link.
-    pub fn place(&self) -> &Place {
-        self.environment.place(self.name())
+    pub fn environment(&self) -> &ClientEnvironment {
+        self.environment.client(self.name())
     }
 
     /// Starts whatever of the client does not run, and waits until it is ready for transactions.
@@ -197,20 +197,20 @@ impl Client {
     /// # Errors
     ///
     /// When it does not start, or is not ready in time.
-    pub async fn start(&self, driver: Option<&Driver>) -> Result<(), BodyError> {
-        let mut body = self.body.lock().await;
-        match manifest(self.spec.kind).body {
-            BodyKind::Process => {
-                if !body.process.as_ref().is_some_and(OwnedProcess::is_alive) {
-                    body.process = Some(self.start_process().await?);
+    pub async fn start(&self, driver: Option<&Driver>) -> Result<(), ClientError> {
+        let mut running = self.running.lock().await;
+        match manifest(self.spec.kind).runs_as {
+            RunsAs::Process => {
+                if !running.process.as_ref().is_some_and(OwnedProcess::is_alive) {
+                    running.process = Some(self.start_process().await?);
                 }
             }
-            BodyKind::Tab => {
+            RunsAs::Tab => {
                 let driver = driver.ok_or_else(|| self.down())?;
-                if !body.browser.as_mut().is_some_and(|b| b.is_alive()) {
-                    body.browser = Some(self.start_browser(driver).await?);
+                if !running.browser.as_mut().is_some_and(|b| b.is_alive()) {
+                    running.browser = Some(self.start_browser(driver).await?);
                 }
-                let browser = body.browser.as_mut().expect("it was just started");
+                let browser = running.browser.as_mut().expect("it was just started");
                 if !browser.has_tab() {
                     let url = self
                         .environment
@@ -225,25 +225,25 @@ impl Client {
     }
 
     /// Waits until an incarnation is ready for transactions.
-    async fn ready(&self) -> Result<(), BodyError> {
+    async fn ready(&self) -> Result<(), ClientError> {
         let settled = self
             .link
             .wait(|link| link.is_ready() || link.fatal().is_some());
         let settled = tokio::time::timeout(READY_DEADLINE, settled).await;
         match (settled, self.link.fatal()) {
             (Ok(()), None) => Ok(()),
-            (Ok(()), Some(error)) => Err(BodyError::Fatal {
+            (Ok(()), Some(error)) => Err(ClientError::Fatal {
                 client: self.name().to_owned(),
                 error,
             }),
-            (Err(_), _) => Err(BodyError::NotReady {
+            (Err(_), _) => Err(ClientError::NotReady {
                 client: self.name().to_owned(),
             }),
         }
     }
 
-    async fn start_process(&self) -> Result<OwnedProcess, BodyError> {
-        let failed = |source| BodyError::Start {
+    async fn start_process(&self) -> Result<OwnedProcess, ClientError> {
+        let failed = |source| ClientError::Start {
             client: self.name().to_owned(),
             source,
         };
@@ -274,8 +274,8 @@ impl Client {
         Ok(process)
     }
 
-    async fn start_browser(&self, driver: &Driver) -> Result<Browser, BodyError> {
-        let failed = |source| BodyError::Start {
+    async fn start_browser(&self, driver: &Driver) -> Result<Browser, ClientError> {
+        let failed = |source| ClientError::Start {
             client: self.name().to_owned(),
             source,
         };
@@ -329,12 +329,12 @@ impl Client {
     /// # Errors
     ///
     /// When it has none, or survives.
-    pub async fn kill(&self) -> Result<(), BodyError> {
-        let mut body = self.body.lock().await;
-        let process = body.process.take().ok_or_else(|| self.down())?;
+    pub async fn kill(&self) -> Result<(), ClientError> {
+        let mut running = self.running.lock().await;
+        let process = running.process.take().ok_or_else(|| self.down())?;
         self.link.expect_end("killed");
         self.release();
-        let killed = process.kill().await.map_err(|source| BodyError::End {
+        let killed = process.kill().await.map_err(|source| ClientError::End {
             client: self.name().to_owned(),
             source,
         });
@@ -347,9 +347,9 @@ impl Client {
     /// # Errors
     ///
     /// When it has none.
-    pub async fn signal(&self, signal: i32) -> Result<(), BodyError> {
-        let body = self.body.lock().await;
-        let process = body.process.as_ref().ok_or_else(|| self.down())?;
+    pub async fn signal(&self, signal: i32) -> Result<(), ClientError> {
+        let running = self.running.lock().await;
+        let process = running.process.as_ref().ok_or_else(|| self.down())?;
         process.signal(signal);
         Ok(())
     }
@@ -359,17 +359,17 @@ impl Client {
     /// # Errors
     ///
     /// The browser's, or when the new page is not ready in time.
-    pub async fn reload_tab(&self) -> Result<(), BodyError> {
-        let mut body = self.body.lock().await;
+    pub async fn reload_tab(&self) -> Result<(), ClientError> {
+        let mut running = self.running.lock().await;
         let before = self.link.incarnation();
         self.link.expect_end("the tab was reloaded");
-        let browser = self.browser(&mut body)?;
+        let browser = self.browser(&mut running)?;
         let reloaded = browser.reload_tab().await;
         reloaded.map_err(|source| self.browser_error(source))?;
-        let anew = self.link.wait(|link| {
+        let restarted = self.link.wait(|link| {
             link.fatal().is_some() || (link.is_ready() && link.incarnation() > before)
         });
-        let _ = tokio::time::timeout(READY_DEADLINE, anew).await;
+        let _ = tokio::time::timeout(READY_DEADLINE, restarted).await;
         self.ready().await
     }
 
@@ -378,10 +378,10 @@ impl Client {
     /// # Errors
     ///
     /// The browser's.
-    pub async fn close_tab(&self) -> Result<(), BodyError> {
-        let mut body = self.body.lock().await;
+    pub async fn close_tab(&self) -> Result<(), ClientError> {
+        let mut running = self.running.lock().await;
         self.link.expect_end("the tab was closed");
-        let browser = self.browser(&mut body)?;
+        let browser = self.browser(&mut running)?;
         let closed = browser.close_tab().await;
         closed.map_err(|source| self.browser_error(source))
     }
@@ -391,9 +391,9 @@ impl Client {
     /// # Errors
     ///
     /// The browser's.
-    pub async fn set_tab_offline(&self, offline: bool) -> Result<(), BodyError> {
-        let mut body = self.body.lock().await;
-        let browser = self.browser(&mut body)?;
+    pub async fn set_tab_offline(&self, offline: bool) -> Result<(), ClientError> {
+        let mut running = self.running.lock().await;
+        let browser = self.browser(&mut running)?;
         let set = browser.set_offline(offline).await;
         set.map_err(|source| self.browser_error(source))
     }
@@ -403,9 +403,9 @@ impl Client {
     /// # Errors
     ///
     /// The browser's.
-    pub async fn evaluate(&self, script: &str) -> Result<Option<serde_json::Value>, BodyError> {
-        let mut body = self.body.lock().await;
-        let browser = self.browser(&mut body)?;
+    pub async fn evaluate(&self, script: &str) -> Result<Option<serde_json::Value>, ClientError> {
+        let mut running = self.running.lock().await;
+        let browser = self.browser(&mut running)?;
         let evaluated = async {
             match browser.shows_tab().await? {
                 true => browser.evaluate(script).await.map(Some),
@@ -417,9 +417,9 @@ impl Client {
 
     /// The way out when a browser does not do what it is told: it is killed, and with it the tab.
     pub async fn kill_browser(&self) {
-        let mut body = self.body.lock().await;
+        let mut running = self.running.lock().await;
         self.release();
-        if let Some(mut browser) = body.browser.take()
+        if let Some(mut browser) = running.browser.take()
             && let Err(error) = browser.kill().await
         {
             tracing::warn!("{}: {error}", self.name());
@@ -433,17 +433,17 @@ impl Client {
     }
 
     async fn stop(&self) {
-        let mut body = self.body.lock().await;
+        let mut running = self.running.lock().await;
         self.release();
         self.link.expect_end("stopped at the end of the run");
-        if let Some(process) = body.process.take() {
+        if let Some(process) = running.process.take() {
             process.signal(libc::SIGCONT);
             self.link.send(ToClient::Stop);
             if let Err(error) = process.end_within(STOP_DEADLINE).await {
                 tracing::warn!("{}: {error}", self.name());
             }
         }
-        if let Some(browser) = body.browser.take()
+        if let Some(browser) = running.browser.take()
             && let Err(error) = browser.stop().await
         {
             tracing::warn!("{}: {error}", self.name());
@@ -452,20 +452,20 @@ impl Client {
 
     fn browser<'b>(
         &self,
-        body: &'b mut MutexGuard<'_, Body>,
-    ) -> Result<&'b mut Browser, BodyError> {
-        body.browser.as_mut().ok_or_else(|| self.down())
+        running: &'b mut MutexGuard<'_, Running>,
+    ) -> Result<&'b mut Browser, ClientError> {
+        running.browser.as_mut().ok_or_else(|| self.down())
     }
 
-    fn browser_error(&self, source: crate::fleet::browser::BrowserError) -> BodyError {
-        BodyError::Browser {
+    fn browser_error(&self, source: crate::fleet::browser::BrowserError) -> ClientError {
+        ClientError::Browser {
             client: self.name().to_owned(),
             source,
         }
     }
 
-    fn down(&self) -> BodyError {
-        BodyError::Down {
+    fn down(&self) -> ClientError {
+        ClientError::Down {
             client: self.name().to_owned(),
         }
     }

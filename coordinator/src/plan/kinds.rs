@@ -15,7 +15,7 @@ use crate::system::programs::{CHROMEDRIVER, CHROMIUM, Program, SQLITE3};
 pub struct Manifest {
     pub kind: ClientKind,
     /// What its clients run as.
-    pub body: BodyKind,
+    pub runs_as: RunsAs,
     /// That without which it cannot run.
     pub needs: &'static [Need],
     /// Whether it may be able to keep a live query; a client says in `hello` whether it is.
@@ -42,7 +42,7 @@ impl Need {
 
 /// What a client runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyKind {
+pub enum RunsAs {
     /// A process: squall's own with the kind's name, or somebody's command.
     Process,
     /// A tab of a browser of its own.
@@ -52,13 +52,13 @@ pub enum BodyKind {
 const KINDS: &[Manifest] = &[
     Manifest {
         kind: ClientKind::Native,
-        body: BodyKind::Process,
+        runs_as: RunsAs::Process,
         needs: &[Need::Postgres],
         watches: true,
     },
     Manifest {
         kind: ClientKind::Wasm,
-        body: BodyKind::Tab,
+        runs_as: RunsAs::Tab,
         needs: &[
             Need::Program(&CHROMIUM),
             Need::Program(&CHROMEDRIVER),
@@ -68,49 +68,49 @@ const KINDS: &[Manifest] = &[
     },
     Manifest {
         kind: ClientKind::Postgres,
-        body: BodyKind::Process,
+        runs_as: RunsAs::Process,
         needs: &[Need::Postgres],
         watches: false,
     },
     Manifest {
         kind: ClientKind::Sqlite,
-        body: BodyKind::Process,
+        runs_as: RunsAs::Process,
         needs: &[],
         watches: false,
     },
     Manifest {
         kind: ClientKind::Sqlite3,
-        body: BodyKind::Process,
+        runs_as: RunsAs::Process,
         needs: &[Need::Program(&SQLITE3)],
         watches: false,
     },
     Manifest {
         kind: ClientKind::Local,
-        body: BodyKind::Process,
+        runs_as: RunsAs::Process,
         needs: &[],
         watches: true,
     },
     Manifest {
         kind: ClientKind::External(Store::Synced),
-        body: BodyKind::Process,
+        runs_as: RunsAs::Process,
         needs: &[Need::Postgres],
         watches: true,
     },
     Manifest {
         kind: ClientKind::External(Store::Postgres),
-        body: BodyKind::Process,
+        runs_as: RunsAs::Process,
         needs: &[Need::Postgres],
         watches: true,
     },
     Manifest {
         kind: ClientKind::External(Store::SharedFile),
-        body: BodyKind::Process,
+        runs_as: RunsAs::Process,
         needs: &[],
         watches: true,
     },
     Manifest {
         kind: ClientKind::External(Store::Alone),
-        body: BodyKind::Process,
+        runs_as: RunsAs::Process,
         needs: &[],
         watches: true,
     },
@@ -124,7 +124,7 @@ pub fn manifest(kind: ClientKind) -> &'static Manifest {
 
 /// Whether clients of that kind are processes.
 pub fn is_process(kind: ClientKind) -> bool {
-    manifest(kind).body == BodyKind::Process
+    manifest(kind).runs_as == RunsAs::Process
 }
 
 /// Whether clients of that kind are tabs.
@@ -135,7 +135,7 @@ pub fn is_tab(kind: ClientKind) -> bool {
 impl Manifest {
     /// Whether its clients are tabs of browsers.
     pub fn is_tab(&self) -> bool {
-        self.body == BodyKind::Tab
+        self.runs_as == RunsAs::Tab
     }
 
     /// The SQLite shell, if it needs one and there is one.

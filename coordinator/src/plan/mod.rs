@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use squall_protocol::plan::{
     ClientKind, ClientSpec, Isolation, KeyChoice, Length, PLAN_VERSION, Plan, PlanOptions,
-    ReadsThrough, Role, Roles, Uploader, Workload,
+    ReadMode, Role, Roles, Uploader, Workload,
 };
 
 use crate::plan::kinds::manifest;
@@ -40,7 +40,7 @@ pub fn clients_of(name: &str, kind: ClientKind, count: u32) -> impl Iterator<Ite
 }
 
 /// The options of a plan without faults that says nothing out of the ordinary.
-pub fn calm(workload: Workload, keys: u32) -> PlanOptions {
+pub fn default_options(workload: Workload, keys: u32) -> PlanOptions {
     PlanOptions {
         workload,
         keys,
@@ -49,7 +49,7 @@ pub fn calm(workload: Workload, keys: u32) -> PlanOptions {
         key_choice: KeyChoice::Uniform,
         homogeneous: false,
         roles: Roles::default(),
-        reads_through: vec![ReadsThrough::WriteTransaction],
+        reads_through: vec![ReadMode::WriteTransaction],
         isolation: Isolation::default(),
         rate: 20.0,
         duration_ms: 30_000,
@@ -64,7 +64,7 @@ pub fn calm(workload: Workload, keys: u32) -> PlanOptions {
 /// nothing.
 pub fn watches(options: &PlanOptions, kind: ClientKind) -> bool {
     manifest(kind).watches
-        && options.reads_through.contains(&ReadsThrough::Watch)
+        && options.reads_through.contains(&ReadMode::Watch)
         && role(options, kind) != Role::WriteOnly
 }
 
@@ -151,7 +151,7 @@ mod tests {
     fn options(faults: Vec<String>) -> PlanOptions {
         PlanOptions {
             faults,
-            ..calm(Workload::Mww, 100)
+            ..default_options(Workload::Mww, 100)
         }
     }
 

@@ -8,9 +8,9 @@ use rand::distr::weighted::WeightedIndex;
 use rand::seq::{IndexedRandom, index};
 use rand::{Rng, RngExt};
 use squall_protocol::plan::{
-    ClientSpec, KeyChoice, Length, PlanOptions, PlannedTransaction, ReadsThrough, Role, Workload,
+    ClientSpec, KeyChoice, Length, PlanOptions, PlannedTransaction, ReadMode, Role, Workload,
 };
-use squall_protocol::transaction::{Key, Reads, Through, Transaction, Value};
+use squall_protocol::transaction::{Key, Reads, Transaction, TransactionMode, Value};
 use squall_workloads::{Probe, Shape};
 
 use super::role;
@@ -138,7 +138,7 @@ struct Maker<'p> {
     /// The weights of the places in a window; none if all weigh the same.
     weights: Option<WeightedIndex<u64>>,
     /// What transactions that only read are done in.
-    reads_through: Vec<Through>,
+    reads_through: Vec<TransactionMode>,
 }
 
 impl Maker<'_> {
@@ -159,11 +159,11 @@ impl Maker<'_> {
             KeyChoice::Uniform => None,
             KeyChoice::Zipf { exponent } => Some(zipf(length, exponent)),
         };
-        let planned = |through: &ReadsThrough| match through {
-            ReadsThrough::WriteTransaction => Some(Through::WriteTransaction),
-            ReadsThrough::ReadTransaction => Some(Through::ReadTransaction),
+        let planned = |through: &ReadMode| match through {
+            ReadMode::WriteTransaction => Some(TransactionMode::WriteTransaction),
+            ReadMode::ReadTransaction => Some(TransactionMode::ReadTransaction),
             // Nobody plans what a live query emits.
-            ReadsThrough::Watch => None,
+            ReadMode::Watch => None,
         };
         maker.reads_through = options.reads_through.iter().filter_map(planned).collect();
         maker
@@ -287,7 +287,7 @@ mod tests {
     use squall_protocol::plan::{ClientKind, Roles};
 
     use super::*;
-    use crate::plan::{calm, clients};
+    use crate::plan::{clients, default_options};
 
     const ZIPF: KeyChoice = KeyChoice::Zipf { exponent: 1.0 };
 
@@ -303,7 +303,7 @@ mod tests {
     fn long(workload: Workload) -> PlanOptions {
         PlanOptions {
             duration_ms: 300_000,
-            ..calm(workload, 100)
+            ..default_options(workload, 100)
         }
     }
 
@@ -366,7 +366,7 @@ mod tests {
         let options = PlanOptions {
             key_choice: KeyChoice::Zipf { exponent: 10.0 },
             writes_per_transaction: Length { min: 3, max: 100 },
-            ..calm(Workload::Ledger, 100)
+            ..default_options(Workload::Ledger, 100)
         };
         let mut lengths = BTreeSet::new();
         for planned in plan(&options).0 {
@@ -385,11 +385,8 @@ mod tests {
         let options = PlanOptions {
             key_choice: KeyChoice::Zipf { exponent: 1.1 },
             writes_per_transaction: Length { min: 0, max: 4 },
-            reads_through: vec![
-                ReadsThrough::WriteTransaction,
-                ReadsThrough::ReadTransaction,
-            ],
-            ..calm(Workload::ListAppend, 100)
+            reads_through: vec![ReadMode::WriteTransaction, ReadMode::ReadTransaction],
+            ..default_options(Workload::ListAppend, 100)
         };
         let (transactions, probes) = plan(&options);
         let shown: Vec<String> = transactions[..6]
@@ -428,7 +425,7 @@ mod tests {
                 },
                 // What only writes writes something all the same.
                 writes_per_transaction: Length { min: 0, max: 4 },
-                reads_through: vec![ReadsThrough::ReadTransaction, ReadsThrough::Watch],
+                reads_through: vec![ReadMode::ReadTransaction, ReadMode::Watch],
                 ..long(workload)
             };
             let (transactions, probes) = plan(&options);
@@ -438,7 +435,7 @@ mod tests {
                 assert_eq!(transaction.is_read_only(), read_only);
                 assert_eq!(transaction.reads == Reads::Nothing, !read_only);
                 assert_eq!(
-                    transaction.through == Through::ReadTransaction,
+                    transaction.through == TransactionMode::ReadTransaction,
                     read_only,
                     "{transaction:?}"
                 );

@@ -14,7 +14,7 @@ use crate::recorder::Recorder;
 
 /// The phase in which clients receive what the database holds at first.
 pub const FIRST_SYNC: &str = "first sync";
-/// How often the line of a terminal is drawn anew.
+/// How often the line of a terminal is redrawn.
 const REFRESH: Duration = Duration::from_millis(200);
 /// How often a line is printed where there is no terminal.
 const REPORT: Duration = Duration::from_secs(5);

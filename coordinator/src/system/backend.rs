@@ -163,12 +163,12 @@ impl Backend {
     }
 
     /// Lets pages on that port of this machine in, and no others.
-    pub fn admit_pages(&self, port: u16) {
+    pub fn allow_pages(&self, port: u16) {
         let _ = self.pages.set(port);
     }
 
     /// Lets a client in: from now on it is told that the sync service is at `endpoint`.
-    pub fn admit(&self, client: &str, endpoint: String) {
+    pub fn register(&self, client: &str, endpoint: String) {
         let mut endpoints = self.endpoints.lock().expect("no one panics here");
         endpoints.insert(client.to_owned(), endpoint);
     }
@@ -351,8 +351,8 @@ mod tests {
         let postgres = postgres.await.unwrap();
         let backend = Backend::start(&postgres, workload, signer, 0, 1, recorder).await;
         let backend = backend.unwrap();
-        backend.admit("wasm-1", "http://127.0.0.1:2".to_owned());
-        backend.admit_pages(4000);
+        backend.register("wasm-1", "http://127.0.0.1:2".to_owned());
+        backend.allow_pages(4000);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let ask = async |headers: &[(&str, &str)]| {
             let url = format!("http://{}/credentials?client=wasm-1", backend.address());

@@ -4,7 +4,7 @@
 mod acknowledgement;
 pub mod backend;
 pub mod database;
-pub mod greeting;
+pub mod health_check;
 pub mod leftovers;
 pub mod lock;
 pub mod options;

@@ -11,7 +11,7 @@ use crate::output;
 use crate::recorder::Recorder;
 use crate::system::backend::Backend;
 use crate::system::database;
-use crate::system::greeting::greet;
+use crate::system::health_check::wait_until_ready;
 use crate::system::leftovers;
 use crate::system::options::{EnvironmentOptions, ServiceChoice};
 use crate::system::postgres::Postgres;
@@ -39,14 +39,14 @@ pub struct Servers {
 }
 
 /// The ways in for clients.
-pub struct Doors {
+pub struct Endpoints {
     service: String,
     /// Our own, or what stands in its place.
     backend: String,
     credentials: Backend,
 }
 
-impl Doors {
+impl Endpoints {
     /// The `host:port` of the sync service.
     pub fn service(&self) -> &str {
         &self.service
@@ -64,23 +64,23 @@ pub struct Proxies {
     pub backend: Proxy,
 }
 
-impl Doors {
+impl Endpoints {
     /// Fault proxies for that client, which may come in from now on.
     ///
     /// # Errors
     ///
     /// When there is no port for them.
-    pub async fn open_for(&self, client: &str) -> Result<Proxies, Failure> {
+    pub async fn register(&self, client: &str) -> Result<Proxies, Failure> {
         let no_port = |error| Failure::unavailable("cannot start a fault proxy", error);
         let service = Proxy::start(self.service.clone()).await.map_err(no_port)?;
         let backend = Proxy::start(self.backend.clone()).await.map_err(no_port)?;
-        self.credentials.admit(client, service.url());
+        self.credentials.register(client, service.url());
         Ok(Proxies { service, backend })
     }
 
     /// Lets pages on that port of this machine in.
-    pub fn admit_pages(&self, port: u16) {
-        self.credentials.admit_pages(port);
+    pub fn allow_pages(&self, port: u16) {
+        self.credentials.allow_pages(port);
     }
 }
 
@@ -109,7 +109,7 @@ impl Servers {
         &mut self,
         options: &EnvironmentOptions,
         recorder: &Recorder,
-    ) -> Result<Doors, Failure> {
+    ) -> Result<Endpoints, Failure> {
         let needs = Needs {
             embedded: options.service == ServiceChoice::Embedded,
             lock_backend: self.postgres.lock().await?,
@@ -141,7 +141,7 @@ impl Servers {
         };
         let signer = Signer::new(secret)
             .map_err(|error| Failure::Usage(format!("--service-key: {error}")))?;
-        greet(&service, &signer, options.first_sync_deadline, |what| {
+        wait_until_ready(&service, &signer, options.first_sync_deadline, |what| {
             output::eprintln(what);
         })
         .await?;
@@ -154,7 +154,7 @@ impl Servers {
             recorder.clone(),
         )
         .await?;
-        Ok(Doors {
+        Ok(Endpoints {
             service,
             backend: options
                 .backend

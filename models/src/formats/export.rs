@@ -302,13 +302,13 @@ fn steps(recording: &Recording) -> Vec<Step<'_>> {
 }
 
 /// An operation as Jepsen tells it: what it does, with which key.
-struct Told<'s> {
+struct MicroOperation<'s> {
     function: &'static str,
     key: u64,
-    value: ToldValue<'s>,
+    value: MicroValue<'s>,
 }
 
-enum ToldValue<'s> {
+enum MicroValue<'s> {
     /// Not known yet, or the initial value.
     Nil,
     One(u64),
@@ -318,35 +318,35 @@ enum ToldValue<'s> {
 }
 
 impl Step<'_> {
-    /// What is told of the operations. What a transaction will read is not known when it begins.
-    fn told(&self, datatype: Datatype) -> Vec<Told<'_>> {
+    /// The operations as they are written. What a transaction will read is not known when it begins.
+    fn micro_operations(&self, datatype: Datatype) -> Vec<MicroOperation<'_>> {
         let known = self.kind == "ok";
-        let read = |key, value| Told {
+        let read = |key, value| MicroOperation {
             function: "r",
             key,
-            value: if known { value } else { ToldValue::Nil },
+            value: if known { value } else { MicroValue::Nil },
         };
         let collections = self.transaction.collections.iter();
         let collections = collections.map(|(key, elements)| {
             let value = match datatype {
-                Datatype::Sets => ToldValue::Set(each_once(elements)),
-                _ => ToldValue::List(elements),
+                Datatype::Sets => MicroValue::Set(each_once(elements)),
+                _ => MicroValue::List(elements),
             };
             read(*key, value)
         });
         let operations = self.transaction.operations.iter();
         let operations = operations.map(|operation| match *operation {
             Operation::Read { key, value } => {
-                read(key, value.map_or(ToldValue::Nil, ToldValue::One))
+                read(key, value.map_or(MicroValue::Nil, MicroValue::One))
             }
-            Operation::Write { key, value } => Told {
+            Operation::Write { key, value } => MicroOperation {
                 function: match datatype {
                     Datatype::Registers => "w",
                     Datatype::Lists => "append",
                     Datatype::Sets => "add",
                 },
                 key,
-                value: ToldValue::One(value),
+                value: MicroValue::One(value),
             },
         });
         collections.chain(operations).collect()
@@ -363,11 +363,17 @@ fn each_once(elements: &[u64]) -> Vec<u64> {
 fn write_jepsen<W: Write>(
     recording: &Recording,
     out: &mut W,
-    line: fn(&mut W, usize, &Step, &str, &[Told]) -> io::Result<()>,
+    line: fn(&mut W, usize, &Step, &str, &[MicroOperation]) -> io::Result<()>,
 ) -> io::Result<Vec<String>> {
     for (index, step) in steps(recording).iter().enumerate() {
         let client = &recording.sessions[step.transaction.session as usize];
-        line(out, index, step, client, &step.told(recording.datatype))?;
+        line(
+            out,
+            index,
+            step,
+            client,
+            &step.micro_operations(recording.datatype),
+        )?;
     }
     let mut losses = Vec::new();
     let (mut garbled, mut repeated) = (0, 0);
@@ -396,7 +402,7 @@ fn edn(
     index: usize,
     step: &Step,
     client: &str,
-    told: &[Told],
+    operations: &[MicroOperation],
 ) -> io::Result<()> {
     let Step {
         at,
@@ -410,15 +416,15 @@ fn edn(
         transaction.session,
         serde_json::Value::from(client),
     )?;
-    for (place, operation) in told.iter().enumerate() {
+    for (place, operation) in operations.iter().enumerate() {
         let space = if place > 0 { " " } else { "" };
         write!(out, "{space}[:{} {} ", operation.function, operation.key)?;
         match &operation.value {
-            ToldValue::Nil => write!(out, "nil]")?,
+            MicroValue::Nil => write!(out, "nil]")?,
             // Negative values are written as such.
-            ToldValue::One(value) => write!(out, "{}]", *value as i64)?,
-            ToldValue::List(list) => write!(out, "[{}]]", spaced(list))?,
-            ToldValue::Set(set) => write!(out, "#{{{}}}]", spaced(set))?,
+            MicroValue::One(value) => write!(out, "{}]", *value as i64)?,
+            MicroValue::List(list) => write!(out, "[{}]]", spaced(list))?,
+            MicroValue::Set(set) => write!(out, "#{{{}}}]", spaced(set))?,
         }
     }
     let final_read = if transaction.is_final_read {
@@ -439,21 +445,21 @@ fn json_line(
     index: usize,
     step: &Step,
     client: &str,
-    told: &[Told],
+    operations: &[MicroOperation],
 ) -> io::Result<()> {
     let signed = |elements: &[u64]| -> serde_json::Value {
         elements.iter().map(|element| *element as i64).collect()
     };
-    let operation = |told: &Told| {
-        let value = match &told.value {
-            ToldValue::Nil => json!(null),
-            ToldValue::One(value) => json!(*value as i64),
-            ToldValue::List(list) => signed(list),
-            ToldValue::Set(set) => signed(set),
+    let value = |operation: &MicroOperation| {
+        let value = match &operation.value {
+            MicroValue::Nil => json!(null),
+            MicroValue::One(value) => json!(*value as i64),
+            MicroValue::List(list) => signed(list),
+            MicroValue::Set(set) => signed(set),
         };
-        json!([told.function, told.key, value])
+        json!([operation.function, operation.key, value])
     };
-    let value: Vec<serde_json::Value> = told.iter().map(operation).collect();
+    let value: Vec<serde_json::Value> = operations.iter().map(value).collect();
     let mut line = json!({
         "index": index,
         "time": step.at.time.saturating_mul(1000),

@@ -22,7 +22,7 @@ pub enum ReplicatorError<E> {
 /// Why only a new snapshot helps.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotNeeded {
-    #[error("the table {0} was altered or made anew")]
+    #[error("the table {0} was altered or recreated")]
     TableChanged(String),
     #[error("a change of the unknown relation {0} arrived")]
     UnknownRelation(u32),

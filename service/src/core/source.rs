@@ -139,7 +139,7 @@ impl SourceEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotBegin {
     /// Makes the bucket names of this snapshot different from those of every other one, so that
-    /// clients drop what they have and download anew.
+    /// clients drop what they have and download again.
     pub version: String,
     /// PostgreSQL's system identifier: another one means another database cluster.
     pub system: String,

@@ -294,7 +294,7 @@ impl Replication {
         client
             .batch_execute(&format!("LOCK TABLE ONLY {name} IN ACCESS SHARE MODE"))
             .await?;
-        // A table that was written anew is empty in the eyes of older snapshots.
+        // A table that was rewritten is empty in the eyes of older snapshots.
         let same_file = client
             .query_one(
                 "SELECT relfilenode = pg_relation_filenode(oid) FROM pg_class WHERE oid = $1",

@@ -568,11 +568,11 @@ fn a_table_that_was_altered_needs_a_snapshot() {
         error,
         ReplicatorError::SnapshotNeeded(SnapshotNeeded::TableChanged(_))
     ));
-    let mut made_anew = relation(0);
-    made_anew.oid += 1000;
+    let mut recreated = relation(0);
+    recreated.oid += 1000;
     let error = world
         .replicator
-        .apply(SourceEvent::Relation(made_anew))
+        .apply(SourceEvent::Relation(recreated))
         .expect_err("refused");
     assert!(matches!(
         error,

@@ -473,7 +473,7 @@ async fn altered_values_arrive_without_another_change() {
             books.rows("mww")["1"] == json!({ "id": "1", "k": 1, "u": -7, "w": 4 })
         })
         .await;
-    // Dropped and made anew, by several commands.
+    // Dropped and recreated, by several commands.
     fixture.execute("DROP TABLE mww").await;
     fixture
         .execute("CREATE TABLE mww (id text PRIMARY KEY, k int, v int)")
@@ -746,7 +746,7 @@ async fn publications_of_others_are_left_alone() {
     assert_eq!(tables.len(), 1);
 }
 
-/// A slot whose log was removed is our own, so it is made anew.
+/// A slot whose log was removed is our own, so it is recreated.
 #[tokio::test]
 async fn a_slot_that_lost_its_log_leads_to_a_new_snapshot() {
     let settings = vec![

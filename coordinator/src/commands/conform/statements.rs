@@ -50,7 +50,7 @@ pub(super) fn all(dialect: Dialect) -> Vec<String> {
 pub(super) fn plan_options() -> PlanOptions {
     PlanOptions {
         payload: true,
-        ..plan::calm(Workload::Ledger, 1)
+        ..plan::default_options(Workload::Ledger, 1)
     }
 }
 

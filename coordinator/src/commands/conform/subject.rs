@@ -37,7 +37,7 @@ pub(super) fn short(text: &str) -> String {
     }
 }
 
-enum Body {
+enum Running {
     Process(OwnedProcess),
     Tab(Box<Browser>),
 }
@@ -56,7 +56,7 @@ pub(super) struct Client<'s> {
     database: PathBuf,
     connections: mpsc::UnboundedReceiver<Opened>,
     connection: Option<Opened>,
-    body: Option<Body>,
+    running: Option<Running>,
     proxies: Option<Proxies>,
     operation: u64,
     /// What was sent last.
@@ -80,7 +80,7 @@ impl<'s> Client<'s> {
             number: number as i64,
             name,
             connection: None,
-            body: None,
+            running: None,
             proxies: None,
             operation: 0,
             sent: "nothing".to_owned(),
@@ -130,7 +130,7 @@ impl<'s> Client<'s> {
     /// Starts it, and waits for its control connection.
     pub(super) async fn start(&mut self) -> Result<(), Problem> {
         self.sent = format!("nothing yet: {} was started", self.name);
-        let body = match &self.surroundings.launch {
+        let running = match &self.surroundings.launch {
             Launch::Process(program) => {
                 let introduced = self.surroundings.is_introduced();
                 let on_postgres = introduced && self.dialect() == Dialect::Postgres;
@@ -141,7 +141,7 @@ impl<'s> Client<'s> {
                     database_url: self.surroundings.database_url().filter(|_| on_postgres),
                 });
                 let started = OwnedProcess::spawn_logged(command, &self.log());
-                Body::Process(started.map_err(|error| {
+                Running::Process(started.map_err(|error| {
                     let program = program.name().display();
                     Failure::unavailable(format!("cannot start the client {program}"), error)
                 })?)
@@ -161,11 +161,11 @@ impl<'s> Client<'s> {
                 let number = self.number as usize;
                 let url = self.surroundings.pages.client_url(number, &self.name);
                 browser.open_tab(&url).await.map_err(browser_failed)?;
-                Body::Tab(Box::new(browser))
+                Running::Tab(Box::new(browser))
             }
         };
-        let ended = exited(&body);
-        self.body = Some(body);
+        let ended = exited(&running);
+        self.running = Some(running);
         let deadline = self.deadline();
         let connected = async {
             tokio::select! {
@@ -451,11 +451,11 @@ impl<'s> Client<'s> {
 
     /// Kills it with SIGKILL; a browser with all its processes.
     pub(super) async fn kill(&mut self) -> Result<(), Problem> {
-        let killed = match self.body.take() {
-            Some(Body::Process(process)) => process.kill().await.map_err(|error| {
+        let killed = match self.running.take() {
+            Some(Running::Process(process)) => process.kill().await.map_err(|error| {
                 Failure::unavailable("the client could not be killed", error).into()
             }),
-            Some(Body::Tab(mut browser)) => browser.kill().await.map_err(browser_failed),
+            Some(Running::Tab(mut browser)) => browser.kill().await.map_err(browser_failed),
             None => Ok(()),
         };
         self.disconnect();
@@ -480,13 +480,13 @@ impl<'s> Client<'s> {
             let came = "a connection that goes on".to_owned();
             return Err(self.wrong(expected, came));
         }
-        match self.body.take() {
-            Some(Body::Process(process)) => match timeout_at(deadline, process.exited()).await {
+        match self.running.take() {
+            Some(Running::Process(process)) => match timeout_at(deadline, process.exited()).await {
                 Ok(status) if status.success() => Ok(said),
                 Ok(status) => Err(self.wrong(expected, format!("its end ({status})"))),
                 Err(_) => Err(self.wrong(expected, "a process that goes on".to_owned())),
             },
-            Some(Body::Tab(browser)) => {
+            Some(Running::Tab(browser)) => {
                 browser.stop().await.map_err(browser_failed)?;
                 Ok(said)
             }
@@ -496,7 +496,7 @@ impl<'s> Client<'s> {
 
     /// Whether it ends by itself, however it does.
     pub(super) async fn is_gone(&mut self, expected: &str) -> Result<(), Problem> {
-        let Some(Body::Process(process)) = &self.body else {
+        let Some(Running::Process(process)) = &self.running else {
             return Ok(());
         };
         match timeout_at(self.deadline(), process.exited()).await {
@@ -536,7 +536,7 @@ impl<'s> Client<'s> {
     /// What there is to say of the end of the connection.
     async fn end(&mut self) -> String {
         self.connection = None;
-        let ended = self.body.as_ref().map(exited);
+        let ended = self.running.as_ref().map(exited);
         let ended = match ended {
             // The connection ends a moment before the process does.
             Some(ended) => tokio::time::timeout(Duration::from_secs(2), ended)
@@ -561,11 +561,11 @@ impl<'s> Client<'s> {
     }
 }
 
-fn exited(body: &Body) -> impl Future<Output = ExitStatus> + Send + use<> {
+fn exited(running: &Running) -> impl Future<Output = ExitStatus> + Send + use<> {
     use futures_util::FutureExt;
-    match body {
-        Body::Process(process) => process.exited().boxed(),
-        Body::Tab(browser) => browser.exited().boxed(),
+    match running {
+        Running::Process(process) => process.exited().boxed(),
+        Running::Tab(browser) => browser.exited().boxed(),
     }
 }
 

@@ -29,7 +29,7 @@ use crate::run::judge;
 use crate::system::options::{
     BackendChoice, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice, own_program,
 };
-use crate::system::servers::{Doors, Proxies, Servers};
+use crate::system::servers::{Endpoints, Proxies, Servers};
 
 /// How a client is started.
 pub(super) enum Launch {
@@ -57,7 +57,7 @@ pub(super) struct Surroundings {
     folder: tempfile::TempDir,
     recorder: Recorder,
     hello: Option<Hello>,
-    servers: Option<(Servers, Doors)>,
+    servers: Option<(Servers, Endpoints)>,
     clients: Cell<usize>,
     /// Where every message is written.
     messages: Option<File>,
@@ -174,9 +174,9 @@ impl Surroundings {
             };
             let mut servers = Servers::start(&options).await?;
             match servers.open(&options, &self.recorder).await {
-                Ok(doors) => {
-                    doors.admit_pages(self.pages.port());
-                    self.servers = Some((servers, doors));
+                Ok(endpoints) => {
+                    endpoints.allow_pages(self.pages.port());
+                    self.servers = Some((servers, endpoints));
                 }
                 Err(failure) => {
                     servers.stop().await;
@@ -247,8 +247,8 @@ impl Surroundings {
     /// The way of a client that syncs to the service and to the backend.
     pub(super) async fn proxies(&self, name: &str) -> Result<Option<Proxies>, Failure> {
         match &self.servers {
-            Some((_, doors)) if self.hello().capabilities.syncs => {
-                doors.open_for(name).await.map(Some)
+            Some((_, endpoints)) if self.hello().capabilities.syncs => {
+                endpoints.register(name).await.map(Some)
             }
             _ => Ok(None),
         }

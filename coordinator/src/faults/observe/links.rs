@@ -57,7 +57,7 @@ pub fn state(service: Link, backend: Link) -> String {
 pub async fn observe(environment: &Environment, client: &Client) -> Result<Sighting, FaultError> {
     let unseen = |error: &dyn fmt::Display| FaultError::Unseen(error.to_string());
     let (Some(proxies), Some(database_url), Some(service), Some(backend)) = (
-        client.place().proxies(),
+        client.environment().proxies(),
         environment.database_url(),
         environment.service(),
         environment.backend(),

@@ -107,20 +107,20 @@ impl Driver {
         };
         let mut lines = BufReader::new(stdout.expect("standard output is piped")).lines();
         let mut log = tokio::fs::File::from_std(log);
-        let greeting = async {
+        let startup = async {
             while let Ok(Some(line)) = lines.next_line().await {
                 let _ = log.write_all(format!("{line}\n").as_bytes()).await;
-                if let Some(greeting) = greeting(&line, port) {
-                    return Some(greeting);
+                if let Some(startup) = startup(&line, port) {
+                    return Some(startup);
                 }
             }
             None
         };
-        let greeting = tokio::time::timeout(START_DEADLINE, greeting)
+        let startup = tokio::time::timeout(START_DEADLINE, startup)
             .await
             .map_err(|_| failed(format!("it did not start within {START_DEADLINE:?}")))?
             .ok_or_else(|| failed("it ended without having started".to_owned()))?;
-        if greeting == Greeting::PortIsTaken {
+        if startup == Startup::PortIsTaken {
             let _ = log.flush().await;
             return Ok(None);
         }
@@ -158,21 +158,21 @@ impl Driver {
 
 /// What chromedriver says of the port that it shall listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Greeting {
+enum Startup {
     Started,
     PortIsTaken,
 }
 
 /// It begins with "Starting ChromeDriver … on port 40123", which says nothing yet; then it "was started
 /// successfully on port 40123." (older versions do not name the port), or the "IPv4 port not available".
-fn greeting(line: &str, port: u16) -> Option<Greeting> {
+fn startup(line: &str, port: u16) -> Option<Startup> {
     if line.contains("port not available") {
-        return Some(Greeting::PortIsTaken);
+        return Some(Startup::PortIsTaken);
     }
     let rest = line.split_once("was started successfully")?.1;
     let named = rest.strip_prefix(" on port ");
     let ours = named.is_none_or(|named| named.trim_end_matches('.') == port.to_string());
-    ours.then_some(Greeting::Started)
+    ours.then_some(Startup::Started)
 }
 
 /// How to start a [`Browser`].

@@ -251,19 +251,19 @@ fn only_the_port_that_was_asked_for_is_accepted() {
     let started = "ChromeDriver was started successfully";
     for (line, is) in [
         ("Starting ChromeDriver 148.0 (65db) on port 4000", None),
-        (&format!("{started} on port 4000."), Some(Greeting::Started)),
-        (&format!("{started}."), Some(Greeting::Started)),
+        (&format!("{started} on port 4000."), Some(Startup::Started)),
+        (&format!("{started}."), Some(Startup::Started)),
         (&format!("{started} on port 0."), None),
         (
             "IPv4 port not available. Exiting...",
-            Some(Greeting::PortIsTaken),
+            Some(Startup::PortIsTaken),
         ),
         (
             "IPv6 port not available. Exiting...",
-            Some(Greeting::PortIsTaken),
+            Some(Startup::PortIsTaken),
         ),
     ] {
-        assert_eq!(greeting(line, 4000), is, "{line}");
+        assert_eq!(startup(line, 4000), is, "{line}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! The first words with a sync service: whether it is one, whether it takes squall's tokens, and
-//! whether it is ready. Whatever is wrong is better told now than by every client. What passes by
+//! The health check of a sync service: whether it is one, whether it takes squall's tokens, and
+//! whether it is ready. Whatever is wrong is better reported now than by every client. What passes by
 //! itself, as when a service has just been started, is waited for.
 
 use std::time::Duration;
@@ -29,22 +29,22 @@ enum Judgement {
 
 /// Waits until the service gives out something that only a good token gets.
 ///
-/// `tell` is told what is waited for, once for every reason.
+/// `report` is called with what is waited for, once for every reason.
 ///
 /// # Errors
 ///
 /// What is wrong with the service, or with what squall was told about it. When it is not ready by the
 /// deadline, what it lacked.
-pub async fn greet(
+pub async fn wait_until_ready(
     address: &str,
     signer: &Signer,
     deadline: Duration,
-    tell: impl Fn(&str),
+    report: impl Fn(&str),
 ) -> Result<(), Failure> {
     let client = client(ANSWER_DEADLINE.min(deadline))
         .map_err(|error| Failure::unavailable("cannot make requests", error))?;
     let began = Instant::now();
-    let mut told = String::new();
+    let mut reported = String::new();
     loop {
         let lacking = match ask(&client, address, signer).await {
             Judgement::Ready => return Ok(()),
@@ -60,11 +60,11 @@ pub async fn greet(
                 "the sync service at {address} was not ready within {deadline:?}: {lacking}; see its log, or raise --first-sync-deadline"
             )));
         }
-        if told != lacking {
-            tell(&format!(
+        if reported != lacking {
+            report(&format!(
                 "waiting up to {deadline:?} for the sync service at {address}: {lacking}"
             ));
-            told = lacking;
+            reported = lacking;
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -207,14 +207,14 @@ mod tests {
         address
     }
 
-    /// What is told while `greet` waits, and how it ends.
-    async fn greeted(address: &str, deadline: Duration) -> (Vec<String>, Result<(), String>) {
-        let told = Mutex::new(Vec::new());
+    /// What is reported while `wait_until_ready` waits, and how it ends.
+    async fn waited(address: &str, deadline: Duration) -> (Vec<String>, Result<(), String>) {
+        let reported = Mutex::new(Vec::new());
         let signer = Signer::new(Secret::random()).unwrap();
-        let tell = |what: &str| told.lock().unwrap().push(what.to_owned());
-        let end = greet(address, &signer, deadline, tell).await;
+        let report = |what: &str| reported.lock().unwrap().push(what.to_owned());
+        let end = wait_until_ready(address, &signer, deadline, report).await;
         (
-            told.into_inner().unwrap(),
+            reported.into_inner().unwrap(),
             end.map_err(|failure| failure.to_string()),
         )
     }
@@ -231,20 +231,20 @@ mod tests {
             (200, ACTIVE),
         ])
         .await;
-        let (told, end) = greeted(&address, LONG).await;
+        let (reported, end) = waited(&address, LONG).await;
         assert_eq!(end, Ok(()));
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told[0].contains("503"), "{told:?}");
+        assert_eq!(reported.len(), 2, "{reported:?}");
+        assert!(reported[0].contains("503"), "{reported:?}");
         assert!(
-            told[1].contains("no active sync config (PSYNC_S2302"),
-            "{told:?}"
+            reported[1].contains("no active sync config (PSYNC_S2302"),
+            "{reported:?}"
         );
     }
 
     #[tokio::test]
     async fn what_a_service_lacked_at_the_deadline_is_told_and_no_key_is_blamed() {
         let address = server(vec![(500, NO_CONFIG)]).await;
-        let error = greeted(&address, SHORT).await.1.unwrap_err();
+        let error = waited(&address, SHORT).await.1.unwrap_err();
         assert!(error.contains("PSYNC_S2302"), "{error}");
         assert!(error.contains("not ready within 600ms"), "{error}");
         assert!(!error.contains("key"), "{error}");
@@ -253,10 +253,10 @@ mod tests {
         let held = tokio::net::TcpSocket::new_v4().unwrap();
         held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = held.local_addr().unwrap().to_string();
-        let (told, end) = greeted(&address, SHORT).await;
+        let (reported, end) = waited(&address, SHORT).await;
         let error = end.unwrap_err();
         assert!(error.contains("connection refused"), "{error}");
-        assert!(told[0].contains("connection refused"), "{told:?}");
+        assert!(reported[0].contains("connection refused"), "{reported:?}");
     }
 
     #[tokio::test]
@@ -277,10 +277,10 @@ mod tests {
         cases.push((serve(redirecting).await, "https://elsewhere.example/"));
         cases.push(("no-such-host.invalid:80".to_owned(), "cannot be resolved"));
         for (address, expected) in cases {
-            let (told, end) = greeted(&address, LONG).await;
+            let (reported, end) = waited(&address, LONG).await;
             let error = end.unwrap_err();
             assert!(error.contains(expected), "{expected}: {error}");
-            assert_eq!(told, Vec::<String>::new());
+            assert_eq!(reported, Vec::<String>::new());
         }
     }
 }
