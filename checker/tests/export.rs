@@ -86,7 +86,7 @@ proptest! {
         percent_info in prop_oneof![Just(0_u32), Just(25)],
     ) {
         let recording = transactions::recording(&history(seed, bug, percent_info));
-        for target in Target::ALL {
+        for &target in Target::ALL {
             let (text, _) = export(target, &recording);
             let imported = import(target, &text).registers;
             let expected = match target {
@@ -100,7 +100,7 @@ proptest! {
             // These have no times.
             let timeless = matches!(target, Target::Plume | Target::DbcopJson);
             let told = |model: &Model| !timeless || *model != Model::StrictSerializability;
-            for model in Model::ALL.into_iter().filter(told) {
+            for model in Model::ALL.iter().copied().filter(told) {
                 let (mut left, mut right) = (verdict(&imported, model), verdict(&expected, model));
                 if target == Target::DbcopJson && !TELLS_EVERYTHING.contains(&model) {
                     // It lists transactions by session, so the first order that is tried is another.
@@ -110,7 +110,7 @@ proptest! {
             }
             // What is lost can hide a violation, but makes none.
             let original = registers(&recording);
-            for model in Model::ALL {
+            for &model in Model::ALL {
                 let (before, after) = (original.check(model), imported.check(model));
                 prop_assert!(before.judgement == Judgement::Violation || after.judgement != Judgement::Violation);
             }
@@ -188,7 +188,7 @@ fn the_value_zero_is_not_taken_for_the_initial_one() {
     let lost = story.invoke("a", -1, &[]);
     story.ok("a", lost, rows(&[-1]), vec![]);
     let recording = transactions::recording(&story.history());
-    for target in Target::ALL {
+    for &target in Target::ALL {
         let (text, losses) = export(target, &recording);
         let report = import(target, &text).check(Model::Causal);
         assert_eq!(report.judgement, Judgement::Violation, "{text}");
@@ -329,7 +329,7 @@ fn assert_same_verdicts(history: &History) {
             expected.description(),
             "{target:?}\n{text}"
         );
-        for model in Model::ALL {
+        for &model in Model::ALL {
             assert_eq!(
                 verdict(&imported, model),
                 verdict(&expected, model),
@@ -375,7 +375,7 @@ fn lists_and_sets_that_are_fine_are_fine_for_every_model() {
     for workload in COLLECTIONS {
         let history = seen_by_c(workload, "1 2");
         assert_same_verdicts(&history);
-        for model in Model::ALL {
+        for &model in Model::ALL {
             let found = judged(&history, model);
             // The history is too small to put every guarantee to the test.
             let expected = match model {

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use squall_protocol::backend::{BackendError, Credentials};
 
 use crate::client::Client;
@@ -160,17 +161,8 @@ impl<P: Platform> Client<P> {
 }
 
 /// A value in a URL's query.
-pub(crate) fn query_value(value: &str) -> String {
-    let mut encoded = String::new();
-    for byte in value.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                encoded.push(byte.into())
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
+pub(crate) fn query_value(value: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(value, NON_ALPHANUMERIC)
 }
 
 async fn read_all(body: &mut impl Body) -> Result<Vec<u8>, HttpError> {
@@ -185,6 +177,7 @@ async fn read_all(body: &mut impl Body) -> Result<Vec<u8>, HttpError> {
 mod tests {
     #[test]
     fn a_value_can_not_break_out_of_its_query() {
-        assert_eq!(super::query_value("a-1 ö&b=c"), "a-1%20%C3%B6%26b%3Dc");
+        let encoded = super::query_value("a-1 ö&b=c").to_string();
+        assert_eq!(encoded, "a%2D1%20%C3%B6%26b%3Dc");
     }
 }

@@ -288,7 +288,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         Format::detect(&bytes);
-        for format in Format::ALL {
+        for &format in Format::ALL {
             let _ = format.read(&bytes[..], true);
         }
     }
@@ -306,7 +306,7 @@ proptest! {
             bytes[at] = byte;
         }
         if let Ok(history) = format.read(&bytes[..], true) {
-            for model in Model::ALL {
+            for &model in Model::ALL {
                 history.check(model);
             }
         }

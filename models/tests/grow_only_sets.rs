@@ -162,7 +162,7 @@ fn agree(history: &[Transaction]) -> Result<(), TestCaseError> {
     let singles = one_by_one(history);
     let all = commit_order::build(&singles, Merge::Transaction);
     let committed = history.iter().any(|t| t.outcome == Outcome::Committed);
-    for model in Model::ALL {
+    for &model in Model::ALL {
         if model == Model::CausalPerKey || !committed {
             continue;
         }
@@ -399,7 +399,7 @@ fn anomalies_have_their_names() {
         (1, &[add(7)]),
         (2, &[(1, None, &[7, 9, 8])]),
     ]);
-    for model in Model::ALL {
+    for &model in Model::ALL {
         let expected = match model {
             Model::CausalPerKey | Model::StrictSerializability => Judgement::Unknown,
             _ => Judgement::Ok,

@@ -14,7 +14,7 @@ use squall_models::registers::{AnomalyKind, Builder, Merge, Model, Outcome, Regi
 
 fn agree(history: &[Transaction], merge: Merge, by: By) -> Result<(), TestCaseError> {
     let registers = build(history, merge);
-    for model in Model::ALL {
+    for &model in Model::ALL {
         if matches!(by, By::Saturation) && depends_on_order(model) {
             continue;
         }

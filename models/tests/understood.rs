@@ -91,7 +91,7 @@ fn what_puts_nothing_to_the_test_is_not_ok() {
         "{:type :invoke, :process 0, :value [[:w 1 1]]}",
         "{:type :fail, :process 0, :value [[:r 1 1]]}",
     ] {
-        for model in Model::ALL {
+        for &model in Model::ALL {
             let report = jepsen(text).check(model);
             assert_eq!(report.judgement, Unknown, "{text} {model:?}");
             assert!(report.note.is_some());

@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::IntoStaticStr;
 
 /// A fault with its parameters. In files it is its name, such as `"tab.reload"`, or, if it has parameters,
 /// an object of the one field `{"net.partition": {"target": "service", …}}`.
@@ -99,8 +100,11 @@ pub enum Victim {
 }
 
 /// The servers of a run. Their names are in the history where a fault hits one, as clients' names are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Server {
     /// The sync service.
     Service,
@@ -113,11 +117,7 @@ pub enum Server {
 impl Server {
     /// The server's name, as in every file. No client has such a name: theirs end with a number.
     pub fn name(self) -> &'static str {
-        match self {
-            Server::Service => "service",
-            Server::Backend => "backend",
-            Server::Postgres => "postgres",
-        }
+        self.into()
     }
 }
 

@@ -46,8 +46,11 @@ impl Workload {
 }
 
 /// The kinds of clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum ClientKind {
     /// A process with a SQLite file and powersync_core.
     Native,
@@ -93,15 +96,7 @@ impl ClientKind {
     /// The kind's name, as on the command line and in client names; those of somebody's clients have others
     /// there, see [`ClientSpec::kind_name`].
     pub fn name(self) -> &'static str {
-        match self {
-            ClientKind::Native => "native",
-            ClientKind::Wasm => "wasm",
-            ClientKind::Postgres => "postgres",
-            ClientKind::Sqlite => "sqlite",
-            ClientKind::Sqlite3 => "sqlite3",
-            ClientKind::Local => "local",
-            ClientKind::External(_) => "external",
-        }
+        self.into()
     }
 
     /// Where the rows of its clients live. What follows from it is asked below.

@@ -33,7 +33,7 @@ pub(super) fn isolation(text: &str) -> Result<Isolation, String> {
 
 /// The name of a format to read.
 pub(super) fn format(text: &str) -> Result<Format, String> {
-    let named = Format::ALL.map(|one| (one.name(), one));
+    let named: Vec<_> = Format::ALL.iter().map(|&one| (one.name(), one)).collect();
     Format::from_name(text).map_or_else(|| one_of("format", text, &named), Ok)
 }
 
@@ -42,13 +42,23 @@ pub(super) fn target(text: &str) -> Result<Target, String> {
     one_of(
         "format to export",
         text,
-        &Target::ALL.map(|one| (one.name(), one)),
+        &Target::ALL
+            .iter()
+            .map(|&one| (one.name(), one))
+            .collect::<Vec<_>>(),
     )
 }
 
 /// The name of a consistency model.
 pub(super) fn model(text: &str) -> Result<Model, String> {
-    one_of("model", text, &Model::ALL.map(|one| (one.name(), one)))
+    one_of(
+        "model",
+        text,
+        &Model::ALL
+            .iter()
+            .map(|&one| (one.name(), one))
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// `4`, or a range with both ends such as `1..8`.

@@ -91,7 +91,12 @@ impl Source {
                     (_, Err(error)) => error.to_string(),
                     _ => "looks like no history that squall knows; give one".to_owned(),
                 },
-                Format::ALL.map(Format::name).join(", "),
+                Format::ALL
+                    .iter()
+                    .copied()
+                    .map(Format::name)
+                    .collect::<Vec<_>>()
+                    .join(", "),
             ))),
         }
     }
@@ -192,7 +197,8 @@ pub fn check(source: Source, models: &[Model]) -> Result<Judged, Failure> {
     let versions = known || models.contains(&Model::CausalPerKey);
     let reading = source.read(versions)?;
     let all: Vec<Model> = Model::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|model| known || *model != Model::CausalPerKey)
         .filter(|model| reading.registers.has_times() || *model != Model::StrictSerializability)
         .collect();

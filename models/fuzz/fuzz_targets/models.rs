@@ -22,7 +22,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         }
     };
     let registers = build(&history, merge);
-    for model in Model::ALL {
+    for &model in Model::ALL {
         if model == Model::CausalPerKey && merge == Merge::Transaction {
             continue;
         }

@@ -9,13 +9,15 @@ use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
+use strum::{IntoStaticStr, VariantArray};
 
 use super::plume;
 use crate::recording::{Datatype, Moment, NO_ELEMENT, Operation, Recording, Transaction};
 use crate::registers::Outcome;
 
 /// A format to write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Target {
     Plume,
     DbcopJson,
@@ -24,21 +26,11 @@ pub enum Target {
 }
 
 impl Target {
-    pub const ALL: [Target; 4] = [
-        Target::Plume,
-        Target::DbcopJson,
-        Target::ElleEdn,
-        Target::JepsenJson,
-    ];
+    pub const ALL: &'static [Target] = Target::VARIANTS;
 
     /// The name, as on the command line.
     pub fn name(self) -> &'static str {
-        match self {
-            Target::Plume => "plume",
-            Target::DbcopJson => "dbcop-json",
-            Target::ElleEdn => "elle-edn",
-            Target::JepsenJson => "jepsen-json",
-        }
+        self.into()
     }
 
     /// Whether the format has words for what the keys of the recording hold.

@@ -1,7 +1,10 @@
 //! The formats, by name.
 
+use strum::{IntoStaticStr, VariantArray};
+
 /// A format of histories.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Format {
     /// The `history.jsonl` of a squall run. It tells of more than transactions (of clients, faults and the
     /// run's end), so that it is only recognized here: the crate `squall-checker` reads it.
@@ -19,36 +22,21 @@ pub enum Format {
 }
 
 impl Format {
-    pub const ALL: [Format; 8] = [
-        Format::Squall,
-        Format::Plume,
-        Format::Awdit,
-        Format::DbcopText,
-        Format::DbcopJson,
-        Format::DbcopBincode,
-        Format::Cobra,
-        Format::Jepsen,
-    ];
+    pub const ALL: &'static [Format] = Format::VARIANTS;
 
     /// The name, as on the command line.
     pub fn name(self) -> &'static str {
-        match self {
-            Format::Squall => "squall",
-            Format::Plume => "plume",
-            Format::Awdit => "awdit",
-            Format::DbcopText => "dbcop-text",
-            Format::DbcopJson => "dbcop-json",
-            Format::DbcopBincode => "dbcop-bincode",
-            Format::Cobra => "cobra",
-            Format::Jepsen => "jepsen",
-        }
+        self.into()
     }
 
     /// The format of that name. Jepsen's has the names of its two notations too, `edn` and `json`.
     pub fn from_name(name: &str) -> Option<Format> {
         match name {
             "edn" | "json" => Some(Format::Jepsen),
-            name => Format::ALL.into_iter().find(|format| format.name() == name),
+            name => Format::ALL
+                .iter()
+                .copied()
+                .find(|format| format.name() == name),
         }
     }
 

@@ -1,10 +1,25 @@
 //! The models, by name.
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 /// What a history is checked against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Model {
     ReadCommitted,
     ReadAtomic,
@@ -65,45 +80,18 @@ impl Model {
     ];
 
     /// Every model.
-    pub const ALL: [Model; 14] = [
-        Model::ReadCommitted,
-        Model::ReadAtomic,
-        Model::ReadYourWrites,
-        Model::MonotonicReads,
-        Model::MonotonicWrites,
-        Model::WritesFollowReads,
-        Model::WeakCausal,
-        Model::Causal,
-        Model::CausalConvergence,
-        Model::CausalPerKey,
-        Model::PrefixConsistency,
-        Model::SnapshotIsolation,
-        Model::Serializability,
-        Model::StrictSerializability,
-    ];
+    pub const ALL: &'static [Model] = Model::VARIANTS;
 
     /// The model's name, as on the command line and in every file.
     pub fn name(self) -> &'static str {
-        match self {
-            Model::ReadCommitted => "read-committed",
-            Model::ReadAtomic => "read-atomic",
-            Model::ReadYourWrites => "read-your-writes",
-            Model::MonotonicReads => "monotonic-reads",
-            Model::MonotonicWrites => "monotonic-writes",
-            Model::WritesFollowReads => "writes-follow-reads",
-            Model::WeakCausal => "weak-causal",
-            Model::Causal => "causal",
-            Model::CausalConvergence => "causal-convergence",
-            Model::CausalPerKey => "causal-per-key",
-            Model::PrefixConsistency => "prefix-consistency",
-            Model::SnapshotIsolation => "snapshot-isolation",
-            Model::Serializability => "serializability",
-            Model::StrictSerializability => "strict-serializability",
-        }
+        self.into()
     }
 
     /// The model of that name.
     pub fn from_name(name: &str) -> Option<Model> {
-        Model::ALL.into_iter().find(|model| model.name() == name)
+        Model::ALL
+            .iter()
+            .copied()
+            .find(|model| model.name() == name)
     }
 }

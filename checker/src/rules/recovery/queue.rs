@@ -2,8 +2,8 @@
 //!
 //! The clock runs from the heal, or from a later write, until a report says that the queue is empty and
 //! everything is acknowledged. Whenever fewer rows are left than ever since, or more was downloaded than ever
-//! since the heal (the acknowledgement comes with a download), there was progress, and the clock begins
-//! anew. So a queue that stands still for longer than the deadline is told from one
+//! since the heal (the acknowledgement comes with a download), there was progress, and the clock starts
+//! over. So a queue that stands still for longer than the deadline is told from one
 //! that is long: only the former is late.
 
 use squall_protocol::history::Event;
