@@ -40,3 +40,14 @@ pub async fn connect(database: &Config) -> Result<(Client, JoinHandle<Result<(),
     client.batch_execute(SETTINGS).await?;
     Ok((client, connection))
 }
+
+/// What PostgreSQL says of an error; its own `Display` only names the kind.
+pub fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(error) => format!("{} ({})", error.message(), error.code().code()),
+        None => match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}

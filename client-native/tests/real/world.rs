@@ -1,4 +1,4 @@
-//! A real PostgreSQL, the real service, a small backend and a coordinator, for client processes.
+//! A real PostgreSQL, the real service, the real backend and a small coordinator, for client processes.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -6,16 +6,18 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::extract::ws::{Message, WebSocket};
-use axum::extract::{DefaultBodyLimit, Query, State, WebSocketUpgrade};
+use axum::extract::{Query, Request, State, WebSocketUpgrade};
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
-use axum::{Json, Router};
+use axum::routing::any;
+use squall_backend::Backend;
+use squall_backend::token::{Secret, Signer};
 use squall_client_native::execute::Statements;
-use squall_protocol::backend::{Credentials, CrudValue, Upload, UploadAnswer};
 use squall_protocol::contract::{ClientConfig, Execution, FromClient, Hello, ToClient};
 use squall_protocol::plan::{Isolation, Uploader, Workload};
 use squall_protocol::sql::Dialect;
@@ -24,14 +26,13 @@ use squall_throwaway_postgres::{Cluster, Options};
 use squall_workloads::{Compiler, Known, Table, workload as workload_of};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio_postgres::types::ToSql;
+use tokio::sync::watch;
 use tokio_postgres::{IsolationLevel, NoTls};
 
 pub const KEYS: u32 = 20;
 const DEADLINE: Duration = Duration::from_secs(60);
-/// `c3F1YWxsLXRlc3Q…` in base64url, which the service takes, and as the bytes that sign.
+/// `squall-test-key-with-32-bytes---` in base64url.
 const KEY_BASE64: &str = "c3F1YWxsLXRlc3Qta2V5LXdpdGgtMzItYnl0ZXMtLS0";
-const KEY_BYTES: &[u8] = b"squall-test-key-with-32-bytes---";
 
 /// What tells a process of this test binary that it is a client: its kind, the control address, its
 /// name, and its database.
@@ -48,8 +49,8 @@ pub struct World {
 struct Shared {
     /// Where backend and control connection are.
     address: SocketAddr,
-    database_url: String,
     service: String,
+    backend: Backend,
     /// Whether the backend answers everything with 503.
     backend_down: AtomicBool,
     workload: Workload,
@@ -92,8 +93,8 @@ impl World {
         }
         client
             .batch_execute(
-                "CREATE TABLE uploads (client_id text, upload_id text,
-                                       PRIMARY KEY (client_id, upload_id))",
+                "CREATE TABLE squall_uploads (client_id text, upload_id text,
+                                              PRIMARY KEY (client_id, upload_id))",
             )
             .await
             .unwrap();
@@ -123,11 +124,25 @@ impl World {
             .expect("the service is ready in time")
             .expect("the service lives");
 
+        let signer = Signer::new(Secret {
+            key: KEY_BASE64.to_owned(),
+            kid: "test".to_owned(),
+            audience: "squall".to_owned(),
+        });
+        let backend = Backend::new(squall_backend::Options {
+            database_url: postgres.url(),
+            workload: workload_of(workload, payload),
+            signer: Arc::new(signer.unwrap()),
+            connections: 8,
+            down: watch::Sender::new(false).subscribe(),
+            // A test may well stop PostgreSQL.
+            on_trouble: Arc::new(|trouble| eprintln!("{trouble}")),
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let shared = Arc::new(Shared {
             address: listener.local_addr().unwrap(),
-            database_url: postgres.url(),
             service: format!("http://{service_address}"),
+            backend: backend.unwrap(),
             backend_down: AtomicBool::new(false),
             workload,
             payload,
@@ -146,12 +161,14 @@ impl World {
             }),
             clients: Mutex::default(),
         });
-        let routes = Router::new()
-            .route("/credentials", get(credentials))
-            .route("/upload", post(upload))
-            .layer(DefaultBodyLimit::disable())
-            .route("/control", any(control))
-            .with_state(shared.clone());
+        let backend = shared.backend.router();
+        let routes = backend
+            .layer(from_fn_with_state(shared.clone(), unless_down))
+            .merge(
+                Router::new()
+                    .route("/control", any(control))
+                    .with_state(shared.clone()),
+            );
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         World {
             postgres,
@@ -206,6 +223,9 @@ impl World {
             _ => self.database(name).display().to_string(),
         };
         let control = format!("ws://{}/control?client={name}", self.shared.address);
+        self.shared
+            .backend
+            .register(name, self.shared.service.clone());
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "client_process", "--ignored", "--nocapture"])
             .env(CLIENT_PROCESS, [kind, &control, name, &database].join(" "))
@@ -490,74 +510,12 @@ async fn connect(url: &str) -> tokio_postgres::Client {
     client
 }
 
-async fn credentials(
-    State(shared): State<Arc<Shared>>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Response {
+/// Whatever the backend is asked while it is down it answers with 503.
+async fn unless_down(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     if shared.backend_down.load(Ordering::Relaxed) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
-    let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
-    header.kid = Some("test".to_owned());
-    let claims = serde_json::json!({
-        "sub": query["client"], "aud": "squall", "iat": now, "exp": now + 3600,
-    });
-    let key = jsonwebtoken::EncodingKey::from_secret(KEY_BYTES);
-    Json(Credentials {
-        endpoint: shared.service.clone(),
-        token: jsonwebtoken::encode(&header, &claims, &key).unwrap(),
-        expires_at_ms: (now + 3600) * 1000,
-    })
-    .into_response()
-}
-
-async fn upload(State(shared): State<Arc<Shared>>, Json(upload): Json<Upload>) -> Response {
-    if shared.backend_down.load(Ordering::Relaxed) {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    }
-    let workload = workload_of(shared.workload, shared.payload);
-    match apply(&shared.database_url, workload, &upload).await {
-        Ok(repeated) => Json(UploadAnswer { repeated }).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:?}")).into_response(),
-    }
-}
-
-async fn apply(
-    url: &str,
-    workload: &dyn squall_workloads::Workload,
-    upload: &Upload,
-) -> Result<bool, tokio_postgres::Error> {
-    let mut client = connect(url).await;
-    let transaction = client.transaction().await?;
-    let new = transaction
-        .execute(
-            "INSERT INTO uploads VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            &[&upload.client_id, &upload.upload_id],
-        )
-        .await?;
-    for entry in upload.crud.iter().filter(|_| new == 1) {
-        let merge = workload.merge(entry).expect("a write of the workload");
-        let parameters: Vec<&(dyn ToSql + Sync)> = merge
-            .parameters
-            .iter()
-            .map(|value| -> &(dyn ToSql + Sync) {
-                match value {
-                    CrudValue::Null => &None::<String>,
-                    CrudValue::Integer(integer) => integer,
-                    CrudValue::Real(real) => real,
-                    CrudValue::Text(text) => text,
-                }
-            })
-            .collect();
-        let changed = transaction.execute(merge.sql, &parameters).await?;
-        assert_eq!(changed, 1, "{entry:?}");
-    }
-    transaction.commit().await?;
-    Ok(new == 0)
+    next.run(request).await
 }
 
 async fn control(

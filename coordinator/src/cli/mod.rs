@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::builder::Resettable;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use squall_backend::token::Secret;
 use squall_models::formats::Format;
 use squall_models::formats::export::Target;
 use squall_models::registers::Model;
@@ -21,7 +22,6 @@ use crate::cli::shard::Shard;
 use crate::exit::Failure;
 use crate::plan::{self, MOST_KEYS};
 use crate::system::options::{BackendChoice, ServiceChoice};
-use crate::system::token::Secret;
 use values::{ClientArg, FaultsArg, ReadsArg, UploaderArg, duration};
 
 pub use values::{FleetArg, ProcessKind};

@@ -14,6 +14,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use rand::seq::index;
 use serde::Serialize;
+use squall_backend::same_origin;
 use squall_protocol::contract::ClientStatus;
 use squall_protocol::history::{HISTORY_VERSION, Header};
 use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, PlanOptions, Workload};
@@ -38,7 +39,6 @@ use crate::system::options::{
 };
 use crate::system::port;
 use crate::system::proxy::NetworkCondition;
-use crate::system::same_origin;
 
 /// How many rows a write of the demo writes.
 const WRITES: usize = 4;

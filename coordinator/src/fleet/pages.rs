@@ -17,13 +17,13 @@ use axum::routing::get;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
+use squall_backend::same_origin;
 use tower_http::services::ServeDir;
 
 use crate::environment_variable::environment_variable;
 use crate::exit::Failure;
 use crate::fleet::link::Link;
 use crate::system::port;
-use crate::system::same_origin;
 
 /// Control messages carry all rows; a hundred thousand of them fit.
 const LARGEST_MESSAGE: usize = 16 * 1024 * 1024;

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use squall_client_native::session::describe;
 use squall_protocol::plan::PlanOptions;
 use squall_workloads::{Table, workload};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -15,7 +16,7 @@ use tokio_postgres::Client as Database;
 
 use crate::exit::Failure;
 use crate::fleet::{Client, Fleet};
-use crate::system::database::{self, describe, without_password};
+use crate::system::database::{self, without_password};
 
 /// How long a row may take to come, and to go. Everyone has synced before.
 const DEADLINE: Duration = Duration::from_secs(30);

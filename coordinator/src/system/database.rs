@@ -1,7 +1,7 @@
 //! The workload's tables in the source database: how they are made, seeded and read.
 
 use squall_client_native::execute::{self, Statements};
-use squall_client_native::session;
+use squall_client_native::session::{self, describe};
 use squall_protocol::plan::PlanOptions;
 use squall_protocol::sql::Dialect;
 use squall_protocol::transaction::Effects;
@@ -90,17 +90,6 @@ pub fn without_password(url: &str) -> String {
 pub fn has_password(url: &str) -> bool {
     url.parse::<tokio_postgres::Config>()
         .map_or(true, |config| config.get_password().is_some())
-}
-
-/// What PostgreSQL says of an error; its own `Display` only names the kind.
-pub fn describe(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(error) => format!("{} ({})", error.message(), error.code().code()),
-        None => match std::error::Error::source(error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        },
-    }
 }
 
 /// Makes the workload's tables and fills them with what they hold at first. A table that

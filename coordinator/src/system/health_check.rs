@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde::Deserialize;
+use squall_backend::token::Signer;
 use squall_client_native::NoAnswer;
 use tokio::time::Instant;
 
 use crate::exit::Failure;
-use crate::system::token::Signer;
 
 /// How long a service may take to answer one request.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
@@ -178,7 +178,7 @@ mod tests {
     use axum::routing::get;
 
     use super::*;
-    use crate::system::token::Secret;
+    use squall_backend::token::Secret;
 
     const ACTIVE: &str = r#"{"data":{"write_checkpoint":"7"}}"#;
     /// As service 1.25.0 says it before its first snapshot is complete.

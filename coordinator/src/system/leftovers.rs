@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
+use squall_client_native::session::describe;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use crate::exit::Failure;
-use crate::system::database::{self, describe, without_password};
+use crate::system::database::{self, without_password};
 
 /// How long PostgreSQL may take to notice that the reader of a slot is gone.
 const SLOT_DEADLINE: Duration = Duration::from_secs(10);

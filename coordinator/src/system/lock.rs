@@ -9,13 +9,13 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use squall_client_native::session;
+use squall_client_native::session::{self, describe};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
-use crate::system::database::{self, describe, without_password};
+use crate::system::database::{self, without_password};
 
 /// The lock's key among the database's advisory locks: `squall` in ASCII. In `pg_locks` it is
 /// `classid` 29553 and `objid` 1969319020.

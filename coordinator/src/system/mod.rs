@@ -2,7 +2,6 @@
 //! backend, the fault proxies, and the web server that clients get their pages and their orders from.
 
 mod acknowledgement;
-pub mod backend;
 pub mod database;
 pub mod health_check;
 pub mod leftovers;
@@ -13,7 +12,5 @@ pub mod postgres;
 pub mod preflight;
 pub mod programs;
 pub mod proxy;
-pub mod same_origin;
 pub mod servers;
 pub mod service;
-pub mod token;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use squall_backend::token::Secret;
 use squall_protocol::plan::{ClientSpec, PlanOptions};
 
 use crate::exit::Failure;
-use crate::system::token::Secret;
 
 /// How long the first sync may go without progress, unless said otherwise.
 pub const FIRST_SYNC_DEADLINE: Duration = Duration::from_secs(60);

@@ -5,12 +5,13 @@
 //! What a session can set for itself is no matter of a check: see
 //! [`squall_client_native::session::SETTINGS`].
 
+use squall_client_native::session::describe;
 use squall_protocol::plan::{ClientSpec, PlanOptions, Store};
 use squall_workloads::workload;
 use tokio_postgres::{Error, GenericClient};
 
 use crate::exit::Failure;
-use crate::system::database::{self, describe, without_password};
+use crate::system::database::{self, without_password};
 
 /// What is looked for, in the order in which it is looked for.
 struct Check {

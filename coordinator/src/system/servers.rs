@@ -1,15 +1,17 @@
 //! What clients that meet in PostgreSQL need: PostgreSQL, the sync service and the backend.
 
+use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use squall_backend::Backend;
+use squall_backend::token::{Secret, Signer};
 use squall_owned_process::OwnedProcess;
 use tokio::time::Instant;
 
 use crate::exit::Failure;
 use crate::output;
 use crate::recorder::Recorder;
-use crate::system::backend::Backend;
 use crate::system::database;
 use crate::system::health_check::wait_until_ready;
 use crate::system::leftovers;
@@ -18,7 +20,6 @@ use crate::system::postgres::Postgres;
 use crate::system::preflight::{self, Needs};
 use crate::system::proxy::Proxy;
 use crate::system::service::{self, EmbeddedService, ServiceOptions};
-use crate::system::token::{Secret, Signer};
 
 /// How long the service may take to come up again, also if PostgreSQL goes down meanwhile.
 const SERVICE_DEADLINE: Duration = Duration::from_secs(60);
@@ -43,7 +44,9 @@ pub struct Endpoints {
     service: String,
     /// Our own, or what stands in its place.
     backend: String,
-    credentials: Backend,
+    own_backend: Backend,
+    /// Where our own listens, as `host:port`.
+    own_address: String,
 }
 
 impl Endpoints {
@@ -54,7 +57,7 @@ impl Endpoints {
 
     /// The `host:port` of our own backend.
     pub fn backend(&self) -> String {
-        self.credentials.address()
+        self.own_address.clone()
     }
 }
 
@@ -74,13 +77,13 @@ impl Endpoints {
         let no_port = |error| Failure::unavailable("cannot start a fault proxy", error);
         let service = Proxy::start(self.service.clone()).await.map_err(no_port)?;
         let backend = Proxy::start(self.backend.clone()).await.map_err(no_port)?;
-        self.credentials.register(client, service.url());
+        self.own_backend.register(client, service.url());
         Ok(Proxies { service, backend })
     }
 
     /// Lets pages on that port of this machine in.
     pub fn allow_pages(&self, port: u16) {
-        self.credentials.allow_pages(port);
+        self.own_backend.allow_pages(port);
     }
 }
 
@@ -145,23 +148,29 @@ impl Servers {
             output::eprintln(what);
         })
         .await?;
-        let backend = Backend::start(
-            &self.postgres,
-            squall_workloads::workload(options.plan.workload, options.plan.payload),
-            Arc::new(signer),
-            options.backend.port,
-            preflight::pool_size(&options.clients),
-            recorder.clone(),
-        )
-        .await?;
+        let recorder = recorder.clone();
+        let no_backend =
+            |error: &dyn Display| Failure::unavailable("cannot start the backend", error);
+        let backend = Backend::new(squall_backend::Options {
+            database_url: url.to_owned(),
+            workload: squall_workloads::workload(options.plan.workload, options.plan.payload),
+            signer: Arc::new(signer),
+            connections: preflight::pool_size(&options.clients),
+            down: self.postgres.down(),
+            on_trouble: Arc::new(move |what| recorder.trouble(what)),
+        })
+        .map_err(|error| no_backend(&error))?;
+        let address = backend.listen(options.backend.port).await;
+        let address = address.map_err(|error| no_backend(&error))?.to_string();
         Ok(Endpoints {
             service,
             backend: options
                 .backend
                 .address
                 .clone()
-                .unwrap_or_else(|| backend.address()),
-            credentials: backend,
+                .unwrap_or_else(|| address.clone()),
+            own_backend: backend,
+            own_address: address,
         })
     }
 

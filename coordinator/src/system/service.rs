@@ -7,12 +7,12 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use squall_backend::token::Secret;
 use squall_owned_process::OwnedProcess;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::watch;
 
 use crate::exit::Failure;
-use crate::system::token::Secret;
 
 /// The service makes its first snapshot before it listens.
 const START_DEADLINE: Duration = Duration::from_secs(60);

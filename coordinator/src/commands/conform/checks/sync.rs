@@ -1,6 +1,7 @@
 //! What a client that syncs does, with a real service, backend and PostgreSQL.
 
 use futures_util::FutureExt;
+use squall_client_native::session::describe;
 use squall_protocol::contract::{Access, ToClient};
 use squall_protocol::sql::SqlValue;
 
@@ -31,7 +32,7 @@ async fn insert_there(postgres: &tokio_postgres::Client, id: &str, n: i64) -> Re
 }
 
 fn broken(error: tokio_postgres::Error) -> Problem {
-    Failure::unavailable("PostgreSQL", database::describe(&error)).into()
+    Failure::unavailable("PostgreSQL", describe(&error)).into()
 }
 
 async fn postgres(surroundings: &Surroundings) -> Result<tokio_postgres::Client, Problem> {

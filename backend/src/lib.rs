@@ -1,8 +1,14 @@
 //! The backend that clients upload to, as an application's own server would be: it hands out
 //! credentials for the sync service, and applies each upload as one PostgreSQL transaction. The API
 //! is described in [`squall_protocol::backend`].
+//!
+//! It knows one workload's merge rule, and neither runs nor faults; those are on the way to it.
+
+pub mod same_origin;
+pub mod token;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -15,7 +21,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use deadpool_postgres::{Hook, HookError, Manager, Pool};
 use serde::Deserialize;
-use squall_client_native::session;
+use squall_client_native::session::{self, describe};
 use squall_protocol::backend::{
     BackendError, Credentials, CrudOp, CrudValue, Upload, UploadAnswer,
 };
@@ -27,12 +33,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, NoTls};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::exit::Failure;
-use crate::recorder::Recorder;
-use crate::system::database::describe;
-use crate::system::postgres::Postgres;
-use crate::system::same_origin;
-use crate::system::token::{self, Signer};
+use token::Signer;
 
 /// How often an upload is tried again after PostgreSQL found it in conflict with another, before
 /// the client is told to come back later.
@@ -43,25 +44,41 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(128);
 /// infrastructure: a full disk, a table that somebody has dropped, a constraint that somebody has added.
 const UNABLE: Duration = Duration::from_secs(5);
 
-/// The running backend. Dropping it does not stop it; it ends with the program.
-pub struct Backend {
-    address: SocketAddr,
-    endpoints: Arc<Mutex<BTreeMap<String, String>>>,
-    /// The port of the pages that may speak to it.
-    pages: Arc<OnceLock<u16>>,
+/// What a backend needs to know.
+pub struct Options {
+    pub database_url: String,
+    pub workload: &'static dyn Workload,
+    pub signer: Arc<Signer>,
+    /// How many connections to the database it may have.
+    pub connections: usize,
+    /// Whether PostgreSQL is down on purpose.
+    pub down: watch::Receiver<bool>,
+    /// Is called, once, when PostgreSQL takes no uploads although it is not down on purpose.
+    pub on_trouble: Arc<dyn Fn(String) + Send + Sync>,
 }
 
+/// Why there can be no backend.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendStartError {
+    #[error("the database's address makes no sense: {0}")]
+    Address(#[from] tokio_postgres::Error),
+    #[error("no pool of connections: {0}")]
+    Pool(#[from] deadpool_postgres::BuildError),
+}
+
+/// The backend. Cheap to clone; all clones are one.
 #[derive(Clone)]
-struct Shared {
+pub struct Backend {
     workload: &'static dyn Workload,
     pool: Pool,
     signer: Arc<Signer>,
     /// The address of the sync service for each client: it leads through the client's proxy.
     endpoints: Arc<Mutex<BTreeMap<String, String>>>,
+    /// The port of the pages that may speak to it.
+    pages: Arc<OnceLock<u16>>,
     inability: Arc<Mutex<Inability>>,
-    /// Whether PostgreSQL is down on purpose.
     down: watch::Receiver<bool>,
-    recorder: Recorder,
+    on_trouble: Arc<dyn Fn(String) + Send + Sync>,
 }
 
 /// Since when PostgreSQL has taken no upload of a client, by client.
@@ -86,80 +103,63 @@ impl Inability {
 }
 
 impl Backend {
-    /// Starts the backend on that port of the loopback interface; 0 means a free one. It has at most so
-    /// many connections to the database.
+    /// A backend that nobody can reach yet.
     ///
     /// # Errors
     ///
-    /// When the database's address makes no sense or no port can be had.
-    pub async fn start(
-        postgres: &Postgres,
-        workload: &'static dyn Workload,
-        signer: Arc<Signer>,
-        port: u16,
-        connections: usize,
-        recorder: Recorder,
-    ) -> Result<Backend, Failure> {
-        let starting = "cannot start the backend";
-        let config: tokio_postgres::Config = postgres
-            .url()
-            .parse()
-            .map_err(|error| Failure::unavailable(starting, error))?;
+    /// When the database's address makes no sense.
+    pub fn new(options: Options) -> Result<Backend, BackendStartError> {
+        let config: tokio_postgres::Config = options.database_url.parse()?;
         let pool = Pool::builder(Manager::new(config, NoTls))
-            .max_size(connections)
+            .max_size(options.connections)
             .post_create(Hook::async_fn(|connection, _| {
                 Box::pin(async move {
                     let set = connection.batch_execute(session::SETTINGS).await;
                     set.map_err(HookError::Backend)
                 })
             }))
-            .build()
-            .map_err(|error| Failure::unavailable(starting, error))?;
-        let endpoints = Arc::default();
-        let pages = Arc::new(OnceLock::new());
-        let shared = Shared {
-            workload,
+            .build()?;
+        Ok(Backend {
+            workload: options.workload,
             pool,
-            signer,
-            endpoints: Arc::clone(&endpoints),
+            signer: options.signer,
+            endpoints: Arc::default(),
+            pages: Arc::default(),
             inability: Arc::default(),
-            down: postgres.down(),
-            recorder,
-        };
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .await
-            .map_err(|error| Failure::unavailable(starting, error))?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| Failure::unavailable(starting, error))?;
-        let router = Router::new()
+            down: options.down,
+            on_trouble: options.on_trouble,
+        })
+    }
+
+    /// Its endpoints.
+    pub fn router(&self) -> Router {
+        let pages = Arc::clone(&self.pages);
+        let is_ours = AllowOrigin::predicate(move |origin, _| same_origin::is_of(&pages, origin));
+        Router::new()
             .route("/credentials", get(credentials))
             .route("/upload", post(upload))
             // Whatever a client can hold in one transaction or in one batch of 100 KB rows.
             .layer(DefaultBodyLimit::disable())
             .layer(from_fn_with_state(
-                Arc::clone(&pages),
+                Arc::clone(&self.pages),
                 same_origin::require_pages_of,
             ))
             // Outermost: a browser asks without the request's own headers first.
-            .layer(
-                CorsLayer::very_permissive().allow_origin(AllowOrigin::predicate({
-                    let pages = Arc::clone(&pages);
-                    move |origin, _| same_origin::is_of(&pages, origin)
-                })),
-            )
-            .with_state(shared);
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(Backend {
-            address,
-            endpoints,
-            pages,
-        })
+            .layer(CorsLayer::very_permissive().allow_origin(is_ours))
+            .with_state(self.clone())
     }
 
-    /// Where it listens, as `host:port`.
-    pub fn address(&self) -> String {
-        self.address.to_string()
+    /// Listens on that port of the loopback interface; 0 means a free one. Ends with the program.
+    ///
+    /// # Errors
+    ///
+    /// When the port cannot be had.
+    pub async fn listen(&self, port: u16) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+        let address = listener.local_addr()?;
+        let router = self.router();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Ok(address)
     }
 
     /// Lets pages on that port of this machine in, and no others.
@@ -180,10 +180,10 @@ struct CredentialsQuery {
 }
 
 async fn credentials(
-    State(shared): State<Shared>,
+    State(backend): State<Backend>,
     Query(query): Query<CredentialsQuery>,
 ) -> Result<Json<Credentials>, Refusal> {
-    let endpoint = shared
+    let endpoint = backend
         .endpoints
         .lock()
         .expect("no one panics here")
@@ -195,7 +195,7 @@ async fn credentials(
                 format!("there is no client {} in this run", query.client),
             )
         })?;
-    let (token, expires_at_ms) = shared.signer.token(&query.client);
+    let (token, expires_at_ms) = backend.signer.token(&query.client);
     Ok(Json(Credentials {
         endpoint,
         token,
@@ -204,7 +204,7 @@ async fn credentials(
 }
 
 async fn upload(
-    State(shared): State<Shared>,
+    State(backend): State<Backend>,
     headers: HeaderMap,
     Json(upload): Json<Upload>,
 ) -> Result<Json<UploadAnswer>, Refusal> {
@@ -213,23 +213,23 @@ async fn upload(
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "))
         .ok_or_else(|| unauthorized("the header `Authorization: Bearer TOKEN` is missing"))?;
-    shared
+    backend
         .signer
         .verify(bearer)
         .map_err(|error: token::Invalid| unauthorized(&error.to_string()))?;
     let statements: Vec<Merge> = upload
         .crud
         .iter()
-        .map(|entry| shared.workload.merge(entry))
+        .map(|entry| backend.workload.merge(entry))
         .collect::<Result<_, String>>()
         .map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))?;
 
     let mut pause = FIRST_PAUSE;
     for _ in 0..ATTEMPTS {
-        let applied = apply(&shared.pool, &upload, &statements).await;
-        let able = !matches!(applied, Err(ApplyError::Later(_))) || *shared.down.borrow();
+        let applied = apply(&backend.pool, &upload, &statements).await;
+        let able = !matches!(applied, Err(ApplyError::Later(_))) || *backend.down.borrow();
         let tell = {
-            let mut inability = shared.inability.lock().expect("no one panics here");
+            let mut inability = backend.inability.lock().expect("no one panics here");
             inability.see(&upload.client_id, able, Instant::now())
         };
         match applied {
@@ -240,7 +240,7 @@ async fn upload(
             }
             Err(ApplyError::Later(error)) => {
                 if tell {
-                    shared.recorder.trouble(format!(
+                    (backend.on_trouble)(format!(
                         "PostgreSQL has taken no upload of a client for {UNABLE:?}: {error}"
                     ));
                 }
@@ -338,24 +338,26 @@ mod tests {
     use squall_protocol::plan;
 
     use super::*;
-    use crate::system::token::Secret;
+    use crate::token::Secret;
 
     #[tokio::test]
     async fn pages_of_others_get_no_credentials() {
-        let folder = tempfile::tempdir().unwrap();
-        let recorder = Recorder::of_nobody(folder.path(), plan::Workload::Mww);
-        let workload = squall_workloads::workload(plan::Workload::Mww, false);
-        let signer = Arc::new(Signer::new(Secret::random()).unwrap());
         // Nothing of this test needs a database.
-        let postgres = Postgres::start(Some("postgres://nobody@127.0.0.1:1/none"));
-        let postgres = postgres.await.unwrap();
-        let backend = Backend::start(&postgres, workload, signer, 0, 1, recorder).await;
-        let backend = backend.unwrap();
+        let options = Options {
+            database_url: "postgres://nobody@127.0.0.1:1/none".to_owned(),
+            workload: squall_workloads::workload(plan::Workload::Mww, false),
+            signer: Arc::new(Signer::new(Secret::random()).unwrap()),
+            connections: 1,
+            down: watch::Sender::new(false).subscribe(),
+            on_trouble: Arc::new(|trouble| panic!("{trouble}")),
+        };
+        let backend = Backend::new(options).unwrap();
+        let address = backend.listen(0).await.unwrap();
         backend.register("wasm-1", "http://127.0.0.1:2".to_owned());
         backend.allow_pages(4000);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let ask = async |headers: &[(&str, &str)]| {
-            let url = format!("http://{}/credentials?client=wasm-1", backend.address());
+            let url = format!("http://{address}/credentials?client=wasm-1");
             let request = headers
                 .iter()
                 .fold(http.get(url), |request, (name, value)| {
