@@ -397,6 +397,7 @@ async fn a_database_is_for_one_run_at_a_time() {
     assert_ok(&output);
 
     // A killed run keeps nobody away.
+    std::fs::remove_file(second.path().join("runs/latest")).unwrap();
     let mut killed = Command::new(env!("CARGO_BIN_EXE_squall"))
         .args([
             "run", "--fleet", "native=1", "--faults", "none", "--time", "60s",
@@ -406,7 +407,6 @@ async fn a_database_is_for_one_run_at_a_time() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    std::fs::remove_file(second.path().join("runs/latest")).unwrap();
     storm_begins(second.path()).await;
     killed.kill().await.unwrap();
     assert_ok(&run(&url, first.path(), &[]).await);
@@ -414,8 +414,8 @@ async fn a_database_is_for_one_run_at_a_time() {
     // Without the lock nothing can be concluded.
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE application_name LIKE 'squall, process %'";
+    std::fs::remove_file(first.path().join("runs/latest")).unwrap();
     let lose = async {
-        std::fs::remove_file(first.path().join("runs/latest")).unwrap();
         storm_begins(first.path()).await;
         assert_eq!(count(&url, end).await, 1);
     };
