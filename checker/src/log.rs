@@ -3,6 +3,7 @@
 pub(crate) mod by_value;
 pub(crate) mod history;
 pub(crate) mod index;
+pub(crate) mod known;
 pub(crate) mod operations;
 pub(crate) mod sessions;
 pub(crate) mod trace;

@@ -3,10 +3,9 @@
 //! # What is told when
 //!
 //! A finding is never taken back. So a read is judged once everything that could excuse it is known;
-//! when that is, is written at the top of the modules that judge reads. Final reads of rows wait for
-//! [`Online::verdict`], which takes what has been pushed for the whole history: what has not ended is
-//! unknown, and nothing waits any more. Convergence and recovery, which are properties of an end,
-//! are judged only there.
+//! when that is, is written at the top of the modules that judge reads. [`Online::verdict`] takes what
+//! has been pushed for the whole history: what has not ended is unknown, and nothing waits any more.
+//! Convergence and recovery, which are properties of an end, are judged only there.
 //!
 //! # What takes an order of everything
 //!
@@ -37,7 +36,7 @@ use crate::log::history::History;
 use crate::log::index::Index;
 use crate::log::transactions;
 use crate::rules::lists::Lists;
-use crate::rules::{malformed, strict_serializability};
+use crate::rules::strict_serializability;
 use crate::workload::conclude::{MAX_KEYS, too_large};
 use crate::workload::counts::count;
 use crate::workload::judges::Judges;
@@ -100,8 +99,7 @@ impl Online {
             self.healed |= phase == Phase::Heal;
         }
         self.keep(record);
-        let mut found = self.judges.push(&record.event);
-        found.extend(malformed::found(&record.event));
+        let mut found = self.judges.push(&record.event, None);
         found.extend(self.reevaluate());
         self.found += found.len() as u64;
         found
@@ -121,7 +119,9 @@ impl Online {
         }
         let mut index = Index::new(&self.kept);
         index.end = self.end;
-        self.judges.clone().verdict(index, &self.kept, counts)
+        let mut judges = self.judges.clone();
+        judges.settle(None);
+        judges.verdict(index, &self.kept, counts)
     }
 
     /// Re-evaluates what takes an order of everything, if the history has grown enough.
@@ -131,19 +131,15 @@ impl Online {
         let length = self.kept.records.len();
         let reported = |property| self.reevaluation.reported.contains(&property);
         let single_copy = self.keeps_reads && !reported(Property::StrictSerializability);
-        let lists = match &self.judges {
-            Judges::Lists(lists) if !reported(Property::CausalConsistency) => Some(lists),
-            _ => None,
-        };
-        if length < self.reevaluation.next
-            || self.judges.wait()
-            || !(single_copy || lists.is_some())
-        {
+        let lists = self.judges.lists();
+        let wait = lists.is_some_and(|(lists, _)| lists.wait());
+        let lists = lists.filter(|_| !reported(Property::CausalConsistency));
+        if length < self.reevaluation.next || wait || !(single_copy || lists.is_some()) {
             return Vec::new();
         }
         let rows = single_copy.then(|| transactions::recording(&self.kept).of_what_ended());
-        let registers = lists.map(|lists| {
-            let recording = lists.as_registers(transactions::recording(&self.kept));
+        let registers = lists.map(|(lists, log)| {
+            let recording = lists.as_registers(log, transactions::recording(&self.kept));
             recording.of_what_ended()
         });
         if matches!(rows, Some(None)) || matches!(registers, Some(None)) {

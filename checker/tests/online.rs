@@ -1,4 +1,4 @@
-//! The checker that goes along with a run against the one that has the whole history.
+//! The checker along with a run, which does not know what comes, against the same with the whole history.
 
 #[path = "support/random_collections.rs"]
 mod random_collections;
@@ -8,7 +8,7 @@ mod random_history;
 mod random_ledger;
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use random_history::history;
@@ -278,7 +278,7 @@ fn an_operation_that_ended_in_info_is_certain_where_it_was_read() {
     // Now it is known that the other row was written too: b has seen a part only, and so has c.
     let found = online.push(last);
     let atomic = |f: &&squall_checker::online::Finding| f.property == Property::AtomicVisibility;
-    assert_eq!(found.iter().filter(atomic).count(), 6);
+    assert_eq!(found.iter().filter(atomic).count(), TOLD_AT_ONCE);
     let verdict = online.verdict();
     let counted = support::of(&verdict, Property::AtomicVisibility).violations;
     assert_eq!(counted, 8);
@@ -363,7 +363,10 @@ fn generated_runs() {
     }
 }
 
-/// Where every operation has ended, nothing waits for the verdict but the final reads.
+/// Of how many violations of a property that become certain at once a run is told.
+const TOLD_AT_ONCE: usize = 5;
+
+/// Where every operation has ended, nothing waits for the verdict.
 fn everything_is_told_before_the_final_reads(history: &History) {
     let mut history = history.clone();
     history.records.retain(|record| {
@@ -372,7 +375,7 @@ fn everything_is_told_before_the_final_reads(history: &History) {
             Event::FinalRead { .. } | Event::FinalReadPostgres { .. } | Event::Info { .. }
         )
     });
-    let ended: std::collections::BTreeSet<u64> = history
+    let ended: BTreeSet<u64> = history
         .records
         .iter()
         .filter_map(|record| match record.event {
@@ -385,10 +388,17 @@ fn everything_is_told_before_the_final_reads(history: &History) {
     );
     let mut online = Online::new(&history.header);
     let mut told: BTreeMap<Property, u64> = BTreeMap::new();
+    let mut more: BTreeSet<Property> = BTreeSet::new();
     for record in &history.records {
+        let mut at_once: BTreeMap<Property, usize> = BTreeMap::new();
         for finding in online.push(record) {
             *told.entry(finding.property).or_default() += 1;
+            *at_once.entry(finding.property).or_default() += 1;
         }
+        let full = at_once
+            .into_iter()
+            .filter(|(_, told)| *told == TOLD_AT_ONCE);
+        more.extend(full.map(|(property, _)| property));
     }
     for property in check(&history).properties {
         let is_of_an_end = property.property == Property::StrongConvergence
@@ -397,7 +407,11 @@ fn everything_is_told_before_the_final_reads(history: &History) {
             continue;
         }
         let told = told.get(&property.property).copied().unwrap_or(0);
-        assert_eq!(told, property.violations, "{property:?}");
+        let all = told == property.violations;
+        assert!(
+            all || more.contains(&property.property),
+            "{told} told: {property:?}"
+        );
     }
 }
 

@@ -16,7 +16,7 @@ use squall_protocol::transaction::{Effects, INITIAL_VALUE, Reads, Rows, Transact
 
 use crate::rows::{Malformed, Results};
 use crate::workload::{
-    Context, Merge, Probe, Shape, Statement, Step, Table, Workload, all_rows, complaint,
+    Context, Merge, Probe, Shape, Statement, Step, Table, Workload, all_rows, calls_of, complaint,
     rows_reach, seed,
 };
 
@@ -122,13 +122,18 @@ pub(crate) const SHAPE: Shape = Shape {
 
 pub(crate) static STATEMENTS: &[&Statement] = &[&SEED, &READ, &READ_KEY, &WRITE];
 
-/// Reads what is asked for. In PostgreSQL chosen rows come in a statement each, so that at READ COMMITTED
-/// they need not belong together; in SQLite, where the key has no index, all come in one.
-pub(crate) fn read(context: &Context, reads: &Reads) -> Vec<Step> {
+/// What the statements read. In PostgreSQL chosen rows come in a statement each, so that at READ COMMITTED
+/// they need not belong together; in SQLite, where the key has no index, they come with all others.
+fn in_statements<'r>(context: &Context, reads: &'r Reads) -> &'r Reads {
     match (reads, context.dialect) {
-        (Reads::Keys(_), Dialect::Sqlite) => vec![READ.with([])],
-        _ => crate::workload::read(&READ, &READ_KEY, reads),
+        (Reads::Keys(_), Dialect::Sqlite) => &Reads::All,
+        _ => reads,
     }
+}
+
+/// Reads what is asked for.
+pub(crate) fn read(context: &Context, reads: &Reads) -> Vec<Step> {
+    crate::workload::read(&READ, &READ_KEY, in_statements(context, reads))
 }
 
 pub(crate) fn rows_read(
@@ -137,7 +142,7 @@ pub(crate) fn rows_read(
     results: &mut Results,
 ) -> Result<Rows, Malformed> {
     let mut read = Rows::new();
-    for _ in self::read(context, reads) {
+    for _ in 0..calls_of(in_statements(context, reads)) {
         for row in results.rows(2)? {
             let key = row.key(0)?;
             if reads.contains(key) {

@@ -12,6 +12,16 @@ pub struct Finding {
     pub violation: Violation,
 }
 
+/// Where a violation shows: the place of an event in the history, and a rank among those that it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(pub usize, pub usize);
+
+impl From<usize> for Place {
+    fn from(event: usize) -> Self {
+        Place(event, 0)
+    }
+}
+
 /// What was found about one property so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Findings {
@@ -19,7 +29,7 @@ pub(crate) struct Findings {
     exercised: u64,
     violations: u64,
     /// The examples with their places in the history, earliest first.
-    examples: Vec<(usize, Violation)>,
+    examples: Vec<(Place, Violation)>,
     /// What was left out, without consequence for the judgement.
     remarks: Vec<String>,
     /// Why nothing can be concluded, unless there is a violation.
@@ -48,12 +58,18 @@ impl Findings {
 
     /// Counts a violation that shows at the record with index `place`. It is put into words only if
     /// it is among the first in the history.
-    pub fn violate(&mut self, place: usize, explain: impl FnOnce() -> Violation) {
+    pub fn violate(&mut self, place: impl Into<Place>, explain: impl FnOnce() -> Violation) {
         self.violate_times(1, place, explain);
     }
 
     /// Counts several violations that share one explanation.
-    pub fn violate_times(&mut self, times: u64, place: usize, explain: impl FnOnce() -> Violation) {
+    pub fn violate_times(
+        &mut self,
+        times: u64,
+        place: impl Into<Place>,
+        explain: impl FnOnce() -> Violation,
+    ) {
+        let place = place.into();
         self.violations += times;
         if self.examples.len() == EXAMPLES {
             if self.examples.last().is_some_and(|(last, _)| *last <= place) {

@@ -2,13 +2,13 @@
 
 use squall_protocol::verdict::{Property, Violation};
 
-use super::of_property::{EXAMPLES, Finding, Findings};
+use super::of_property::{EXAMPLES, Finding, Findings, Place};
 
 /// What was found about several properties, reported as it becomes certain.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     findings: Vec<Findings>,
-    /// What is to be report: of each property only the first few.
+    /// What is to be reported: of each property only the first few.
     found: Vec<Finding>,
 }
 
@@ -31,7 +31,7 @@ impl Report {
     pub fn violate(
         &mut self,
         property: Property,
-        place: usize,
+        place: impl Into<Place>,
         explain: impl FnOnce() -> Violation,
     ) {
         self.violate_times(property, 1, place, explain);
@@ -42,7 +42,7 @@ impl Report {
         &mut self,
         property: Property,
         times: u64,
-        place: usize,
+        place: impl Into<Place>,
         explain: impl FnOnce() -> Violation,
     ) {
         let reported = self.found.iter().filter(|f| f.property == property);
@@ -50,17 +50,12 @@ impl Report {
             self.of(property).violate_times(times, place, explain);
         } else {
             let violation = explain();
-            self.report(property, violation.clone());
+            self.found.push(Finding {
+                property,
+                violation: violation.clone(),
+            });
             self.of(property).violate_times(times, place, || violation);
         }
-    }
-
-    /// Reports a violation that is counted elsewhere.
-    pub fn report(&mut self, property: Property, violation: Violation) {
-        self.found.push(Finding {
-            property,
-            violation,
-        });
     }
 
     /// What is to be reported since this was last asked.
@@ -68,7 +63,8 @@ impl Report {
         std::mem::take(&mut self.found)
     }
 
-    pub fn into_findings(self) -> Vec<Findings> {
-        self.findings
+    /// What was found in all.
+    pub fn take_findings(&mut self) -> Vec<Findings> {
+        std::mem::take(&mut self.findings)
     }
 }

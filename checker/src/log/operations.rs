@@ -1,5 +1,5 @@
-//! Who did what so far, along with a run: clients and their sessions, operations, and who writes each
-//! value. What the reads show is for others to judge.
+//! Who did what so far: clients and their sessions, operations, and who writes each value. What the reads
+//! show is for others to judge.
 //!
 //! Memory: O(operations), and their keys.
 
@@ -66,6 +66,11 @@ impl Operation {
         self.written.binary_search(&key).is_ok()
     }
 
+    /// Whether it was told to write anything.
+    pub fn writes(&self) -> bool {
+        !self.told.is_empty()
+    }
+
     /// Whether it certainly happened.
     pub fn committed(&self) -> bool {
         self.ending == Ending::Ok
@@ -84,6 +89,29 @@ pub(crate) struct Found<'e> {
     pub ledger: Option<&'e LedgerRead>,
     /// The place of the event that tells of it.
     pub completed: usize,
+}
+
+impl Found<'_> {
+    /// How many different rows were found of those that exist; and which these are, ascending, if one that was to
+    /// be read is missing.
+    pub fn present(&self, keys: Key) -> (u64, Option<Box<[Key]>>) {
+        let found = self.rows.iter().map(|row| row.0);
+        // The usual case, every row in key order, needs no memory.
+        if self.rows.len() == keys as usize && found.clone().eq(0..keys) {
+            return (u64::from(keys), None);
+        }
+        let mut present: Vec<Key> = found.filter(|key| *key < keys).collect();
+        present.sort_unstable();
+        present.dedup();
+        let missing = |key: &Key| *key < keys && present.binary_search(key).is_err();
+        let complete = match &self.asked {
+            Asked::All => present.len() == keys as usize,
+            Asked::Keys(keys) => !keys.iter().any(missing),
+            Asked::Nothing => true,
+        };
+        let distinct = present.len() as u64;
+        (distinct, (!complete).then(|| present.into_boxed_slice()))
+    }
 }
 
 /// What an event adds.
@@ -116,6 +144,10 @@ pub(crate) struct OperationLog {
     writers: ByValue<OperationIndex>,
     /// The values that several operations write, and where the second of these was invoked.
     ambiguous: HashMap<Value, usize>,
+    /// How many operations have not ended.
+    pending: usize,
+    /// Above every row that exists and was read.
+    key_count: Key,
 }
 
 impl OperationLog {
@@ -129,6 +161,8 @@ impl OperationLog {
             numbers: HashMap::new(),
             writers: ByValue::default(),
             ambiguous: HashMap::new(),
+            pending: 0,
+            key_count: 0,
         }
     }
 
@@ -167,6 +201,7 @@ impl OperationLog {
                 let Some(ended) = self.complete(client, *operation, Ending::Ok) else {
                     return Update::default();
                 };
+                self.count_keys(reads);
                 Update {
                     ended: Some(ended),
                     read: Some(Found {
@@ -252,6 +287,7 @@ impl OperationLog {
 
     /// Takes what has not ended for unknown: nothing will end any more. Answers with what that is.
     pub fn settle(&mut self) -> Vec<OperationIndex> {
+        self.pending = 0;
         let mut settled = Vec::new();
         for (index, operation) in (0..).zip(&mut self.operations) {
             if operation.ending == Ending::Pending {
@@ -274,6 +310,7 @@ impl OperationLog {
             return None;
         }
         let operation = self.operations.len() as OperationIndex;
+        self.pending += 1;
         self.numbers.insert(number, operation);
         if !transaction.is_read_only() && transaction.value > INITIAL_VALUE {
             let first = *self.writers.get_or_insert(transaction.value, operation);
@@ -305,6 +342,7 @@ impl OperationLog {
             return None;
         }
         operation.ending = ending;
+        self.pending -= 1;
         Some(index)
     }
 
@@ -332,8 +370,17 @@ impl OperationLog {
         std::mem::replace(&mut operation.asked, Asked::Nothing)
     }
 
+    fn count_keys(&mut self, rows: &Rows) {
+        // After the first read of every row there is nothing more to find.
+        if self.key_count < self.keys {
+            let existing = rows.iter().map(|row| row.0).filter(|key| *key < self.keys);
+            let highest = existing.max().map_or(0, |key| key + 1);
+            self.key_count = self.key_count.max(highest);
+        }
+    }
+
     fn final_read<'e>(
-        &self,
+        &mut self,
         session: usize,
         rows: Option<&'e Rows>,
         collections: Option<&'e Collections>,
@@ -343,6 +390,9 @@ impl OperationLog {
             true => collections.is_some(),
             false => rows.is_some(),
         };
+        if let Some(rows) = rows {
+            self.count_keys(rows);
+        }
         Update {
             read: there.then(|| Found {
                 session,
@@ -398,6 +448,18 @@ impl OperationLog {
         Ok(Source::Operation(writer))
     }
 
+    /// The values that several operations write, with the place where the second of these was invoked.
+    pub fn ambiguous(&self) -> impl Iterator<Item = (usize, Value)> {
+        self.ambiguous
+            .iter()
+            .map(|(value, second)| (*second, *value))
+    }
+
+    /// Above every row that exists and was read.
+    pub fn key_count(&self) -> Key {
+        self.key_count
+    }
+
     /// The first operation that writes a value.
     pub fn writer(&self, value: Value) -> Option<OperationIndex> {
         self.writers.get(value).copied()
@@ -413,6 +475,11 @@ impl OperationLog {
         self.operations[operation as usize].order
     }
 
+    /// Whether any operation has not ended.
+    pub fn any_is_pending(&self) -> bool {
+        self.pending > 0
+    }
+
     /// Whether the operation has not ended.
     pub fn is_pending(&self, operation: OperationIndex) -> bool {
         self.operations[operation as usize].ending == Ending::Pending
@@ -420,6 +487,19 @@ impl OperationLog {
 
     pub fn operation_step(&self, operation: OperationIndex) -> Step {
         self.step(self.operations[operation as usize].session, operation)
+    }
+
+    /// Who read.
+    pub fn reader(&self, found: &Found) -> Step {
+        self.step(found.session, found.operation)
+    }
+
+    /// Who wrote the value that a read has returned for a row.
+    pub fn writer_step(&self, found: &Found, key: Key, value: Value) -> Option<Step> {
+        match self.trace((found.operation, found.completed), key, value) {
+            Ok(Source::Operation(writer)) => Some(self.operation_step(writer)),
+            _ => None,
+        }
     }
 
     /// Who reads and writes in a session.

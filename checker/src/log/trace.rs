@@ -1,6 +1,6 @@
 //! Where a value comes from that was read, or why it cannot have been there.
 
-/// An index of an operation; what it is an index into, its owner says.
+/// An index into the operations of a log.
 pub(crate) type OperationIndex = u32;
 
 /// Who wrote a value that was read.
@@ -14,6 +14,13 @@ pub(crate) enum Source {
     Nowhere,
     /// Several operations claim it, against the rules: it proves nothing.
     Ambiguous,
+}
+
+impl Source {
+    /// Whether it is known where the value comes from.
+    pub fn is_known(self) -> bool {
+        matches!(self, Source::Initial | Source::Operation(_))
+    }
 }
 
 /// Why a value can not have been in its row, and the operation that has to do with it.

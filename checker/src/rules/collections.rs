@@ -33,7 +33,7 @@ pub(crate) struct Read {
 }
 
 impl Read {
-    pub fn new(found: Found) -> Self {
+    pub fn new(found: &Found) -> Self {
         let part = |part: &str| match part.parse() {
             Ok(value) => Part::Element(value),
             Err(_) => Part::Garbled(part.into()),
@@ -46,7 +46,7 @@ impl Read {
         Read {
             session: found.session,
             operation: found.operation,
-            asked: found.asked,
+            asked: found.asked.clone(),
             collections,
             completed: found.completed,
         }

@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use squall_protocol::history::{Event, Header};
 use squall_protocol::transaction::{Key, Reads as Asked, Value, increment};
 use squall_protocol::verdict::{Property, Step, Violation};
 
+use super::judge::Judge;
 use super::recovery::{NotRead, Probes, Recovery, Unseen};
-use super::{storage_intact, strong_convergence};
+use super::strong_convergence;
 use crate::findings::explain::{self, place};
-use crate::findings::{Finding, Findings, Report, names};
-use crate::log::index::{Index, Outcome, Read};
+use crate::findings::{Findings, Report};
+use crate::log::index::Index;
+use crate::log::known::Known;
 use crate::log::operations::{Ending, FINAL_READ, Found, OperationLog, Update};
 use crate::log::trace::OperationIndex;
 
@@ -31,7 +32,6 @@ pub(crate) const PROPERTIES: [Property; 9] = [
 /// Judges counters event by event.
 #[derive(Clone)]
 pub(crate) struct Counters {
-    log: OperationLog,
     /// How many operations of the log are counted in `invoked`.
     counted: usize,
     /// Of each counter the sum of what was added by transactions that have been invoked and did not fail.
@@ -66,9 +66,8 @@ struct Waiting {
 }
 
 impl Counters {
-    pub fn new(header: &Header) -> Self {
+    pub fn new() -> Self {
         Counters {
-            log: OperationLog::new(header),
             counted: 0,
             invoked: HashMap::new(),
             pending: Vec::new(),
@@ -82,42 +81,9 @@ impl Counters {
         }
     }
 
-    /// Takes the next event, and tells the violations that are certain since then.
-    pub fn push(&mut self, event: &Event) -> Vec<Finding> {
-        let Update {
-            ended,
-            read,
-            lost_database,
-            ..
-        } = self.log.push(event);
-        self.floors
-            .resize_with(self.log.sessions(), HashMap::default);
-        for (number, operation) in (0..).zip(&self.log.operations).skip(self.counted) {
-            for key in &operation.written {
-                *self.invoked.entry(*key).or_default() += increment(operation.value);
-            }
-            self.pending.push(number);
-        }
-        self.counted = self.log.operations.len();
-        if let Some(violation) = storage_intact::found(event, lost_database) {
-            self.report.report(Property::StorageIntact, violation);
-        }
-        if let Some(ended) = ended {
-            self.pending.retain(|pending| *pending != ended);
-            self.withdraw(ended);
-        }
-        if let Some(read) = read {
-            self.judge(&read);
-        }
-        if let Some(ended) = ended {
-            self.add_own(ended);
-        }
-        self.report.take()
-    }
-
     /// Takes back what an operation that has ended did not add after all.
-    fn withdraw(&mut self, ended: OperationIndex) {
-        let operation = &self.log.operations[ended as usize];
+    fn withdraw(&mut self, log: &OperationLog, ended: OperationIndex) {
+        let operation = &log.operations[ended as usize];
         let not_added: Vec<Key> = match operation.ending {
             Ending::Failed => operation.written.to_vec(),
             _ => {
@@ -148,26 +114,26 @@ impl Counters {
         self.waiting = waiting;
     }
 
-    fn judge(&mut self, read: &Found) {
-        self.count_rows(read);
+    fn judge(&mut self, log: &OperationLog, read: &Found) {
+        self.count_rows(log, read);
         // Of each counter what transactions that are under way add.
         let mut under_way: HashMap<Key, Value> = HashMap::new();
         for pending in &self.pending {
-            let operation = &self.log.operations[*pending as usize];
+            let operation = &log.operations[*pending as usize];
             for key in &operation.written {
                 *under_way.entry(*key).or_default() += increment(operation.value);
             }
         }
-        let own = self.log.operations.get(read.operation as usize);
+        let own = log.operations.get(read.operation as usize);
         let own = own.map(|own| (increment(own.value), own.written.clone()));
         for &(key, value) in read.rows {
-            if key >= self.log.keys {
-                let violation = no_counter(&self.step(read), key, value);
+            if key >= log.keys {
+                let violation = no_counter(&log.reader(read), key, value);
                 self.report
                     .violate(Property::NoThinAirRead, read.completed, || violation);
                 continue;
             }
-            self.judge_floor(read, key, value);
+            self.judge_floor(log, read, key, value);
             if read.operation == FINAL_READ {
                 // What it holds too much is judged at the end.
                 continue;
@@ -180,13 +146,13 @@ impl Counters {
             let certain = bound - under_way.get(&key).copied().unwrap_or_default();
             self.report.of(Property::NoThinAirRead).exercise(1);
             if value > bound || value < 0 {
-                let violation = too_much(&self.step(read), key, value, bound);
+                let violation = too_much(&log.reader(read), key, value, bound);
                 self.report
                     .violate(Property::NoThinAirRead, read.completed, || violation);
             } else if value > certain {
                 self.waiting.push(Waiting {
                     place: read.completed,
-                    reader: self.step(read),
+                    reader: log.reader(read),
                     key,
                     value,
                     bound,
@@ -197,8 +163,8 @@ impl Counters {
     }
 
     /// Every counter that was to be read is there, once.
-    fn count_rows(&mut self, read: &Found) {
-        let keys = self.log.keys;
+    fn count_rows(&mut self, log: &OperationLog, read: &Found) {
+        let keys = log.keys;
         let mut found: Vec<Key> = read.rows.iter().map(|(key, _)| *key).collect();
         found.sort_unstable();
         found.retain(|key| *key < keys);
@@ -212,7 +178,7 @@ impl Counters {
             Asked::Keys(asked) => asked.iter().copied().filter(lacks).collect(),
             Asked::Nothing => Vec::new(),
         };
-        let reader = || self.log.step(read.session, read.operation);
+        let reader = || log.step(read.session, read.operation);
         if let Some(first) = missing.first() {
             let missed = missing.len() as u64;
             let violation = explain::missing_rows(reader(), *first, missed);
@@ -231,7 +197,7 @@ impl Counters {
     }
 
     /// A counter holds at least what its session knows of.
-    fn judge_floor(&mut self, read: &Found, key: Key, value: Value) {
+    fn judge_floor(&mut self, log: &OperationLog, read: &Found, key: Key, value: Value) {
         let floor = self.floors[read.session].get(&key).copied();
         if let Some(floor) = floor {
             let property = match floor.own {
@@ -240,8 +206,8 @@ impl Counters {
             };
             self.report.of(property).exercise(1);
             if value < floor.value {
-                let earlier = self.log.step(read.session, floor.by);
-                let violation = gone_back(&earlier, floor, &self.step(read), key, value);
+                let earlier = log.step(read.session, floor.by);
+                let violation = gone_back(&earlier, floor, &log.reader(read), key, value);
                 self.report.violate(property, read.completed, || violation);
             }
         }
@@ -256,8 +222,8 @@ impl Counters {
     }
 
     /// What a transaction has added, its session knows of from then on.
-    fn add_own(&mut self, ended: OperationIndex) {
-        let operation = &self.log.operations[ended as usize];
+    fn add_own(&mut self, log: &OperationLog, ended: OperationIndex) {
+        let operation = &log.operations[ended as usize];
         if !operation.committed() {
             return;
         }
@@ -272,14 +238,36 @@ impl Counters {
             floors.insert(*key, floor);
         }
     }
+}
 
-    fn step(&self, read: &Found) -> Step {
-        self.log.step(read.session, read.operation)
+impl Judge for Counters {
+    fn take(&mut self, known: Known, update: &Update) {
+        let log = known.log;
+        self.floors.resize_with(log.sessions(), HashMap::default);
+        for (number, operation) in (0..).zip(&log.operations).skip(self.counted) {
+            for key in &operation.written {
+                *self.invoked.entry(*key).or_default() += increment(operation.value);
+            }
+            self.pending.push(number);
+        }
+        self.counted = log.operations.len();
+        if let Some(ended) = update.ended {
+            self.pending.retain(|pending| *pending != ended);
+            self.withdraw(log, ended);
+        }
+        if let Some(read) = &update.read {
+            self.judge(log, read);
+        }
+        if let Some(ended) = update.ended {
+            self.add_own(log, ended);
+        }
     }
 
-    /// What was found in all about reads, as if what has been pushed were the whole history.
-    pub fn into_findings(self) -> Vec<Findings> {
-        self.report.into_findings()
+    /// What is under way may have happened: nothing is found by that.
+    fn settle(&mut self, _: Known) {}
+
+    fn report(&mut self) -> &mut Report {
+        &mut self.report
     }
 }
 
@@ -291,7 +279,7 @@ pub(crate) struct InCounters<'i, 'h> {
 impl Probes for InCounters<'_, '_> {
     fn unseen(
         &mut self,
-        read: &Read,
+        read: &Found,
         probes: &[OperationIndex],
     ) -> Result<Option<Unseen>, NotRead> {
         let held: HashMap<Key, Value> = read.rows.iter().copied().collect();
@@ -326,10 +314,10 @@ pub(crate) fn totals(index: &Index, recovery: &Recovery) -> [Findings; 3] {
             acknowledged.add(index, operation);
         }
         let mut possible = Sums::default();
-        for (number, operation) in (0..).zip(&index.operations) {
+        for (number, operation) in index.operations() {
             let client = index.sessions[operation.session].client;
             let of_share = client.is_some_and(|client| index.clients[client].share() == share);
-            if of_share && !matches!(operation.outcome, Outcome::Failed) {
+            if of_share && operation.ending != Ending::Failed {
                 possible.add(index, number);
             }
         }
@@ -346,27 +334,27 @@ pub(crate) fn totals(index: &Index, recovery: &Recovery) -> [Findings; 3] {
             for (held, replica) in held.iter().zip(&replicas) {
                 let read = &index.reads[*replica];
                 let value = of_key(held);
-                let reader = || names::reader(index, read);
+                let reader = || index.log.reader(read);
                 convergence.exercise(1);
                 durability.exercise(u64::from(least > 0));
                 duplicates.exercise(u64::from(more > 0));
                 if value.is_none_or(|value| value < least) {
                     let one = acknowledged.one_of(key, least - value.unwrap_or_default());
                     durability.violate(read.completed, || {
-                        let one = one.map(|one| names::step(index, one));
+                        let one = one.map(|one| index.log.operation_step(one));
                         wrong_sum(reader(), (key, value), ("acknowledged", least), one)
                     });
                 } else if let Some(held) = value.filter(|value| *value > more) {
                     let one = possible.one_of(key, held - more);
                     duplicates.violate(read.completed, || {
-                        let one = one.map(|one| names::step(index, one));
+                        let one = one.map(|one| index.log.operation_step(one));
                         wrong_sum(reader(), (key, value), ("added at most", more), one)
                     });
                 } else if let Some((most, other)) = most
                     && value != Some(most)
                 {
                     convergence.violate(read.completed, || {
-                        let other = names::reader(index, &index.reads[other]);
+                        let other = index.log.reader(&index.reads[other]);
                         diverged(reader(), (key, value), (&other, most))
                     });
                 }

@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use squall_models::recording::Recording;
 use squall_models::registers::Model;
-use squall_protocol::history::{Event, Header};
 use squall_protocol::transaction::{Key, Reads as Asked, Value};
 use squall_protocol::verdict::{Property, Violation};
 
+use super::by_model;
 use super::collections::{Faulty, Part, Read};
-use super::{by_model, storage_intact};
-use crate::findings::{Finding, Findings, Report, explain};
+use super::judge::Judge;
+use crate::findings::{Findings, Report, explain};
+use crate::log::known::Known;
 use crate::log::operations::{FINAL_READ, OperationLog, Update};
 use crate::log::trace::OperationIndex;
 use crate::log::transactions;
@@ -24,7 +25,6 @@ use tree::{Tree, Version};
 /// Judges lists event by event.
 #[derive(Clone)]
 pub(crate) struct Lists {
-    log: OperationLog,
     tree: Tree,
     /// In parallel to those of the log.
     sessions: Vec<Session>,
@@ -36,8 +36,6 @@ pub(crate) struct Lists {
     report: Report,
     /// Reads that recorded no lists.
     without: u64,
-    /// Whether nothing will end any more.
-    settled: bool,
 }
 
 /// A list that was read, and a version that had to be visible.
@@ -56,60 +54,15 @@ struct Comparison {
 }
 
 impl Lists {
-    pub fn new(header: &Header) -> Self {
+    pub fn new() -> Self {
         Lists {
-            log: OperationLog::new(header),
             tree: Tree::default(),
             sessions: Vec::new(),
             blocked: HashMap::new(),
             undecided: BTreeMap::new(),
             report: Report::new(Property::OF_READS),
             without: 0,
-            settled: false,
         }
-    }
-
-    /// Takes the next event, and tells the violations that are certain since then.
-    pub fn push(&mut self, event: &Event) -> Vec<Finding> {
-        let Update {
-            ended,
-            read,
-            lost_database,
-            ..
-        } = self.log.push(event);
-        self.sessions
-            .resize_with(self.log.sessions(), Session::default);
-        if let Some(violation) = storage_intact::found(event, lost_database) {
-            self.report.report(Property::StorageIntact, violation);
-        }
-        // Before anything that waited for its end is judged: what it appended is part of what is expected.
-        if let Some(ended) = ended {
-            let operation = &self.log.operations[ended as usize];
-            if operation.committed() {
-                self.sessions[operation.session].wrote(operation, ended);
-            }
-        }
-        if let Some(found) = read {
-            let read = Read::new(found);
-            if read.operation != FINAL_READ {
-                self.says(&read);
-            }
-            let session = read.session;
-            self.sessions[session].open.push_back(read);
-            self.advance(session);
-        }
-        if let Some(ended) = ended {
-            self.advance(self.log.operations[ended as usize].session);
-            for session in self.blocked.remove(&ended).unwrap_or_default() {
-                self.advance(session);
-            }
-        }
-        self.report.take()
-    }
-
-    /// What was found in all about reads, as if what has been pushed were the whole history.
-    pub fn into_findings(self) -> Vec<Findings> {
-        self.report.into_findings()
     }
 
     /// Whether a later append may rightly have overwritten the element of that operation in a list that ends as
@@ -131,11 +84,11 @@ impl Lists {
     }
 
     /// The lists as registers, each of which whoever appends to it has read.
-    pub fn as_registers(&self, recording: Recording) -> Recording {
+    pub fn as_registers(&self, log: &OperationLog, recording: Recording) -> Recording {
         let mut recording = recording.into_registers();
         transactions::read_what_is_extended(&mut recording, |number, key| {
-            let operation = self.log.operation(number)?;
-            let value = self.log.operations[operation as usize].value;
+            let operation = log.operation(number)?;
+            let value = log.operations[operation as usize].value;
             self.tree.before((key, value))
         });
         recording
@@ -146,44 +99,10 @@ impl Lists {
         !self.blocked.is_empty()
     }
 
-    /// Takes what was pushed for everything: nothing will end any more.
-    pub fn settle(&mut self) {
-        self.settled = true;
-        for session in 0..self.sessions.len() {
-            self.advance(session);
-        }
-        if self.without > 0 {
-            let doubt = format!("{} reads have recorded no lists", self.without);
-            self.report.of(Property::NoThinAirRead).doubt(doubt);
-        }
-        let undecided = std::mem::take(&mut self.undecided).into_values().flatten();
-        for (mut comparison, value) in undecided {
-            if self.tree.knows((comparison.key, value)) {
-                // Nobody tells the way to it.
-                self.report.of(comparison.property).exercise(1);
-                continue;
-            }
-            // The latest version before it that is known.
-            while comparison.property != Property::AtomicVisibility {
-                let place = self.log.order(comparison.known);
-                let session = &self.sessions[comparison.session];
-                let Some(before) = session.written_before(comparison.key, place) else {
-                    break;
-                };
-                comparison.known = before;
-                let value = self.log.operations[before as usize].value;
-                if self.tree.knows((comparison.key, value)) {
-                    self.decide(&comparison, Some(value));
-                    break;
-                }
-            }
-        }
-    }
-
     /// What a writer says itself about what it has extended: that counts most.
-    fn says(&mut self, read: &Read) {
+    fn says(&mut self, log: &OperationLog, read: &Read) {
         for (key, parts) in read.collections.iter().flatten() {
-            let operation = &self.log.operations[read.operation as usize];
+            let operation = &log.operations[read.operation as usize];
             if operation.wrote(*key) {
                 let before = match parts.last() {
                     None => None,
@@ -192,16 +111,15 @@ impl Lists {
                 };
                 let version = (*key, operation.value);
                 self.tree.learn(version, before, parts.len() + 1);
-                self.now_known(version);
+                self.now_known(log, version);
             }
         }
     }
 
     /// Takes in what can be taken in of a session.
-    fn advance(&mut self, session: usize) {
+    fn advance(&mut self, log: &OperationLog, session: usize) {
         while let Some(read) = self.sessions[session].open.pop_front() {
-            let pending = read.pending(&self.log).filter(|_| !self.settled);
-            if let Some(writer) = pending {
+            if let Some(writer) = read.pending(log) {
                 self.sessions[session].open.push_front(read);
                 let sessions = self.blocked.entry(writer).or_default();
                 if !sessions.contains(&session) {
@@ -209,45 +127,45 @@ impl Lists {
                 }
                 break;
             }
-            self.take_in(read);
+            self.take_in(log, read);
         }
         for taken in std::mem::take(&mut self.sessions[session].waiting) {
-            self.compare_with_others(taken);
+            self.compare_with_others(log, taken);
         }
     }
 
-    fn take_in(&mut self, read: Read) {
+    fn take_in(&mut self, log: &OperationLog, read: Read) {
         let Some(lists) = &read.collections else {
             self.without += u64::from(read.asked != Asked::Nothing);
             return;
         };
-        self.missing(&read, lists);
-        read.sources(&self.log, &mut self.report);
+        self.missing(log, &read, lists);
+        read.sources(log, &mut self.report);
         let mut taken = Taken::new(&read);
         for (key, parts) in lists {
-            self.learn(&read, *key, parts);
+            self.learn(log, &read, *key, parts);
             let last = match parts.last() {
                 None => None,
                 Some(Part::Element(last)) => Some(*last),
                 Some(Part::Garbled(_)) => continue,
             };
-            let writer = last.and_then(|last| read.writer(&self.log, *key, last));
+            let writer = last.and_then(|last| read.writer(log, *key, last));
             taken.lists.push(Last { key: *key, last });
             taken.shown.extend(writer.map(|writer| Shown {
-                session: self.log.operations[writer as usize].session,
+                session: log.operations[writer as usize].session,
                 writer,
             }));
         }
-        self.compare_with_own(&taken);
-        self.atomic_visibility(&taken);
+        self.compare_with_own(log, &taken);
+        self.atomic_visibility(log, &taken);
         self.sessions[read.session].read(&taken);
-        taken.keep_latest(&self.log);
-        self.compare_with_others(taken);
+        taken.keep_latest(log);
+        self.compare_with_others(log, taken);
     }
 
     /// Lists that were to be read and are not told of.
-    fn missing(&mut self, read: &Read, lists: &[(Key, Vec<Part>)]) {
-        let keys = self.log.keys;
+    fn missing(&mut self, log: &OperationLog, read: &Read, lists: &[(Key, Vec<Part>)]) {
+        let keys = log.keys;
         let missing = |key: &Key| lists.binary_search_by_key(key, |list| list.0).is_err();
         let (first, missing) = match &read.asked {
             Asked::All => {
@@ -266,7 +184,7 @@ impl Lists {
         let thin_air = self.report.of(Property::NoThinAirRead);
         thin_air.exercise(lists.len() as u64 + missing);
         if missing > 0 {
-            let reader = read.step(&self.log);
+            let reader = read.step(log);
             self.report
                 .violate_times(Property::NoThinAirRead, missing, read.completed, || {
                     explain::missing_rows(reader, first.unwrap_or(0), missing)
@@ -275,7 +193,7 @@ impl Lists {
     }
 
     /// Learns from a list that was read, and compares it with what is known.
-    fn learn(&mut self, read: &Read, key: Key, parts: &[Part]) {
+    fn learn(&mut self, log: &OperationLog, read: &Read, key: Key, parts: &[Part]) {
         let mut before = Some(None);
         let mut met: HashSet<Value> = HashSet::new();
         for (at, part) in (1..).zip(parts) {
@@ -288,16 +206,16 @@ impl Lists {
             if !met.insert(value) {
                 self.report
                     .violate(Property::NoThinAirRead, read.completed, || {
-                        read.faulty(&self.log, key).twice(value)
+                        read.faulty(log, key).twice(value)
                     });
             }
-            let (Some(before), Some(writer)) = (before, read.writer(&self.log, key, value)) else {
+            let (Some(before), Some(writer)) = (before, read.writer(log, key, value)) else {
                 continue;
             };
             match self.tree.before((key, value)) {
                 None => {
                     self.tree.learn((key, value), before, at);
-                    self.now_known((key, value));
+                    self.now_known(log, (key, value));
                 }
                 Some(known) if known != before => {
                     self.report.violate(Property::NoThinAirRead, read.completed, || {
@@ -305,7 +223,7 @@ impl Lists {
                             Some(element) => format!("after {element}"),
                             None => "at the beginning of the list".to_owned(),
                         };
-                        let step = self.log.operation_step(writer);
+                        let step = log.operation_step(writer);
                         let what = format!(
                             "It holds {value} {}, but {} appended it in {} {}: the list was garbled \
                              on its way.",
@@ -314,7 +232,7 @@ impl Lists {
                             explain::place(&step),
                             name(known),
                         );
-                        read.faulty(&self.log, key).says(&what, step.operation)
+                        read.faulty(log, key).says(&what, step.operation)
                     });
                 }
                 Some(_) => {}
@@ -323,14 +241,14 @@ impl Lists {
     }
 
     /// Decides what waited for that version.
-    fn now_known(&mut self, version: Version) {
+    fn now_known(&mut self, log: &OperationLog, version: Version) {
         for (comparison, value) in self.undecided.remove(&version).unwrap_or_default() {
-            self.decide(&comparison, Some(value));
+            self.decide(log, &comparison, Some(value));
         }
     }
 
     /// Read your writes, and monotonic reads.
-    fn compare_with_own(&mut self, taken: &Taken) {
+    fn compare_with_own(&mut self, log: &OperationLog, taken: &Taken) {
         for list in &taken.lists {
             let session = &self.sessions[taken.session];
             let written = session.written_before(list.key, taken.completed);
@@ -345,24 +263,24 @@ impl Lists {
                 shown: None,
             };
             if let Some(known) = written {
-                self.compare(comparison(Property::ReadYourWrites, known));
+                self.compare(log, comparison(Property::ReadYourWrites, known));
             }
             if let Some(Brought {
                 operation, last, ..
             }) = read
             {
-                self.decide(&comparison(Property::MonotonicReads, operation), last);
+                self.decide(log, &comparison(Property::MonotonicReads, operation), last);
             }
         }
     }
 
     /// What else the transactions have written whose versions a read shows.
-    fn atomic_visibility(&mut self, taken: &Taken) {
+    fn atomic_visibility(&mut self, log: &OperationLog, taken: &Taken) {
         let mut writers: Vec<OperationIndex> = taken.shown.iter().map(|s| s.writer).collect();
         writers.sort_unstable();
         writers.dedup();
         for writer in writers {
-            let operation = &self.log.operations[writer as usize];
+            let operation = &log.operations[writer as usize];
             let (session, value) = (operation.session, operation.value);
             let written = operation.written.iter();
             let told = |key: &&Key| taken.lists.binary_search_by_key(*key, |l| l.key).is_ok();
@@ -377,23 +295,26 @@ impl Lists {
                     // The one that shows it.
                     continue;
                 }
-                self.compare(Comparison {
-                    property: Property::AtomicVisibility,
-                    read: taken.name(),
-                    key,
-                    last,
-                    session,
-                    known: writer,
-                    shown: Some(writer),
-                });
+                self.compare(
+                    log,
+                    Comparison {
+                        property: Property::AtomicVisibility,
+                        read: taken.name(),
+                        key,
+                        last,
+                        session,
+                        known: writer,
+                        shown: Some(writer),
+                    },
+                );
             }
         }
     }
 
     /// Monotonic writes and writes follow reads, once the sessions that the read shows are taken in.
-    fn compare_with_others(&mut self, taken: Taken) {
+    fn compare_with_others(&mut self, log: &OperationLog, taken: Taken) {
         let late = taken.shown.iter().find(|shown| {
-            let place = self.log.order(shown.writer);
+            let place = log.order(shown.writer);
             !self.sessions[shown.session].is_taken_in_up_to(place)
         });
         if let Some(late) = late {
@@ -402,7 +323,7 @@ impl Lists {
             return;
         }
         for shown in &taken.shown {
-            let by = &self.log.operations[shown.writer as usize];
+            let by = &log.operations[shown.writer as usize];
             let (place, committed, value) = (by.order, by.committed(), by.value);
             let others = taken.lists.iter();
             for list in others.filter(|list| list.last != Some(value)) {
@@ -419,24 +340,28 @@ impl Lists {
                     shown: Some(shown.writer),
                 };
                 if let Some(known) = written {
-                    self.compare(comparison(Property::MonotonicWrites, known));
+                    self.compare(log, comparison(Property::MonotonicWrites, known));
                 }
                 if let Some(Brought {
                     operation, last, ..
                 }) = read
                 {
-                    self.decide(&comparison(Property::WritesFollowReads, operation), last);
+                    self.decide(
+                        log,
+                        &comparison(Property::WritesFollowReads, operation),
+                        last,
+                    );
                 }
             }
         }
     }
 
     /// Compares with what an operation has written, once that was read.
-    fn compare(&mut self, comparison: Comparison) {
-        let value = self.log.operations[comparison.known as usize].value;
+    fn compare(&mut self, log: &OperationLog, comparison: Comparison) {
+        let value = log.operations[comparison.known as usize].value;
         let version = (comparison.key, value);
         if self.tree.knows(version) {
-            self.decide(&comparison, Some(value));
+            self.decide(log, &comparison, Some(value));
         } else {
             let undecided = self.undecided.entry(version).or_default();
             undecided.push((comparison, value));
@@ -444,7 +369,7 @@ impl Lists {
     }
 
     /// Compares with the version that ends with that element, none for the empty list.
-    fn decide(&mut self, comparison: &Comparison, version: Option<Value>) {
+    fn decide(&mut self, log: &OperationLog, comparison: &Comparison, version: Option<Value>) {
         let Comparison { key, last, .. } = *comparison;
         let is_older = version.map(|version| self.tree.is_older(key, last, version));
         if let (Some(version), Some(Err(missing))) = (version, is_older) {
@@ -456,9 +381,75 @@ impl Lists {
         if let (Some(version), Some(Ok(true))) = (version, is_older) {
             let place = comparison.read.completed;
             self.report.violate(comparison.property, place, || {
-                older(&self.log, &self.tree, comparison, version)
+                older(log, &self.tree, comparison, version)
             });
         }
+    }
+}
+
+impl Judge for Lists {
+    fn take(&mut self, known: Known, update: &Update) {
+        let log = known.log;
+        self.sessions.resize_with(log.sessions(), Session::default);
+        // Before anything that waited for its end is judged: what it appended is part of what is expected.
+        if let Some(ended) = update.ended {
+            let operation = &log.operations[ended as usize];
+            if operation.committed() {
+                self.sessions[operation.session].wrote(operation, ended);
+            }
+        }
+        if let Some(found) = &update.read {
+            let read = Read::new(found);
+            if read.operation != FINAL_READ {
+                self.says(log, &read);
+            }
+            let session = read.session;
+            self.sessions[session].open.push_back(read);
+            self.advance(log, session);
+        }
+        if let Some(ended) = update.ended {
+            self.advance(log, log.operations[ended as usize].session);
+            for session in self.blocked.remove(&ended).unwrap_or_default() {
+                self.advance(log, session);
+            }
+        }
+    }
+
+    fn settle(&mut self, known: Known) {
+        let log = known.log;
+        for session in 0..self.sessions.len() {
+            self.advance(log, session);
+        }
+        if self.without > 0 {
+            let doubt = format!("{} reads have recorded no lists", self.without);
+            self.report.of(Property::NoThinAirRead).doubt(doubt);
+        }
+        let undecided = std::mem::take(&mut self.undecided).into_values().flatten();
+        for (mut comparison, value) in undecided {
+            if self.tree.knows((comparison.key, value)) {
+                // Nobody tells the way to it.
+                self.report.of(comparison.property).exercise(1);
+                continue;
+            }
+            // The latest version before it that is known.
+            while comparison.property != Property::AtomicVisibility {
+                let place = log.order(comparison.known);
+                let session = &self.sessions[comparison.session];
+                let Some(before) = session.written_before(comparison.key, place) else {
+                    break;
+                };
+                comparison.known = before;
+                let value = log.operations[before as usize].value;
+                if self.tree.knows((comparison.key, value)) {
+                    self.decide(log, &comparison, Some(value));
+                    break;
+                }
+            }
+        }
+    }
+
+    fn report(&mut self) -> &mut Report {
+        &mut self.report
     }
 }
 

@@ -1,4 +1,5 @@
-//! The properties of reads, along with a run. What a run is told of them is in [`crate::online`].
+//! The properties of reads of rows, event by event, each in a file of its own. What a run is told of them is in
+//! [`crate::online`].
 //!
 //! # When a read is judged
 //!
@@ -11,7 +12,9 @@
 //!
 //! Reading a value of an operation that is still under way is thus fine, and waits. An operation that
 //! ended in `info` and was read is certain in the rows in which it was read; when another of its rows
-//! is read later, the reads that lacked that row are found then. Final reads wait for the end.
+//! is read later, the reads that lacked that row are found then.
+//!
+//! Of a whole history all ends are known beforehand, so no read waits to be resolved.
 //!
 //! # Memory
 //!
@@ -21,234 +24,168 @@
 //! O(s · k) at least and O(s · w) at most, 16 bytes each. Old versions can not be forgotten: a read
 //! may return one at any time, and naming the guarantee that this breaks takes knowing who had seen
 //! what by then. For an operation that ended in `info` a counter per row and a few explanations stay.
-//!
-//! # Why there are two implementations
-//!
-//! With the whole history at hand the reads that show an operation can be sorted by that operation,
-//! and one array per session is enough; here the same question is a search in a list of versions. The
-//! former is faster and follows the definitions more closely, the latter forgets. Tests hold the two
-//! against each other after every event of random histories.
 
 mod atomic_visibility;
-mod findings;
-mod judge;
+mod monotonic_reads;
+mod monotonic_writes;
+mod no_thin_air_read;
+mod read_your_writes;
 mod session;
-mod thin_air;
-mod versions;
+mod writes_follow_reads;
 
 use std::collections::HashMap;
 
-use squall_protocol::history::{Event, Header};
-use squall_protocol::transaction::{Key, Value};
-use squall_protocol::verdict::{Property, Step, Violation};
+use squall_protocol::verdict::Property;
 
-use crate::findings::Finding;
-use crate::findings::Findings;
-use crate::findings::explain::Stale;
-use crate::log::operations::{FINAL_READ, Found, OperationLog, Update};
-use crate::log::trace::{Impossible, OperationIndex, Source};
-use crate::rules::storage_intact;
-use findings::OfReads;
-use session::{Below, Read, Session, Unjudged, Withheld};
+use super::judge::Judge;
+use crate::findings::Report;
+use crate::log::known::Known;
+use crate::log::operations::{OperationLog, Update};
+use crate::log::trace::{OperationIndex, Source};
+use atomic_visibility::AtomicVisibility;
+use session::{Read, Session, Unjudged};
 
-/// Everything about the properties of reads.
+/// Judges reads of rows event by event.
 #[derive(Clone)]
 pub(crate) struct Reads {
-    pub log: OperationLog,
     /// In parallel to those of the log.
     sessions: Vec<Session>,
-    /// For each operation the number of the last read that was compared with all its writes.
-    looked_at: Vec<u64>,
     /// The sessions whose next read returned a value of that operation, which has not ended.
     blocked: HashMap<OperationIndex, Vec<usize>>,
-    withheld: HashMap<(OperationIndex, Key), Withheld>,
-    /// How many reads were resolved.
-    resolved: u64,
-    /// For each row the last read in which it was, and where.
-    places: Vec<(u64, usize)>,
-    /// Above every row that exists and was read, and the log.
-    key_count: usize,
-    settled: bool,
-    findings: OfReads,
-    /// What was found since the last event.
-    found: Vec<Finding>,
+    atomic_visibility: AtomicVisibility,
+    /// The place of the last read.
+    place: usize,
+    report: Report,
 }
 
 impl Reads {
-    pub fn new(header: &Header) -> Self {
+    pub fn new() -> Self {
         Reads {
-            log: OperationLog::new(header),
             sessions: Vec::new(),
-            looked_at: Vec::new(),
             blocked: HashMap::new(),
-            withheld: HashMap::new(),
-            resolved: 0,
-            places: Vec::new(),
-            key_count: 0,
-            settled: false,
-            findings: OfReads::new(),
-            found: Vec::new(),
-        }
-    }
-
-    /// Takes the next event. Answers with what that adds to the log.
-    pub fn push<'e>(&mut self, event: &'e Event) -> Update<'e> {
-        let update = self.log.push(event);
-        let Update {
-            ended,
-            read,
-            lost_database,
-            ..
-        } = update.clone();
-        self.sessions
-            .resize_with(self.log.sessions(), Session::default);
-        self.looked_at.resize(self.log.operations.len(), 0);
-        if let Some(violation) = storage_intact::found(event, lost_database) {
-            self.report(Property::StorageIntact, violation);
-        }
-        if let Some(found) = read {
-            let read = self.read(found);
-            let session = &mut self.sessions[read.session];
-            match read.operation {
-                FINAL_READ => session.final_reads.push(read),
-                _ => session.open.push_back(read),
-            }
-        }
-        if let Some(ended) = ended {
-            self.advance(self.log.operations[ended as usize].session);
-            for session in self.blocked.remove(&ended).unwrap_or_default() {
-                self.advance(session);
-            }
-        }
-        update
-    }
-
-    /// The violations that are certain since this was last asked.
-    pub fn take_found(&mut self) -> Vec<Finding> {
-        std::mem::take(&mut self.found)
-    }
-
-    /// What was found in all, as if what has been pushed were the whole history; a number above every row
-    /// that exists and was read, and the log.
-    pub fn into_findings(mut self) -> ([Findings; 6], usize, OperationLog) {
-        self.settle();
-        (self.findings.into_array(), self.key_count, self.log)
-    }
-
-    fn read(&mut self, found: Found) -> Read {
-        let keys = self.log.keys;
-        let rows = found.rows;
-        let existing = rows.iter().map(|row| row.0).filter(|key| *key < keys);
-        let count = existing.clone().max().map_or(0, |key| key as usize + 1);
-        self.key_count = self.key_count.max(count);
-        let all = rows.len() == keys as usize && rows.iter().map(|row| row.0).eq(0..keys);
-        let present = (!all).then(|| {
-            let mut present: Vec<Key> = existing.collect();
-            present.sort_unstable();
-            present.dedup();
-            present.into_boxed_slice()
-        });
-        Read {
-            session: found.session,
-            operation: found.operation,
-            asked: found.asked,
-            rows: rows.to_vec(),
-            completed: found.completed,
-            present,
-        }
-    }
-
-    /// Takes what was pushed for everything: nothing will end any more.
-    fn settle(&mut self) {
-        self.settled = true;
-        for session in 0..self.sessions.len() {
-            self.advance(session);
-        }
-        for session in 0..self.sessions.len() {
-            for read in std::mem::take(&mut self.sessions[session].final_reads) {
-                self.resolve(read);
-            }
+            atomic_visibility: AtomicVisibility::default(),
+            place: 0,
+            report: Report::new(Property::OF_READS),
         }
     }
 
     /// Resolves what can be resolved of a session, and judges the reads that waited for that.
-    fn advance(&mut self, number: usize) {
-        while let Some(read) = self.sessions[number].open.front() {
-            if let Some(writer) = self.blocker(read) {
+    fn advance(&mut self, known: Known, session: usize) {
+        while let Some(read) = self.sessions[session].open.pop_front() {
+            if let Some(writer) = blocker(known.log, &read) {
+                self.sessions[session].open.push_front(read);
                 let sessions = self.blocked.entry(writer).or_default();
-                if !sessions.contains(&number) {
-                    sessions.push(number);
+                if !sessions.contains(&session) {
+                    sessions.push(session);
                 }
                 break;
             }
-            let read = self.sessions[number].open.pop_front();
-            self.resolve(read.expect("seen above"));
+            self.resolve(known, read);
         }
-        for unjudged in std::mem::take(&mut self.sessions[number].waiting) {
-            self.judge_when_possible(unjudged);
+        for unjudged in std::mem::take(&mut self.sessions[session].waiting) {
+            self.judge_when_possible(known, unjudged);
         }
     }
 
-    /// An operation whose end decides where a value of the read comes from.
-    fn blocker(&self, read: &Read) -> Option<OperationIndex> {
-        if self.settled {
-            return None;
-        }
-        let mut rows = read.rows.iter();
-        rows.find_map(|(key, value)| match self.trace(read, *key, *value) {
-            Ok(Source::Operation(writer)) => self.log.is_pending(writer).then_some(writer),
-            _ => None,
-        })
+    /// Judges a read by its own session, and by the transactions that it shows.
+    fn resolve(&mut self, known: Known, mut read: Read) {
+        let (log, report) = (known.log, &mut self.report);
+        read.sources = no_thin_air_read::judge(log, &read, report);
+        let session = &mut self.sessions[read.session];
+        read_your_writes::judge(log, &read, session, report);
+        monotonic_reads::judge(log, &read, session, report);
+        session.take_in(log, &read);
+        self.atomic_visibility.judge(log, &read, report);
+        let shown = shown(log, &read);
+        self.judge_when_possible(known, Unjudged { read, shown });
     }
 
-    fn judge_when_possible(&mut self, unjudged: Unjudged) {
+    fn judge_when_possible(&mut self, known: Known, unjudged: Unjudged) {
         let mut shown = unjudged.shown.iter();
-        match shown.find(|(session, latest)| {
-            !self.sessions[*session].resolved_up_to(self.log.order(*latest))
-        }) {
-            Some((session, _)) => self.sessions[*session].waiting.push(unjudged),
-            None => self.judge(&unjudged),
+        let late = shown
+            .find(|(session, latest)| !self.is_resolved_up_to(*session, known.log.order(*latest)));
+        if let Some((session, _)) = late {
+            let waiting = &mut self.sessions[*session].waiting;
+            waiting.push(unjudged.into_owned());
+            return;
+        }
+        let (read, report) = (&unjudged.read, &mut self.report);
+        for (session, latest) in &unjudged.shown {
+            let session = &self.sessions[*session];
+            monotonic_writes::judge(known.log, read, session, *latest, report);
+            writes_follow_reads::judge(known, read, session, *latest, report);
         }
     }
 
-    fn violate(&mut self, property: Property, times: u64, read: &Read, violation: Violation) {
-        self.report(property, violation.clone());
-        let findings = self.findings.of(property);
-        findings.violate_times(times, read.completed, || violation);
+    /// Whether every read of a session is resolved up to that place.
+    fn is_resolved_up_to(&self, session: usize, place: usize) -> bool {
+        let mut open = self.sessions[session].open.iter();
+        place <= self.place && open.next().is_none_or(|open| open.completed > place)
     }
+}
 
-    fn report(&mut self, property: Property, violation: Violation) {
-        self.found.push(Finding {
-            property,
-            violation,
-        });
-    }
-
-    fn stale(&self, read: &Read, below: &Below) -> Stale {
-        Stale {
-            reader: self.reader(read),
-            key: below.key,
-            value: below.value,
-            floor: below.floor,
+impl Judge for Reads {
+    fn take(&mut self, known: Known, update: &Update) {
+        self.sessions
+            .resize_with(known.log.sessions(), Session::default);
+        if let Some(found) = &update.read {
+            let read = Read::new(found, known.log.keys);
+            let session = read.session;
+            self.place = read.completed;
+            let open = &mut self.sessions[session].open;
+            if open.is_empty() && blocker(known.log, &read).is_none() {
+                self.resolve(known, read);
+            } else {
+                open.push_back(read.into_owned());
+            }
+            self.advance(known, session);
+        }
+        if let Some(ended) = update.ended {
+            for session in self.blocked.remove(&ended).unwrap_or_default() {
+                self.advance(known, session);
+            }
         }
     }
 
-    /// Who wrote a value that was read, or why nobody can have.
-    fn trace(
-        &self,
-        read: &Read,
-        key: Key,
-        value: Value,
-    ) -> Result<Source, Impossible<OperationIndex>> {
-        self.log.trace((read.operation, read.completed), key, value)
+    fn settle(&mut self, known: Known) {
+        self.place = usize::MAX;
+        for session in 0..self.sessions.len() {
+            self.advance(known, session);
+        }
     }
 
-    fn reader(&self, read: &Read) -> Step {
-        self.log.step(read.session, read.operation)
+    fn report(&mut self) -> &mut Report {
+        &mut self.report
     }
+}
 
-    fn writer(&self, value: Value) -> Option<Step> {
-        let writer = self.log.writer(value)?;
-        Some(self.log.operation_step(writer))
+/// An operation whose end decides where a value of the read comes from.
+fn blocker(log: &OperationLog, read: &Read) -> Option<OperationIndex> {
+    if !log.any_is_pending() {
+        return None;
     }
+    let mut rows = read.rows.iter();
+    rows.find_map(
+        |(key, value)| match log.trace((read.operation, read.completed), *key, *value) {
+            Ok(Source::Operation(writer)) => log.is_pending(writer).then_some(writer),
+            _ => None,
+        },
+    )
+}
+
+/// For each other session the latest of its operations that the read shows.
+fn shown(log: &OperationLog, read: &Read) -> Vec<(usize, OperationIndex)> {
+    let mut latest: Vec<Option<(usize, OperationIndex)>> = vec![None; log.sessions()];
+    for source in &read.sources {
+        if let Source::Operation(writer) = *source {
+            let of = &log.operations[writer as usize];
+            let latest = &mut latest[of.session];
+            *latest = (*latest).max(Some((of.order, writer)));
+        }
+    }
+    latest[read.session] = None;
+    let latest = latest.into_iter().enumerate();
+    latest
+        .filter_map(|(session, latest)| Some((session, latest?.1)))
+        .collect()
 }

@@ -25,12 +25,12 @@ use std::collections::{BTreeMap, HashMap};
 use squall_protocol::history::Event;
 use squall_protocol::verdict::{Property, Violation};
 
-use super::floor::Floor;
+use super::versions::Versions;
 use crate::findings::Findings;
 use crate::findings::explain;
-use crate::findings::names;
-use crate::log::index::{Index, Outcome, Read, Session, Share};
-use crate::log::trace::OperationIndex;
+use crate::log::index::{Index, Session, Share};
+use crate::log::operations::{Found, Operation};
+use crate::log::trace::{OperationIndex, Source};
 use queue::Queue;
 
 /// What is known about the clients after the heal.
@@ -80,8 +80,11 @@ pub(crate) struct Unseen {
 pub(crate) trait Probes {
     /// The first thing that the read lacks of those probes. An error if the read was not of everything
     /// that the probes wrote.
-    fn unseen(&mut self, read: &Read, probes: &[OperationIndex])
-    -> Result<Option<Unseen>, NotRead>;
+    fn unseen(
+        &mut self,
+        read: &Found,
+        probes: &[OperationIndex],
+    ) -> Result<Option<Unseen>, NotRead>;
 }
 
 /// A read was not of everything that the probes wrote.
@@ -92,7 +95,7 @@ pub(crate) struct InRows<'i, 'h> {
     index: &'i Index<'h>,
     /// What the probes that were asked for last demand.
     probes: Vec<OperationIndex>,
-    floor: Floor<OperationIndex>,
+    demanded: Versions<OperationIndex>,
 }
 
 impl<'i, 'h> InRows<'i, 'h> {
@@ -100,7 +103,7 @@ impl<'i, 'h> InRows<'i, 'h> {
         InRows {
             index,
             probes: Vec::new(),
-            floor: Floor::new(index.key_count),
+            demanded: Versions::default(),
         }
     }
 }
@@ -108,35 +111,44 @@ impl<'i, 'h> InRows<'i, 'h> {
 impl Probes for InRows<'_, '_> {
     fn unseen(
         &mut self,
-        read: &Read,
+        read: &Found,
         probes: &[OperationIndex],
     ) -> Result<Option<Unseen>, NotRead> {
-        let (index, floor) = (self.index, &mut self.floor);
+        let (log, demanded) = (&self.index.log, &mut self.demanded);
         if self.probes != probes {
             self.probes = probes.to_vec();
-            floor.clear();
+            *demanded = Versions::default();
             for probe in probes {
-                let value = index.operations[*probe as usize].transaction.value;
-                for key in index.certain_writes(*probe) {
-                    floor.raise(key, value, *probe);
+                let written = self.index.possible_writes(*probe).iter();
+                for key in written.filter(|key| **key < log.keys) {
+                    demanded.raise(*key, self.index.value(*probe), 0, *probe);
                 }
             }
         }
-        if !floor.keys().all(|key| read.asked.contains(key)) {
+        if !demanded.keys().all(|key| read.asked.contains(key)) {
             return Err(NotRead);
         }
-        let mut first = None;
-        let mut ignored = Findings::new(Property::RecoveredInTime);
-        floor.compare(index, read, &mut ignored, |_, below| {
-            first.get_or_insert(below);
+        let lower = read.rows.iter().find(|(key, value)| {
+            let place = (read.operation, read.completed);
+            demanded
+                .latest(*key)
+                .is_some_and(|(floor, _)| *value < floor)
+                && log.trace(place, *key, *value).is_ok_and(Source::is_known)
         });
-        Ok(first.map(|below| Unseen {
-            probe: below.evidence,
-            what: explain::row(below.key, below.floor),
-            instead: match below.value {
-                Some(value) => explain::row(below.key, value),
-                None => format!("no row k{}", below.key),
-            },
+        let first = lower.copied().map(|(key, value)| (key, Some(value)));
+        let first = first.or_else(|| {
+            let present = read.present(log.keys).1?;
+            let mut keys = demanded.keys();
+            let missing = keys.find(|key| present.binary_search(key).is_err());
+            missing.map(|key| (key, None))
+        });
+        Ok(first.and_then(|(key, value)| {
+            let (floor, probe) = demanded.latest(key)?;
+            Some(Unseen {
+                probe,
+                what: explain::row(key, floor),
+                instead: explain::row_or_none(key, value),
+            })
         }))
     }
 }
@@ -308,10 +320,8 @@ impl AfterHeal<'_, '_> {
     /// nobody else can be blamed for it.
     fn available(&self, probe: OperationIndex) -> Option<u64> {
         let index = self.index;
-        let operation = &index.operations[probe as usize];
-        let Outcome::Ok { completed, .. } = operation.outcome else {
-            return None;
-        };
+        let operation = &index.log.operations[probe as usize];
+        let completed = operation.order;
         let client = index.sessions[operation.session].client?;
         if !index.clients[client].syncs() {
             return Some(index.time(completed));
@@ -339,23 +349,27 @@ impl AfterHeal<'_, '_> {
         let mut probes: BTreeMap<Share, Vec<(OperationIndex, Option<u64>)>> = BTreeMap::new();
         let mut probed = vec![false; index.clients.len()];
         let mut writes = vec![false; index.clients.len()];
-        for (number, operation) in (0..).zip(&index.operations) {
-            let Some(client) = index.sessions[operation.session].client else {
+        let client = |operation: &Operation| index.sessions[operation.session].client;
+        for operation in &index.log.operations {
+            if let Some(client) = client(operation) {
+                writes[client] |= operation.writes();
+            }
+        }
+        for probe in index.probes.iter().copied() {
+            let operation = &index.log.operations[probe as usize];
+            let Some(client) = client(operation).filter(|_| operation.committed()) else {
                 continue;
             };
-            writes[client] |= !operation.transaction.is_read_only();
-            if operation.probe && operation.committed() {
-                let available = self.available(number);
-                if available.is_none() {
-                    findings.remark(format!(
-                        "the probe of {} was still in its queue, and nobody else is judged by it",
-                        index.clients[client].name
-                    ));
-                }
-                let share = index.clients[client].share();
-                probes.entry(share).or_default().push((number, available));
-                probed[client] = true;
+            let available = self.available(probe);
+            if available.is_none() {
+                findings.remark(format!(
+                    "the probe of {} was still in its queue, and nobody else is judged by it",
+                    index.clients[client].name
+                ));
             }
+            let share = index.clients[client].share();
+            probes.entry(share).or_default().push((probe, available));
+            probed[client] = true;
         }
         if probes.is_empty() {
             findings.doubt("no probe committed after the heal".to_owned());
@@ -519,17 +533,21 @@ impl AfterHeal<'_, '_> {
 
 /// A probe that a client's last read does not show.
 fn lacking(index: &Index, read: usize, unseen: &Unseen) -> (String, Vec<u64>) {
-    let read = &index.reads[read];
-    let writer = names::step(index, unseen.probe);
+    let reader = index.log.reader(&index.reads[read]);
+    let writer = index.log.operation_step(unseen.probe);
     let what = format!(
         "{} wrote {} in {}, but at last, in {}, it had {}",
         writer.client,
         unseen.what,
         explain::place(&writer),
-        explain::place(&names::reader(index, read)),
+        explain::place(&reader),
         unseen.instead,
     );
-    let operations = names::numbers(index, [Some(unseen.probe), read.operation]);
+    let mut operations: Vec<u64> = [writer, reader]
+        .into_iter()
+        .filter_map(|s| s.operation)
+        .collect();
+    operations.dedup();
     (what, operations)
 }
 

@@ -2,10 +2,9 @@
 //! as at the beginning. A check is expected of every syncing client.
 
 use squall_protocol::history::Event;
-use squall_protocol::verdict::{Property, Violation};
+use squall_protocol::verdict::Property;
 
-use crate::findings::Findings;
-use crate::findings::explain;
+use crate::findings::{Finding, Findings, explain};
 use crate::log::index::{Client, Index};
 
 pub(crate) fn judge(index: &Index) -> Findings {
@@ -43,12 +42,16 @@ pub(crate) fn judge(index: &Index) -> Findings {
 
 /// The violation that an event is, if it is one; `lost` is the identity of the database that its client has lost
 /// by it.
-pub(crate) fn found(event: &Event, lost: Option<String>) -> Option<Violation> {
-    match event {
+pub(crate) fn found(event: &Event, lost: Option<&str>) -> Option<Finding> {
+    let violation = match event {
         Event::Integrity { client, report } => explain::broken_database(client, report),
         Event::IncarnationStart {
             client, session, ..
-        } => lost.map(|before| explain::lost_database(client, &before, session)),
+        } => lost.map(|before| explain::lost_database(client, before, session)),
         _ => None,
-    }
+    };
+    violation.map(|violation| Finding {
+        property: Property::StorageIntact,
+        violation,
+    })
 }

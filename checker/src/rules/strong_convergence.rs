@@ -14,12 +14,12 @@ use std::collections::BTreeMap;
 use squall_protocol::transaction::{Key, Value};
 use squall_protocol::verdict::Property;
 
-use super::floor::Floor;
 use super::recovery::Recovery;
+use super::versions::Versions;
 use crate::findings::Findings;
 use crate::findings::explain::Stale;
-use crate::findings::names;
-use crate::log::index::{Index, Operation, Share};
+use crate::log::index::{Index, Share};
+use crate::log::operations::Operation;
 use crate::log::trace::OperationIndex;
 
 pub(crate) fn judge(index: &Index, recovery: &Recovery) -> Findings {
@@ -39,17 +39,19 @@ fn compare(
     findings: &mut Findings,
 ) {
     // What was acknowledged, and what is held: by which replica's read.
-    let mut acknowledged: Floor<OperationIndex> = Floor::new(index.key_count);
+    let exists = |key: &Key| *key < index.header.keys;
+    let mut acknowledged: Versions<OperationIndex> = Versions::default();
     for number in acknowledged_by_settled(index, recovery, share) {
-        for key in index.certain_writes(number) {
-            let value = index.operations[number as usize].transaction.value;
-            acknowledged.raise(key, value, number);
+        let written = index.possible_writes(number).iter().copied();
+        for key in written.filter(exists) {
+            acknowledged.raise(key, index.value(number), 0, number);
         }
     }
-    let mut held: Floor<usize> = Floor::new(index.key_count);
+    let mut held: Versions<usize> = Versions::default();
     for replica in replicas {
-        for (key, value) in index.reads[*replica].rows {
-            held.raise(*key, *value, *replica);
+        let rows = index.reads[*replica].rows.iter();
+        for (key, value) in rows.filter(|(key, _)| exists(key)) {
+            held.raise(*key, *value, 0, *replica);
         }
     }
 
@@ -65,24 +67,24 @@ fn compare(
         for key in 0..index.key_count as Key {
             let value = values[key as usize];
             let below = |floor: Value| value.is_none_or(|value| value < floor);
-            let written = acknowledged.get(key).filter(|(floor, _)| below(*floor));
-            let elsewhere = held.get(key).filter(|(floor, _)| below(*floor));
+            let written = acknowledged.latest(key).filter(|(floor, _)| below(*floor));
+            let elsewhere = held.latest(key).filter(|(floor, _)| below(*floor));
             findings.exercise(1);
             let stale = |floor| Stale {
-                reader: names::reader(index, read),
+                reader: index.log.reader(read),
                 key,
                 value,
                 floor,
             };
             if let Some((floor, writer)) = written {
                 findings.violate(read.completed, || {
-                    stale(floor).lost_write(names::step(index, writer))
+                    stale(floor).lost_write(index.log.operation_step(writer))
                 });
             } else if let Some((floor, other)) = elsewhere {
                 findings.violate(read.completed, || {
                     let other = &index.reads[other];
-                    let writer = names::writer(index, other, key, floor);
-                    stale(floor).diverged(names::reader(index, other), writer)
+                    let writer = index.log.writer_step(other, key, floor);
+                    stale(floor).diverged(index.log.reader(other), writer)
                 });
             }
         }
@@ -106,8 +108,8 @@ pub(crate) fn acknowledged_by_settled<'i>(
             && recovery.settled(client)
             && index.clients[client].share() == share
     };
-    let operations = (0..).zip(&index.operations);
-    operations
+    index
+        .operations()
         .filter(move |(_, operation)| acknowledged(operation))
         .map(|(number, _)| number)
 }

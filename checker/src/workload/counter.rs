@@ -34,13 +34,13 @@
 use squall_protocol::verdict::{Counts, Verdict};
 
 use super::conclude::conclude;
+use crate::findings::Findings;
 use crate::log::index::Index;
 use crate::rules::collections::end;
-use crate::rules::counters::{Counters, InCounters, totals};
+use crate::rules::counters::{InCounters, totals};
 
-/// The verdict on what has been pushed, as if it were the whole history, of which `index` is the index.
-pub(crate) fn verdict(counters: Counters, index: Index, counts: Counts) -> Verdict {
-    let mut findings = counters.into_findings();
+/// The verdict from what was found about reads; `index` is the index of the history.
+pub(crate) fn verdict(mut findings: Vec<Findings>, index: Index, counts: Counts) -> Verdict {
     let (recovery, of_end) = end::judge(&index, &mut InCounters { index: &index });
     let [convergence, durability, duplicates] = totals(&index, &recovery);
     findings.push(convergence);

@@ -52,16 +52,20 @@
 use squall_protocol::verdict::{Counts, Verdict};
 
 use super::conclude::conclude;
+use crate::findings::Findings;
 use crate::log::history::History;
 use crate::log::index::Index;
 use crate::rules::collections::end::{self, InCollections};
-use crate::rules::sets::Sets;
 use crate::rules::strict_serializability;
 
-/// The verdict on what has been pushed, as if it were the whole history. `kept` is that history, and `index` its
-/// index; of the reads before the heal they may tell nothing.
-pub(crate) fn verdict(sets: Sets, index: Index, kept: &History, counts: Counts) -> Verdict {
-    let mut findings = sets.into_findings();
+/// The verdict from what was found about reads: the last is causal consistency. `kept` is the history, and `index`
+/// its index; of the reads before the heal they may tell nothing.
+pub(crate) fn verdict(
+    mut findings: Vec<Findings>,
+    index: Index,
+    kept: &History,
+    counts: Counts,
+) -> Verdict {
     let causal = findings.pop();
     let (recovery, of_end) = end::judge(&index, &mut InCollections::of_sets(&index));
     let (convergence, durability) = end::same_elements(&index, &recovery, |_, _| false);

@@ -9,69 +9,123 @@ use super::{counter, gset, list_append, mww};
 use crate::findings::Finding;
 use crate::log::history::History;
 use crate::log::index::Index;
+use crate::log::known::Known;
+use crate::log::operations::OperationLog;
 use crate::rules::counters::Counters;
+use crate::rules::judge::Judge;
 use crate::rules::lists::Lists;
 use crate::rules::reads::Reads;
 use crate::rules::sets::Sets;
-use crate::rules::strict_serializability;
+use crate::rules::{malformed, storage_intact, strict_serializability};
 
-/// The judges of a workload.
+/// The judges of a workload, and the log that they go along with.
 #[derive(Clone)]
-pub(crate) enum Judges {
-    Rows(Box<Reads>, Option<Box<Ledger>>),
+pub(crate) struct Judges {
+    log: OperationLog,
+    of_reads: OfReads,
+    ledger: Option<Box<Ledger>>,
+}
+
+/// Who judges what is read.
+#[derive(Clone)]
+enum OfReads {
+    Rows(Box<Reads>),
     Lists(Box<Lists>),
     Sets(Box<Sets>),
     Counters(Box<Counters>),
 }
 
+impl OfReads {
+    fn judge(&mut self) -> &mut dyn Judge {
+        match self {
+            OfReads::Rows(judge) => &mut **judge,
+            OfReads::Lists(judge) => &mut **judge,
+            OfReads::Sets(judge) => &mut **judge,
+            OfReads::Counters(judge) => &mut **judge,
+        }
+    }
+
+    /// Only who judges rows looks ahead: lists, sets and counters are told of by what was known when they were
+    /// read.
+    fn known<'k>(&self, log: &'k OperationLog, whole: Option<&'k Index>) -> Known<'k> {
+        match (self, whole) {
+            (OfReads::Rows(_), Some(index)) => Known::all(index),
+            _ => Known::so_far(log),
+        }
+    }
+}
+
 impl Judges {
     pub fn new(header: &Header) -> Self {
-        match header.workload {
-            Workload::Mww => Judges::Rows(Box::new(Reads::new(header)), None),
-            Workload::Ledger => Judges::Rows(
-                Box::new(Reads::new(header)),
-                Some(Box::new(Ledger::new(header))),
-            ),
-            Workload::ListAppend => Judges::Lists(Box::new(Lists::new(header))),
-            Workload::Gset => Judges::Sets(Box::new(Sets::new(header))),
-            Workload::Counter => Judges::Counters(Box::new(Counters::new(header))),
+        let is_ledger = header.workload == Workload::Ledger;
+        Judges {
+            log: OperationLog::new(header),
+            of_reads: match header.workload {
+                Workload::Mww | Workload::Ledger => OfReads::Rows(Box::new(Reads::new())),
+                Workload::ListAppend => OfReads::Lists(Box::new(Lists::new())),
+                Workload::Gset => OfReads::Sets(Box::new(Sets::new())),
+                Workload::Counter => OfReads::Counters(Box::new(Counters::new())),
+            },
+            ledger: is_ledger.then(|| Box::new(Ledger::new(header))),
         }
     }
 
-    pub fn push(&mut self, event: &Event) -> Vec<Finding> {
-        match self {
-            Judges::Rows(reads, ledger) => {
-                let update = reads.push(event);
-                let mut found = reads.take_found();
-                if let Some(ledger) = ledger {
-                    found.extend(ledger.push(&reads.log, event, &update));
-                }
-                found
-            }
-            Judges::Lists(lists) => lists.push(event),
-            Judges::Sets(sets) => sets.push(event),
-            Judges::Counters(counters) => counters.push(event),
+    /// Takes the next event, and tells the violations that are certain since then; those of reads only along with
+    /// a run. `whole` is the index of the whole history, if there is one.
+    pub fn push(&mut self, event: &Event, whole: Option<&Index>) -> Vec<Finding> {
+        let update = self.log.push(event);
+        let stored = storage_intact::found(event, update.lost_database.as_deref());
+        let mut found: Vec<Finding> = stored.into_iter().chain(malformed::found(event)).collect();
+        let known = self.of_reads.known(&self.log, whole);
+        let judge = self.of_reads.judge();
+        judge.take(known, &update);
+        if whole.is_none() {
+            found.extend(judge.report().take());
+        }
+        if let Some(ledger) = &mut self.ledger {
+            found.extend(ledger.push(&self.log, event, &update));
+        }
+        found
+    }
+
+    /// Takes what was pushed for everything: nothing will end any more.
+    pub fn settle(&mut self, whole: Option<&Index>) {
+        let settled = self.log.settle();
+        let known = self.of_reads.known(&self.log, whole);
+        self.of_reads.judge().settle(known);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.settle(&self.log, settled);
         }
     }
 
-    /// Whether a list that was read waits for the end of who appended to it.
-    pub fn wait(&self) -> bool {
-        matches!(self, Judges::Lists(lists) if lists.wait())
+    /// Who judges lists, and the log.
+    pub fn lists(&self) -> Option<(&Lists, &OperationLog)> {
+        match &self.of_reads {
+            OfReads::Lists(lists) => Some((lists, &self.log)),
+            _ => None,
+        }
     }
 
-    /// The verdict on what has been pushed, as if it were the whole history. `kept` is that history, and `index`
-    /// its index; of what was read before the heal they may tell nothing.
-    pub fn verdict(self, index: Index, kept: &History, counts: Counts) -> Verdict {
-        match self {
-            Judges::Rows(reads, ledger) => mww::verdict(*reads, index, counts, |end, log| {
-                let ledger = ledger.map(|ledger| ledger.into_findings(log, end));
+    /// The verdict on what has been pushed and settled. `kept` is that history, and `index` its index; of what
+    /// was read before the heal they may tell nothing.
+    pub fn verdict(self, mut index: Index, kept: &History, counts: Counts) -> Verdict {
+        let Judges {
+            log,
+            mut of_reads,
+            ledger,
+        } = self;
+        index.key_count = index.key_count.max(log.key_count() as usize);
+        let found = of_reads.judge().report().take_findings();
+        match of_reads {
+            OfReads::Rows(_) => mww::verdict(found, index, counts, |end| {
+                let ledger = ledger.map(|ledger| ledger.into_findings(&log, end));
                 let mut findings = ledger.unwrap_or_default();
                 findings.extend(strict_serializability::judge_whole(kept));
                 findings
             }),
-            Judges::Lists(lists) => list_append::verdict(*lists, index, kept, counts),
-            Judges::Sets(sets) => gset::verdict(*sets, index, kept, counts),
-            Judges::Counters(counters) => counter::verdict(*counters, index, counts),
+            OfReads::Lists(lists) => list_append::verdict(found, &lists, index, kept, counts),
+            OfReads::Sets(_) => gset::verdict(found, index, kept, counts),
+            OfReads::Counters(_) => counter::verdict(found, index, counts),
         }
     }
 }

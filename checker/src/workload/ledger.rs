@@ -121,12 +121,16 @@ impl Ledger {
         self.no_thin_air_transaction.end(operation, log, found);
     }
 
-    /// What was found in all, as if what has been pushed were the whole history.
-    pub fn into_findings(mut self, mut log: OperationLog, end: &End) -> Vec<Findings> {
-        for operation in log.settle() {
-            self.end(operation, &log, &mut Vec::new());
+    /// Takes what was pushed for everything; `settled` is what had not ended.
+    pub fn settle(&mut self, log: &OperationLog, settled: Vec<OperationIndex>) {
+        for operation in settled {
+            self.end(operation, log, &mut Vec::new());
         }
-        let durability = self.durability.judge(&log, end);
+    }
+
+    /// What was found in all.
+    pub fn into_findings(self, log: &OperationLog, end: &End) -> Vec<Findings> {
+        let durability = self.durability.judge(log, end);
         let mut findings = vec![
             self.atomic_transactions.findings,
             self.gapless_prefix.findings,

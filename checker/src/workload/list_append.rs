@@ -67,6 +67,7 @@
 use squall_protocol::verdict::{Counts, Verdict};
 
 use super::conclude::conclude;
+use crate::findings::Findings;
 use crate::log::history::History;
 use crate::log::index::Index;
 use crate::log::transactions;
@@ -74,10 +75,15 @@ use crate::rules::collections::end::{self, InCollections};
 use crate::rules::lists::Lists;
 use crate::rules::strict_serializability;
 
-/// The verdict on what has been pushed, as if it were the whole history. `kept` is that history, and `index` its
-/// index; of the reads before the heal they may tell the last elements only.
-pub(crate) fn verdict(mut lists: Lists, index: Index, kept: &History, counts: Counts) -> Verdict {
-    lists.settle();
+/// The verdict from what was found about reads of those lists. `kept` is the history, and `index` its index; of
+/// the reads before the heal they may tell the last elements only.
+pub(crate) fn verdict(
+    mut findings: Vec<Findings>,
+    lists: &Lists,
+    index: Index,
+    kept: &History,
+    counts: Counts,
+) -> Verdict {
     let (recovery, of_end) = end::judge(&index, &mut InCollections::of_lists(&index));
     let single = strict_serializability::applies(&kept.header);
     let (convergence, durability) =
@@ -87,8 +93,7 @@ pub(crate) fn verdict(mut lists: Lists, index: Index, kept: &History, counts: Co
     let recording = transactions::recording(kept);
     let records = kept.records.len();
     let single_copy = single.then(|| strict_serializability::judge(&recording, records));
-    let causal = Lists::causal(&lists.as_registers(recording), records);
-    let mut findings = lists.into_findings();
+    let causal = Lists::causal(&lists.as_registers(&index.log, recording), records);
     findings.push(convergence);
     findings.extend(of_end);
     findings.push(causal);

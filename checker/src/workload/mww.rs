@@ -80,60 +80,21 @@
 //! # Cost
 //!
 //! With *R* rows read and written and *s* sessions: time O(R · min(s, rows per read)) for the two
-//! guarantees that look through another session, O(R) for all others; memory O(R).
+//! guarantees that look through another session, O(R) for all others. The memory is said in `rules::reads`.
 
 use squall_protocol::verdict::{Counts, Verdict};
 
 use super::conclude::conclude;
 use crate::findings::Findings;
-use crate::log::history::History;
 use crate::log::index::Index;
-use crate::log::operations::OperationLog;
-use crate::rules::reads::Reads;
 use crate::rules::recovery::{self, End, InRows};
-use crate::rules::shown::Shown;
-use crate::rules::{
-    atomic_visibility, monotonic_reads, monotonic_writes, no_thin_air_read, read_your_writes,
-    storage_intact, strong_convergence, writes_follow_reads,
-};
+use crate::rules::{storage_intact, strong_convergence};
 
-/// Judges a whole history by the properties of `mww`, and then by those of a workload that adds to it.
-pub(crate) fn check(
-    history: &History,
-    counts: Counts,
-    more: impl FnOnce(&End) -> Vec<Findings>,
-) -> Verdict {
-    let index = Index::new(history);
-    let shown = Shown::new(&index);
-    let of_reads = [
-        read_your_writes::judge(&index),
-        monotonic_reads::judge(&index),
-        monotonic_writes::judge(&index, &shown),
-        writes_follow_reads::judge(&index, &shown),
-        atomic_visibility::judge(&index),
-        no_thin_air_read::judge(&index),
-    ];
-    verdict_with(index, of_reads, counts, more)
-}
-
-/// The verdict on everything that was pushed, as if it were a whole history. `index` is its index, without the
-/// rows that were read before the heal.
+/// The verdict from what was found about reads and what a workload that adds to it finds; `index` is the index of
+/// the history.
 pub(crate) fn verdict(
-    reads: Reads,
-    mut index: Index,
-    counts: Counts,
-    more: impl FnOnce(&End, OperationLog) -> Vec<Findings>,
-) -> Verdict {
-    let (of_reads, key_count, log) = reads.into_findings();
-    index.key_count = index.key_count.max(key_count);
-    verdict_with(index, of_reads, counts, |end| more(end, log))
-}
-
-/// The verdict from what was found about the properties of reads, those of the end, and what another
-/// workload adds.
-fn verdict_with(
+    mut findings: Vec<Findings>,
     index: Index,
-    of_reads: [Findings; 6],
     counts: Counts,
     more: impl FnOnce(&End) -> Vec<Findings>,
 ) -> Verdict {
@@ -142,7 +103,6 @@ fn verdict_with(
         settled: recovery.all_settled(&index),
         synced: index.is_synced(),
     };
-    let mut findings = Vec::from(of_reads);
     findings.extend([
         strong_convergence::judge(&index, &recovery),
         storage_intact::judge(&index),

@@ -8,8 +8,8 @@ use squall_protocol::verdict::Property;
 use super::{Faulty, elements};
 use crate::findings::Findings;
 use crate::findings::explain;
-use crate::findings::names;
-use crate::log::index::{Index, Read};
+use crate::log::index::Index;
+use crate::log::operations::Found;
 use crate::log::trace::OperationIndex;
 use crate::rules::recovery::{self, NotRead, Probes, Recovery, Unseen};
 use crate::rules::{storage_intact, strong_convergence};
@@ -63,7 +63,7 @@ impl<'i, 'h> InCollections<'i, 'h> {
 }
 
 /// The text of a collection in a read; empty if it is not told of.
-fn text_of<'h>(read: &Read<'h>, key: Key) -> &'h str {
+fn text_of<'h>(read: &Found<'h>, key: Key) -> &'h str {
     let collections: &'h [(Key, String)] = read.collections.map_or(&[], Vec::as_slice);
     match collections.binary_search_by_key(&key, |(other, _)| *other) {
         Ok(at) => collections[at].1.as_str(),
@@ -79,7 +79,7 @@ fn holds(text: &str, value: Value) -> bool {
 impl Probes for InCollections<'_, '_> {
     fn unseen(
         &mut self,
-        read: &Read,
+        read: &Found,
         probes: &[OperationIndex],
     ) -> Result<Option<Unseen>, NotRead> {
         let index = self.index;
@@ -133,7 +133,7 @@ pub(crate) fn same_elements(
                 let own = text_of(read, *key);
                 if own != *text {
                     convergence.violate(read.completed, || {
-                        let other = names::reader(index, &index.reads[*other]);
+                        let other = index.log.reader(&index.reads[*other]);
                         let lacks = text
                             .split(' ')
                             .find(|part| !own.split(' ').any(|o| o == *part));
@@ -147,7 +147,7 @@ pub(crate) fn same_elements(
                             }
                             _ => "has another order than".to_owned(),
                         };
-                        Faulty::new(names::reader(index, read), *key).says(
+                        Faulty::new(index.log.reader(read), *key).says(
                             &format!(
                                 "It {what} {} has in {}: the two have not become the same.",
                                 other.client,
@@ -182,9 +182,9 @@ pub(crate) fn same_elements(
                     }
                     durability.violate(read.completed, || {
                         let value = index.value(*operation);
-                        let writer = names::step(index, *operation);
+                        let writer = index.log.operation_step(*operation);
                         let why = "It was acknowledged and uploaded: it was lost.";
-                        Faulty::new(names::reader(index, read), *key).missing(value, &writer, why)
+                        Faulty::new(index.log.reader(read), *key).missing(value, &writer, why)
                     });
                 }
             }

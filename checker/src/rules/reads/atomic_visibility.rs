@@ -1,19 +1,55 @@
-//! Atomic visibility, as it becomes certain what operations that ended in `info` have written.
+//! *Atomic visibility*: a transaction is seen as a whole or not at all. A read that shows one of a
+//! transaction's writes holds at least the transaction's value in every other row that the
+//! transaction wrote. (Otherwise it is a fractured read; here a higher value in the other row is
+//! legal, because rows are merged one by one.)
+//!
+//! Of an operation whose answer was lost it is not known which rows it wrote: it leaves out the rows
+//! that held a higher value. Only the writes that somebody has read are held against the others, so what is
+//! compared with the rest of them is withheld until somebody does.
+//!
+//! Algorithm: spread the read's rows over an array, then look up the writes of every transaction
+//! that it shows.
+
+use std::collections::HashMap;
 
 use squall_protocol::transaction::Key;
-use squall_protocol::verdict::Property;
+use squall_protocol::verdict::{Property, Violation};
 
-use super::Reads;
 use super::session::Read;
 use crate::findings::explain::{Shown, Stale};
+use crate::findings::{EXAMPLES, Place, Report};
+use crate::log::operations::OperationLog;
 use crate::log::trace::{OperationIndex, Source};
 
-impl Reads {
-    pub(super) fn atomic_visibility(&mut self, read: &Read, sources: &[Source]) {
-        self.resolved += 1;
-        let number = self.resolved;
-        for (place, (key, value)) in read.rows.iter().enumerate() {
-            if *key >= self.log.keys {
+const PROPERTY: Property = Property::AtomicVisibility;
+
+#[derive(Clone, Default)]
+pub(super) struct AtomicVisibility {
+    /// How many reads were judged.
+    judged: u64,
+    /// For each operation the number of the last read that was compared with all its writes: once is enough.
+    looked_at: Vec<u64>,
+    /// For each row the number of the last read in which it was, and where.
+    places: Vec<(u64, usize)>,
+    withheld: HashMap<(OperationIndex, Key), Withheld>,
+}
+
+/// Comparisons with a row of an operation whose answer was lost: they count once the row was read.
+#[derive(Clone, Default)]
+struct Withheld {
+    seen: bool,
+    exercised: u64,
+    violations: u64,
+    examples: Vec<(Place, Violation)>,
+}
+
+impl AtomicVisibility {
+    pub fn judge(&mut self, log: &OperationLog, read: &Read, report: &mut Report) {
+        self.judged += 1;
+        self.looked_at.resize(log.operations.len(), 0);
+        let number = self.judged;
+        for (at, (key, value)) in read.rows.iter().enumerate() {
+            if *key >= log.keys {
                 continue;
             }
             if self.places.len() <= *key as usize {
@@ -22,83 +58,88 @@ impl Reads {
             // Of a row that is there twice the lower value is judged.
             let entry = &mut self.places[*key as usize];
             if entry.0 != number || *value < read.rows[entry.1].1 {
-                *entry = (number, place);
+                *entry = (number, at);
             }
         }
-        for (place, source) in sources.iter().enumerate() {
+        // Those of one read are told in its order, whenever they become certain.
+        let mut rank = 0;
+        for (row, source) in read.rows.iter().zip(&read.sources) {
             let Source::Operation(writer) = *source else {
                 continue;
             };
-            let (shown, value) = read.rows[place];
-            let certain = self.log.operations[writer as usize].committed();
+            let (shown, value) = *row;
+            let operation = &log.operations[writer as usize];
+            let certain = operation.committed();
             if !certain {
-                self.see(writer, shown);
+                self.see(writer, shown, report);
             }
             if std::mem::replace(&mut self.looked_at[writer as usize], number) == number {
                 continue;
             }
-            for at in 0..self.log.operations[writer as usize].written.len() {
-                let key = self.log.operations[writer as usize].written[at];
+            for key in operation.written.iter().copied() {
                 let other = match self.places.get(key as usize) {
-                    Some((of, at)) if *of == number => match sources[*at] {
+                    Some((of, at)) if *of == number => match read.sources[*at] {
                         Source::Operation(same) if same == writer => continue,
                         Source::Nowhere | Source::Ambiguous => continue,
                         _ => Some(read.rows[*at].1),
                     },
-                    _ if key >= self.log.keys || !read.asked.contains(key) => continue,
+                    // Rows that do not exist, or were not to be read, can not be missing.
+                    _ if key >= log.keys || !read.asked.contains(key) => continue,
                     _ => None,
                 };
-                let violation = other.is_none_or(|other| other < value).then(|| {
+                rank += 1;
+                let place = Place(read.completed, rank);
+                let fractured = || {
                     let stale = Stale {
-                        reader: self.reader(read),
+                        reader: read.reader(log),
                         key,
                         value: other,
                         floor: value,
                     };
                     stale.atomic_visibility(Shown {
-                        writer: self.log.operation_step(writer),
+                        writer: log.operation_step(writer),
                         key: shown,
                         value,
                     })
-                });
-                if !certain {
-                    let withheld = self.withheld.entry((writer, key)).or_default();
-                    if !withheld.seen {
-                        withheld.exercised += 1;
-                        if let Some(violation) = violation {
-                            withheld.violations += 1;
-                            if withheld.examples.len() < crate::findings::EXAMPLES {
-                                withheld.examples.push((read.completed, violation));
-                            }
+                };
+                let violated = other.is_none_or(|other| other < value);
+                let withheld = (!certain)
+                    .then(|| self.withheld.entry((writer, key)).or_default())
+                    .filter(|withheld| !withheld.seen);
+                match withheld {
+                    None => {
+                        report.of(PROPERTY).exercise(1);
+                        if violated {
+                            report.violate(PROPERTY, place, fractured);
                         }
-                        continue;
                     }
-                }
-                self.findings.atomic_visibility.exercise(1);
-                if let Some(violation) = violation {
-                    self.violate(Property::AtomicVisibility, 1, read, violation);
+                    Some(withheld) => {
+                        withheld.exercised += 1;
+                        withheld.violations += u64::from(violated);
+                        if violated && withheld.examples.len() < EXAMPLES {
+                            withheld.examples.push((place, fractured()));
+                        }
+                    }
                 }
             }
         }
     }
 
     /// A row of an operation that may have happened was read: it did, and wrote that row.
-    pub(super) fn see(&mut self, writer: OperationIndex, key: Key) {
+    fn see(&mut self, writer: OperationIndex, key: Key, report: &mut Report) {
         let withheld = self.withheld.entry((writer, key)).or_default();
         withheld.seen = true;
+        report
+            .of(PROPERTY)
+            .exercise(std::mem::take(&mut withheld.exercised));
+        let mut left = std::mem::take(&mut withheld.violations);
         let examples = std::mem::take(&mut withheld.examples);
-        let mut untold = std::mem::take(&mut withheld.violations);
-        let exercised = std::mem::take(&mut withheld.exercised);
-        self.findings.atomic_visibility.exercise(exercised);
-        let mut left = examples.len() as u64;
-        for (place, violation) in examples {
-            left -= 1;
+        let last = examples.len();
+        for (number, (place, violation)) in (1..).zip(examples) {
             // The last one stands for all that were not put into words.
-            let times = if left == 0 { untold } else { 1 };
-            untold -= times;
-            self.report(Property::AtomicVisibility, violation.clone());
-            let findings = &mut self.findings.atomic_visibility;
-            findings.violate_times(times, place, || violation);
+            let times = if number == last { left } else { 1 };
+            left -= times;
+            report.violate_times(PROPERTY, times, place, || violation);
         }
     }
 }

@@ -1,76 +1,190 @@
 //! The reads that wait, and the sessions that they belong to.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use squall_protocol::transaction::{Key, Reads as Asked, Rows, Value};
-use squall_protocol::verdict::Violation;
+use squall_protocol::transaction::{Key, Reads as Asked, Value};
+use squall_protocol::verdict::{Property, Step, Violation};
 
-use super::versions::Versions;
+use crate::findings::Report;
+use crate::findings::explain::{Shown, Stale};
+use crate::log::operations::{Found, OperationLog};
 use crate::log::trace::{OperationIndex, Source};
+use crate::rules::versions::Versions;
 
 /// Rows that were read at once.
 #[derive(Clone)]
-pub(super) struct Read {
+pub(super) struct Read<'e> {
     pub session: usize,
     /// [`FINAL_READ`](crate::log::operations::FINAL_READ) if it is none of an operation.
     pub operation: OperationIndex,
     pub asked: Asked,
-    pub rows: Rows,
+    pub rows: Cow<'e, [(Key, Value)]>,
+    /// Where the rows' values come from, once that is known.
+    pub sources: Vec<Source>,
     /// Its place among the events.
     pub completed: usize,
-    /// The existing rows that were read, ascending; only if one that was to be read may be missing.
+    /// How many different rows were read, of those that exist.
+    pub distinct: u64,
+    /// The existing rows that were read, ascending; only if one that was to be read is missing.
     pub present: Option<Box<[Key]>>,
 }
 
-impl Read {
+impl<'e> Read<'e> {
+    pub fn new(found: &Found<'e>, keys: Key) -> Self {
+        let (distinct, present) = found.present(keys);
+        Read {
+            session: found.session,
+            operation: found.operation,
+            asked: found.asked.clone(),
+            rows: Cow::Borrowed(found.rows),
+            sources: Vec::new(),
+            completed: found.completed,
+            distinct,
+            present,
+        }
+    }
+
+    /// The same to be kept.
+    pub fn into_owned(self) -> Read<'static> {
+        Read {
+            rows: Cow::Owned(self.rows.into_owned()),
+            ..self
+        }
+    }
+
+    /// Whether the row is missing: it was to be read, and was not found.
     pub fn lacks(&self, key: Key) -> bool {
         let present = self.present.as_ref();
         present.is_some_and(|present| present.binary_search(&key).is_err())
             && self.asked.contains(key)
     }
+
+    pub fn reader(&self, log: &OperationLog) -> Step {
+        log.step(self.session, self.operation)
+    }
+
+    /// How it shows that operation.
+    pub fn shown(&self, log: &OperationLog, operation: OperationIndex) -> Shown {
+        let mut rows = self.rows.iter().zip(&self.sources);
+        let row = rows.find(|(_, source)| **source == Source::Operation(operation));
+        let (key, value) = row.map_or((0, 0), |(row, _)| *row);
+        Shown {
+            writer: log.operation_step(operation),
+            key,
+            value,
+        }
+    }
+
+    /// Compares it, row by row, with what a session had to show before that place. A value that came from nowhere
+    /// is left to no-thin-air-read.
+    pub fn compare(
+        &self,
+        versions: &Versions<OperationIndex>,
+        before: usize,
+        (property, report): (Property, &mut Report),
+        explain: impl Fn(&Below) -> Violation,
+    ) {
+        let mut exercised = 0;
+        let mut below = |key, value, (floor, evidence)| {
+            report.violate(property, self.completed, || {
+                explain(&Below {
+                    key,
+                    value,
+                    floor,
+                    evidence,
+                })
+            });
+        };
+        for ((key, value), source) in self.rows.iter().zip(&self.sources) {
+            if let Some(row) = versions.row(*key, before)
+                && source.is_known()
+            {
+                exercised += 1;
+                if let Some(floor) = row.above(*value, before) {
+                    below(*key, Some(*value), floor);
+                }
+            }
+        }
+        if self.present.is_some() {
+            for key in versions.keys().filter(|key| self.lacks(*key)) {
+                if let Some(floor) = versions.row(key, before).and_then(|row| row.before(before)) {
+                    exercised += 1;
+                    below(key, None, floor);
+                }
+            }
+        }
+        report.of(property).exercise(exercised);
+    }
 }
 
 /// A resolved read that waits for the sessions that it shows.
 #[derive(Clone)]
-pub(super) struct Unjudged {
-    pub read: Read,
-    pub sources: Vec<Source>,
+pub(super) struct Unjudged<'e> {
+    pub read: Read<'e>,
     /// For each other session the latest of its operations that the read shows.
     pub shown: Vec<(usize, OperationIndex)>,
 }
 
-#[derive(Clone, Default)]
-pub(super) struct Session {
-    /// The reads of operations that committed and are not resolved, in session order.
-    pub open: VecDeque<Read>,
-    pub final_reads: Vec<Read>,
-    pub written: Versions,
-    /// What it read and did not write itself.
-    pub seen: Versions,
-    /// Reads of other sessions that wait for this one.
-    pub waiting: Vec<Unjudged>,
-}
-
-impl Session {
-    /// Whether every operation is resolved that has ended up to that place.
-    pub fn resolved_up_to(&self, order: usize) -> bool {
-        self.open.front().is_none_or(|open| open.completed > order)
+impl Unjudged<'_> {
+    /// The same to be kept.
+    pub fn into_owned(self) -> Unjudged<'static> {
+        Unjudged {
+            read: self.read.into_owned(),
+            ..self
+        }
     }
 }
 
-/// Comparisons with a row of an operation that ended in `info`: they count once the row was read.
 #[derive(Clone, Default)]
-pub(super) struct Withheld {
-    pub seen: bool,
-    pub exercised: u64,
-    pub violations: u64,
-    pub examples: Vec<(usize, Violation)>,
+pub(super) struct Session {
+    /// The reads that are not resolved, in session order.
+    pub open: VecDeque<Read<'static>>,
+    /// What its operations that committed wrote.
+    pub written: Versions<OperationIndex>,
+    /// What it read and did not write itself, by the operations that read it.
+    pub seen: Versions<OperationIndex>,
+    /// Reads of other sessions that wait for this one.
+    pub waiting: Vec<Unjudged<'static>>,
+}
+
+impl Session {
+    /// Takes in what a read has returned, and what its operation has written.
+    pub fn take_in(&mut self, log: &OperationLog, read: &Read) {
+        let (place, reader) = (read.completed, read.operation);
+        for ((key, value), source) in read.rows.iter().zip(&read.sources) {
+            if let Source::Operation(writer) = *source {
+                let writer = &log.operations[writer as usize];
+                // Of an operation whose answer was lost the session can not know that it is its own.
+                if writer.session != read.session || !writer.committed() {
+                    self.seen.raise(*key, *value, place, reader);
+                }
+            }
+        }
+        if let Some(operation) = log.operations.get(reader as usize) {
+            for key in operation.written.iter().filter(|key| **key < log.keys) {
+                self.written.raise(*key, operation.value, place, reader);
+            }
+        }
+    }
 }
 
 /// A row that is below what it had to hold, and the operation that is the evidence.
 pub(super) struct Below {
     pub key: Key,
-    pub value: Option<Value>,
+    /// What was read; none if the row was missing.
+    value: Option<Value>,
     pub floor: Value,
     pub evidence: OperationIndex,
+}
+
+impl Below {
+    pub fn stale(&self, log: &OperationLog, read: &Read) -> Stale {
+        Stale {
+            reader: read.reader(log),
+            key: self.key,
+            value: self.value,
+            floor: self.floor,
+        }
+    }
 }

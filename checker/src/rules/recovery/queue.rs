@@ -8,7 +8,7 @@
 
 use squall_protocol::history::Event;
 
-use crate::log::index::{Index, Outcome};
+use crate::log::index::Index;
 
 /// What the reports say, in the order of the history.
 #[derive(Default)]
@@ -138,22 +138,23 @@ fn steps(index: &Index, healed: usize) -> Vec<(usize, usize, Step)> {
             steps.push((record, names[client.as_str()], Step::Report(report)));
         }
     }
-    for operation in &index.operations {
-        if let Outcome::Ok {
-            completed, writes, ..
-        } = operation.outcome
-            && completed >= healed
-            && (!writes.is_empty() || inserted(&index.records[completed].event))
+    for (_, operation) in index.operations() {
+        if let Some(completion) = index.completion(operation)
+            && operation.order >= healed
+            && is_uploaded(completion)
             && let Some(client) = index.sessions[operation.session].client
         {
-            steps.push((completed, client, Step::Write));
+            steps.push((operation.order, client, Step::Write));
         }
     }
     steps.sort_by_key(|(record, ..)| *record);
     steps
 }
 
-/// Whether the operation inserted a row in the ledger, which is uploaded even when nothing else is.
-fn inserted(event: &Event) -> bool {
-    matches!(event, Event::Ok { ledger: Some(ledger), .. } if ledger.seq.is_some())
+/// Whether the operation has something to upload: a row of the ledger too, even when it wrote nothing else.
+fn is_uploaded(completion: &Event) -> bool {
+    let Event::Ok { writes, ledger, .. } = completion else {
+        return false;
+    };
+    !writes.is_empty() || ledger.as_ref().is_some_and(|ledger| ledger.seq.is_some())
 }

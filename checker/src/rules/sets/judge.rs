@@ -5,48 +5,48 @@ use squall_protocol::verdict::Property;
 
 use super::Sets;
 use super::past::Past;
-use super::session::Scope;
+use super::session::{Scope, Shown};
 use crate::findings::explain;
+use crate::log::operations::OperationLog;
 use crate::log::trace::OperationIndex;
 use crate::rules::collections::Read;
 
 impl Sets {
-    /// Judges a read by its past. `shown` are the transactions that it shows, ascending, and `latest` the
-    /// latest of them of each session.
+    /// Judges a read by its past.
     pub(super) fn judge(
         &mut self,
+        log: &OperationLog,
         read: &Read,
         mut elements: Vec<(Key, OperationIndex)>,
-        shown: &[OperationIndex],
-        latest: &[Option<OperationIndex>],
+        shown: &Shown,
         past: &Past,
     ) {
         elements.sort_unstable();
         for pair in elements.windows(2).filter(|pair| pair[0] == pair[1]) {
             let (key, writer) = pair[0];
-            let value = self.log.operations[writer as usize].value;
+            let value = log.operations[writer as usize].value;
             self.report
                 .violate(Property::NoThinAirRead, read.completed, || {
-                    read.faulty(&self.log, key).twice(value)
+                    read.faulty(log, key).twice(value)
                 });
         }
         elements.dedup();
         let scope = scope(read);
-        for writer in shown {
-            let written = &self.log.operations[*writer as usize].written;
+        for writer in &shown.all {
+            let written = &log.operations[*writer as usize].written;
             let asked = written.iter().filter(|key| read.asked.contains(**key));
             let others = (asked.count() as u64).saturating_sub(1);
             self.report.of(Property::AtomicVisibility).exercise(others);
         }
-        let of_others = latest.iter().any(Option::is_some);
+        let of_others = shown.latest.iter().any(Option::is_some);
         let mut expected = 0;
         for (number, session) in self.sessions.iter().enumerate() {
             let in_past = session.count_before(&scope, past.of_session(number));
             expected += in_past;
             if number == read.session {
                 self.report.of(Property::ReadYourWrites).exercise(in_past);
-            } else if let Some(latest) = latest[number] {
-                let before = session.count_before(&scope, self.log.order(latest));
+            } else if let Some(latest) = shown.latest[number] {
+                let before = session.count_before(&scope, log.order(latest));
                 self.report.of(Property::MonotonicWrites).exercise(before);
                 let beyond = in_past.saturating_sub(before);
                 self.report.of(Property::WritesFollowReads).exercise(beyond);
@@ -57,7 +57,7 @@ impl Sets {
             }
         }
         for unknown in past.unknown() {
-            let written = &self.log.operations[unknown as usize].written;
+            let written = &log.operations[unknown as usize].written;
             let written = written.iter().filter(|key| scope.contains(**key));
             expected += written.count() as u64;
         }
@@ -67,14 +67,14 @@ impl Sets {
             .of(Property::CausalConsistency)
             .exercise(expected);
         let held = elements.iter();
-        let held = held.filter(|(_, writer)| past.contains(&self.log, *writer));
+        let held = held.filter(|(_, writer)| past.contains(log, *writer));
         if (held.count() as u64) < expected {
-            self.missing(read, &scope, &elements, shown, latest, past);
+            self.missing(log, read, &scope, &elements, shown, past);
         }
         for (key, writer) in elements {
-            let operation = &self.log.operations[writer as usize];
+            let operation = &log.operations[writer as usize];
             let own = operation.session == read.session && operation.committed();
-            if let Some(element) = self.element(writer, key).filter(|_| !own) {
+            if let Some(element) = self.element(log, writer, key).filter(|_| !own) {
                 self.sessions[read.session].see(element, key, read.completed);
             }
         }
@@ -83,11 +83,11 @@ impl Sets {
     /// Names what each missing element breaks.
     fn missing(
         &mut self,
+        log: &OperationLog,
         read: &Read,
         scope: &Scope,
         present: &[(Key, OperationIndex)],
-        shown: &[OperationIndex],
-        latest: &[Option<OperationIndex>],
+        shown: &Shown,
         past: &Past,
     ) {
         let sessions = self.sessions.iter().enumerate();
@@ -97,20 +97,20 @@ impl Sets {
         });
         let mut missing: Vec<(OperationIndex, Key)> = Vec::new();
         for operation in committed.chain(past.unknown()) {
-            let written = &self.log.operations[operation as usize].written;
+            let written = &log.operations[operation as usize].written;
             let keys = written.iter().copied();
             let keys = keys.filter(|key| scope.contains(*key));
             let lacks = |key: &Key| present.binary_search(&(*key, operation)).is_err();
             missing.extend(keys.filter(lacks).map(|key| (operation, key)));
         }
         for (missed, key) in missing {
-            let (property, why) = self.broken(read, key, missed, shown, latest);
-            let value = self.log.operations[missed as usize].value;
+            let (property, why) = self.broken(log, read, key, missed, shown);
+            let value = log.operations[missed as usize].value;
             self.report.violate(property, read.completed, || {
-                let writer = self.log.operation_step(missed);
-                let text = read.faulty(&self.log, key);
+                let writer = log.operation_step(missed);
+                let text = read.faulty(log, key);
                 let why = why.says(|operation| {
-                    let step = self.log.operation_step(operation);
+                    let step = log.operation_step(operation);
                     format!("{} of {}", explain::place(&step), step.client)
                 });
                 text.missing(value, &writer, &why)
@@ -121,36 +121,36 @@ impl Sets {
     /// Which property a missing element breaks, and how the past leads to it.
     fn broken(
         &self,
+        log: &OperationLog,
         read: &Read,
         key: Key,
         missed: OperationIndex,
-        shown: &[OperationIndex],
-        latest: &[Option<OperationIndex>],
+        shown: &Shown,
     ) -> (Property, Why) {
-        let of = &self.log.operations[missed as usize];
+        let of = &log.operations[missed as usize];
         if of.session == read.session && of.committed() {
             return (Property::ReadYourWrites, Why::Own);
         }
-        let element = self.element(missed, key);
+        let element = self.element(log, missed, key);
         let seen_at = |session: usize| self.sessions[session].seen_at(element?);
         if seen_at(read.session).is_some() {
             return (Property::MonotonicReads, Why::Vanished);
         }
-        if shown.binary_search(&missed).is_ok() {
+        if shown.all.binary_search(&missed).is_ok() {
             return (Property::AtomicVisibility, Why::Fractured);
         }
-        if let Some(later) = latest[of.session]
+        if let Some(later) = shown.latest[of.session]
             && of.committed()
             && of.session != read.session
-            && self.log.order(later) > of.order
+            && log.order(later) > of.order
         {
             return (Property::MonotonicWrites, Why::Later(later));
         }
-        let of_others = latest.iter().copied().enumerate();
+        let of_others = shown.latest.iter().copied().enumerate();
         let mut of_others = of_others.filter(|(session, _)| *session != read.session);
         let reader = of_others.find_map(|(session, latest)| {
             let (latest, place) = (latest?, seen_at(session)?);
-            let by = &self.log.operations[latest as usize];
+            let by = &log.operations[latest as usize];
             (place < by.order + usize::from(by.committed())).then_some(latest)
         });
         match reader {
@@ -160,8 +160,8 @@ impl Sets {
     }
 
     /// The number of an element.
-    fn element(&self, writer: OperationIndex, key: Key) -> Option<u32> {
-        let written = &self.log.operations[writer as usize].written;
+    fn element(&self, log: &OperationLog, writer: OperationIndex, key: Key) -> Option<u32> {
+        let written = &log.operations[writer as usize].written;
         let at = written.binary_search(&key).ok()?;
         Some(self.elements[writer as usize] + at as u32)
     }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use squall_protocol::transaction::Key;
 
 use super::past::Past;
-use crate::log::operations::{FINAL_READ, Operation};
+use crate::log::operations::{FINAL_READ, Operation, OperationLog};
 use crate::log::trace::OperationIndex;
 use crate::rules::collections::Read;
 
@@ -31,6 +31,30 @@ impl Scope {
             Scope::All => true,
             Scope::Keys(keys) => keys.binary_search(&key).is_ok(),
         }
+    }
+}
+
+/// The transactions that a read shows.
+pub(super) struct Shown {
+    /// Ascending.
+    pub all: Vec<OperationIndex>,
+    /// Of each session the latest of them.
+    pub latest: Vec<Option<OperationIndex>>,
+}
+
+impl Shown {
+    pub fn new(log: &OperationLog, elements: &[(Key, OperationIndex)]) -> Self {
+        let mut all: Vec<OperationIndex> = elements.iter().map(|(_, writer)| *writer).collect();
+        all.sort_unstable();
+        all.dedup();
+        let mut latest: Vec<Option<OperationIndex>> = vec![None; log.sessions()];
+        for writer in &all {
+            let latest = &mut latest[log.operations[*writer as usize].session];
+            if latest.is_none_or(|latest| log.order(latest) < log.order(*writer)) {
+                *latest = Some(*writer);
+            }
+        }
+        Shown { all, latest }
     }
 }
 
