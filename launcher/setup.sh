@@ -191,6 +191,8 @@ explain() {
             "PATH: https://www.postgresql.org/download" ;;
         sqlite3) echo "    the SQLite command-line shell in PATH: https://sqlite.org/download.html, or" \
             "set SQUALL_SQLITE3 to it" ;;
+        npm) echo "    npm, which comes with Node: https://nodejs.org" ;;
+        make | g++ | python3) echo "    $1 in PATH" ;;
         rustup) echo "    rustup: https://rustup.rs" ;;
         gcc) echo "    a C compiler as 'cc'" ;;
         clang) echo "    clang 14 or later with libclang and the WebAssembly target (Apple's has" \
@@ -244,7 +246,7 @@ install_wasm_bindgen() (
 sources_changed() {
     [[ -x $target/release/squall && -f $target/bundle/.built ]] || return 0
     [[ -n $(find "$root" -mindepth 1 \( -path "$target" -o -path "$root/target" -o -path "$root/runs" \
-        -o -name '.*' -o -name '*.md' \) -prune -o -newer "$target/bundle/.built" -print -quit) ]]
+        -o -name '.*' -o -name '*.md' -o -name node_modules \) -prune -o -newer "$target/bundle/.built" -print -quit) ]]
 }
 
 # The tests use other features of some dependencies, so whoever is about to test builds for that at

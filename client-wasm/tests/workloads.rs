@@ -42,6 +42,7 @@ impl Incarnation {
             new_connection: Vec::new(),
             isolation: Isolation::default(),
             uploader: Uploader::Transaction,
+            sdk: Default::default(),
             backend_url: "http://nowhere.invalid".to_owned(),
             retry_delay_ms: 1000,
             request_deadline_ms: 1000,

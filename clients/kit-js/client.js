@@ -41,8 +41,12 @@ export class Client {
     socket.addEventListener("open", () => this.#hello());
     socket.addEventListener("message", ({ data }) => this.#hear(data));
     await new Promise((resolve) => socket.addEventListener("close", resolve));
+    if (this.#stopping) return this.#surroundings.end(0);
     // The end of the connection is the end of the run, and without a word it is nobody's wish.
-    this.#surroundings.end(this.#stopping ? 0 : 1);
+    this.#stopping = true;
+    this.#surroundings.end(1);
+    // A page has no end of its own.
+    await this.#adapter.close();
   }
 
   #hello() {

@@ -3,10 +3,13 @@
 #[path = "support/plain_client.rs"]
 mod plain;
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use plain::{MISDEED, MISDEEDS};
 use serde_json::Value;
+use squall_coordinator::system::javascript;
 
 /// Not a test: what this program is when it is started as a client.
 #[test]
@@ -140,7 +143,7 @@ fn the_local_client_conforms() {
 
 #[test]
 fn clients_on_a_shared_file_conform() {
-    for kind in ["sqlite", "sqlite3"] {
+    for kind in ["sqlite", "sqlite3", "better-sqlite3"] {
         let others = &["new-database", "first-rows", "new-connection"];
         assert_conforms(&own(kind), &[SYNC, WATCH, others]);
     }
@@ -156,6 +159,34 @@ fn the_client_on_postgres_conforms() {
 fn the_browser_client_conforms() {
     let others = &["first-rows", "new-connection", "control-lost"];
     assert_conforms(&["--browser"], &[others]);
+}
+
+#[test]
+fn the_client_in_the_kits_readme_conforms() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let kit = root.join("clients/kit-js");
+    let readme = fs::read_to_string(kit.join("README.md")).unwrap();
+    let code = readme.split("```js\n").nth(1).unwrap();
+    let code = code.split("```").next().unwrap();
+    assert!(
+        code.lines().count() < 60,
+        "it is {} lines",
+        code.lines().count()
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let modules = folder.path().join("node_modules");
+    fs::create_dir(&modules).unwrap();
+    std::os::unix::fs::symlink(&kit, modules.join("squall-client-kit")).unwrap();
+    let client = folder.path().join("my-client.mjs");
+    fs::write(&client, code).unwrap();
+    let node = javascript::node(Path::new(env!("CARGO_BIN_EXE_squall"))).unwrap();
+    let command = ["--", node.to_str().unwrap(), client.to_str().unwrap()];
+    assert_conforms(&command, &[SYNC, &["new-connection"]]);
+}
+
+#[test]
+fn the_client_on_powersync_for_node_conforms() {
+    assert_conforms(&own("powersync-node"), &[&["first-rows", "new-connection"]]);
 }
 
 /// The command of the plain client.

@@ -94,6 +94,16 @@ fn counters_and_live_queries() {
 }
 
 #[test]
+fn powersyncs_sdk_for_node_is_killed_and_cut_off() {
+    storm(
+        "--seed 13 --time 5s --fleet native=1,powersync-node=2 --fault-interval 1s \
+         --faults client.kill,client.disconnect,net.partition --reads read-transaction,watch",
+        0,
+        &["strong-convergence ok", "durability ok"],
+    );
+}
+
+#[test]
 fn reads_at_read_committed_are_fractured() {
     storm(
         "--seed 71 --time 3s --fleet postgres=6 --rate 600 --faults none --isolation read-committed",

@@ -12,7 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Isolation, Uploader};
+use crate::plan::{Isolation, SdkOptions, Uploader};
 pub use crate::sql::Access;
 use crate::sql::{Call, Dialect, SqlRows};
 
@@ -40,6 +40,9 @@ pub struct ClientConfig {
     #[serde(default)]
     pub isolation: Isolation,
     pub uploader: Uploader,
+    /// What a client on one of PowerSync's SDKs is told beside that.
+    #[serde(default, skip_serializing_if = "SdkOptions::are_defaults")]
+    pub sdk: SdkOptions,
     /// Where the backend is, without a trailing slash; clients get the service's address and their
     /// token from it (see [`crate::backend`]). It leads through the client's fault proxy. Empty for
     /// a client that does not sync.

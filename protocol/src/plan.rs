@@ -64,6 +64,12 @@ pub enum ClientKind {
     Sqlite3,
     /// A process with a SQLite file and powersync_core that never connects.
     Local,
+    /// As `sqlite`, by way of the package better-sqlite3 in Node.
+    BetterSqlite3,
+    /// A process on PowerSync's SDK for Node.
+    PowersyncNode,
+    /// A browser tab on PowerSync's SDK for the web.
+    PowersyncWeb,
     /// A process of somebody's that speaks the client contract, with its rows there.
     External(Store),
 }
@@ -84,13 +90,16 @@ pub enum Store {
 
 impl ClientKind {
     /// Every kind of squall's own, in the order in which they are documented.
-    pub const ALL: [ClientKind; 6] = [
+    pub const ALL: [ClientKind; 9] = [
         ClientKind::Native,
         ClientKind::Wasm,
         ClientKind::Postgres,
         ClientKind::Sqlite,
         ClientKind::Sqlite3,
         ClientKind::Local,
+        ClientKind::BetterSqlite3,
+        ClientKind::PowersyncNode,
+        ClientKind::PowersyncWeb,
     ];
 
     /// The kind's name, as on the command line and in client names; those of somebody's clients have others
@@ -102,9 +111,14 @@ impl ClientKind {
     /// Where the rows of its clients live. What follows from it is asked below.
     pub fn store(self) -> Store {
         match self {
-            ClientKind::Native | ClientKind::Wasm => Store::Synced,
+            ClientKind::Native
+            | ClientKind::Wasm
+            | ClientKind::PowersyncNode
+            | ClientKind::PowersyncWeb => Store::Synced,
             ClientKind::Postgres => Store::Postgres,
-            ClientKind::Sqlite | ClientKind::Sqlite3 => Store::SharedFile,
+            ClientKind::Sqlite | ClientKind::Sqlite3 | ClientKind::BetterSqlite3 => {
+                Store::SharedFile
+            }
             ClientKind::Local => Store::Alone,
             ClientKind::External(store) => store,
         }
@@ -175,6 +189,29 @@ pub enum Uploader {
         /// split is torn for everyone to see.
         pause_ms: u32,
     },
+}
+
+/// What clients on PowerSync's SDKs are told beside that. What is not there is as the SDK has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct SdkOptions {
+    /// The virtual file system of SQLite in a browser, by the SDK's name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vfs: Option<String>,
+    /// How long local changes are gathered before an upload, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload_throttle_ms: Option<u64>,
+    /// The pause before a failed upload or a lost stream is tried again, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_delay_ms: Option<u64>,
+}
+
+impl SdkOptions {
+    /// Whether all is as the SDK has it.
+    pub fn are_defaults(&self) -> bool {
+        *self == SdkOptions::default()
+    }
 }
 
 /// A number that is drawn for each transaction, uniformly from a range with both ends.
@@ -266,6 +303,8 @@ pub struct PlanOptions {
     /// The names of the kinds of faults, in the order in which they are documented.
     pub faults: Vec<String>,
     pub uploader: Uploader,
+    #[serde(default, skip_serializing_if = "SdkOptions::are_defaults")]
+    pub sdk: SdkOptions,
     /// How long after the heal every client may take to recover, in milliseconds.
     pub recovery_deadline_ms: u64,
 }

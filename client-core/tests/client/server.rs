@@ -584,6 +584,7 @@ impl Device {
             new_connection: Vec::new(),
             isolation: Isolation::default(),
             uploader: self.uploader,
+            sdk: Default::default(),
             backend_url: "http://backend".to_owned(),
             retry_delay_ms: RETRY_DELAY.as_millis() as u64,
             request_deadline_ms: REQUEST_DEADLINE.as_millis() as u64,

@@ -154,6 +154,7 @@ impl World {
                 new_connection: Vec::new(),
                 isolation: Isolation::default(),
                 uploader: Uploader::Transaction,
+                sdk: Default::default(),
                 backend_url: format!("http://{}", listener.local_addr().unwrap()),
                 retry_delay_ms: 200,
                 request_deadline_ms: 10_000,

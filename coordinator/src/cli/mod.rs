@@ -12,8 +12,8 @@ use squall_models::formats::Format;
 use squall_models::formats::export::Target;
 use squall_models::registers::Model;
 use squall_protocol::plan::{
-    ClientKind, ClientSpec, Isolation, KeyChoice, Length, PlanOptions, Role, Roles, Store,
-    Uploader, Workload,
+    ClientKind, ClientSpec, Isolation, KeyChoice, Length, PlanOptions, Role, Roles, SdkOptions,
+    Store, Uploader, Workload,
 };
 use squall_workloads::Probe;
 
@@ -137,8 +137,9 @@ pub struct RunArgs {
     /// any Unicode, or 100 KB of text.
     #[arg(long)]
     pub payload: bool,
-    /// How many clients of which kind; the kinds are native, wasm and postgres. Or, without any of
-    /// those and without PostgreSQL: sqlite and sqlite3, which share one file, or one local.
+    /// How many clients of which kind; the kinds are native, wasm, powersync-node, powersync-web and
+    /// postgres. Or, without any of those and without PostgreSQL: sqlite, sqlite3 and better-sqlite3,
+    /// which share one file, or one local.
     #[arg(
         long,
         value_name = "KIND=N,…",
@@ -198,6 +199,18 @@ pub struct RunArgs {
     /// least for so long.
     #[arg(long, value_name = "DURATION", default_value = "20ms", value_parser = duration)]
     pub batch_pause: Duration,
+    /// The file system of SQLite in powersync-web clients: IDBBatchAtomicVFS, OPFSCoopSyncVFS,
+    /// AccessHandlePoolVFS or OPFSWriteAheadVFS; without it the SDK's default.
+    #[arg(long, value_name = "VFS", value_parser = values::VFS)]
+    pub vfs: Option<String>,
+    /// How long clients on PowerSync's SDKs gather changes before they upload; without it as the SDK
+    /// does.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub sdk_upload_throttle: Option<Duration>,
+    /// The pause of clients on PowerSync's SDKs after a failed upload or a lost stream; without it as
+    /// the SDK has it.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub sdk_retry_delay: Option<Duration>,
     /// How long a client may go without progress while it recovers, after the faults have ended.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub recovery_deadline: Duration,
@@ -401,6 +414,9 @@ pub struct BenchCheckerArgs {
 
 #[derive(Debug, Args)]
 pub struct NeedsArgs {
+    /// The folders of clients/ instead.
+    #[arg(long)]
+    pub clients: bool,
     /// The words of the command line.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<OsString>,
@@ -422,9 +438,17 @@ pub enum SchemaOf {
 
 #[derive(Debug, Args)]
 pub struct ConformArgs {
-    /// Check squall's own browser client, in a page.
-    #[arg(long, conflicts_with = "command")]
-    pub browser: bool,
+    /// Check squall's own browser client, in a page, or the kind that is named.
+    #[arg(
+        long,
+        value_name = "KIND",
+        conflicts_with = "command",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "wasm",
+        value_parser = values::tab_kind
+    )]
+    pub browser: Option<ClientKind>,
     /// How long the client may take for each answer.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub deadline: Duration,
@@ -511,7 +535,7 @@ pub struct ClientArgs {
     )]
     pub control_url: String,
     /// The database file of a client that has one.
-    #[arg(long, value_name = "FILE", env = "SQUALL_DATABASE", required_if_eq_any([("kind", "native"), ("kind", "local"), ("kind", "sqlite"), ("kind", "sqlite3")]))]
+    #[arg(long, value_name = "FILE", env = "SQUALL_DATABASE", required_if_eq_any([("kind", "native"), ("kind", "local"), ("kind", "sqlite"), ("kind", "sqlite3"), ("kind", "better-sqlite3"), ("kind", "powersync-node")]))]
     pub database: Option<PathBuf>,
     /// The command-line shell of a sqlite3 client.
     #[arg(long, value_name = "PROGRAM", default_value = "sqlite3")]
@@ -519,6 +543,10 @@ pub struct ClientArgs {
     /// The database of a postgres client.
     #[arg(long, value_name = "URL", env = "SQUALL_DATABASE_URL", hide_env = true)]
     pub database_url: Option<String>,
+}
+
+fn milliseconds(duration: Option<Duration>) -> Option<u64> {
+    duration.map(|duration| duration.as_millis() as u64)
 }
 
 impl RunArgs {
@@ -618,6 +646,11 @@ impl RunArgs {
                     size: self.batch_size,
                     pause_ms: self.batch_pause.as_millis().try_into().unwrap_or(u32::MAX),
                 },
+            },
+            sdk: SdkOptions {
+                vfs: self.vfs.clone(),
+                upload_throttle_ms: milliseconds(self.sdk_upload_throttle),
+                retry_delay_ms: milliseconds(self.sdk_retry_delay),
             },
             recovery_deadline_ms: self.recovery_deadline.as_millis() as u64,
         };

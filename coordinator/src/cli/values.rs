@@ -14,6 +14,7 @@ use squall_protocol::plan::{
 
 use crate::faults;
 use crate::fleet::program::Program;
+use crate::plan::kinds::is_tab;
 
 /// The name of a workload.
 pub(super) fn workload(text: &str) -> Result<Workload, String> {
@@ -136,6 +137,21 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|error| format!("{error}; write it like 30s, 1m 30s or 500ms"))
 }
 
+/// The file systems that a powersync-web client offers.
+pub const VFS: [&str; 4] = [
+    "IDBBatchAtomicVFS",
+    "OPFSCoopSyncVFS",
+    "AccessHandlePoolVFS",
+    "OPFSWriteAheadVFS",
+];
+
+/// A kind of clients that are tabs.
+pub fn tab_kind(name: &str) -> Result<ClientKind, String> {
+    let tabs = ClientKind::ALL.into_iter().filter(|kind| is_tab(*kind));
+    let named: Vec<_> = tabs.map(|kind| (kind.name(), kind)).collect();
+    one_of("kind of tab", name, &named)
+}
+
 /// The kinds of clients that are processes of their own.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ProcessKind {
@@ -143,7 +159,20 @@ pub enum ProcessKind {
     Postgres,
     Sqlite,
     Sqlite3,
+    BetterSqlite3,
+    PowersyncNode,
     Local,
+}
+
+impl ProcessKind {
+    /// The folder of `clients/` that it is, of a client in JavaScript.
+    pub fn folder(self) -> Option<&'static str> {
+        match self {
+            ProcessKind::BetterSqlite3 => Some("better-sqlite3"),
+            ProcessKind::PowersyncNode => Some("powersync-node"),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

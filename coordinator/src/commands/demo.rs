@@ -206,9 +206,10 @@ async fn state(State(demo): State<Arc<Demo>>) -> Json<DemoState> {
         clients.push(ClientState {
             name: spec.name.clone(),
             kind: spec.kind,
-            page: manifest(spec.kind)
-                .is_tab()
-                .then(|| demo.environment.pages().client_url(index + 1, &spec.name)),
+            page: manifest(spec.kind).page().map(|page| {
+                let pages = demo.environment.pages();
+                pages.client_url(page, index + 1, &spec.name)
+            }),
             offline,
             status: link.status().filter(|_| link.is_ready()),
             rows: link.peek().await.map(|effects| effects.reads),

@@ -20,6 +20,8 @@ use tokio::process::Command;
 use crate::environment_variable::environment_variable;
 use crate::fleet::browser::{Browser, BrowserError, BrowserOptions, Driver};
 use crate::output;
+use crate::system::javascript;
+use crate::system::options::own_program;
 use crate::system::port;
 use crate::system::programs;
 
@@ -54,6 +56,7 @@ pub async fn run() -> bool {
     report("browser client", bundle());
     report("wasm-bindgen", tried(wasm_bindgen()).await);
     report("SQLite shell", tried(sqlite_shell()).await);
+    report("JavaScript", tried(javascript()).await);
     report("disk", disk());
     report("open files", open_files());
     well
@@ -285,6 +288,36 @@ async fn sqlite_shell() -> Finding {
         _ => Err(format!(
             "{} does not write JSON, which it does since version 3.33: {}",
             path.display(),
+            String::from_utf8_lossy(&output.stderr)
+        )),
+    }
+}
+
+/// Only clients in JavaScript need it, and the launcher sets it up for them.
+async fn javascript() -> Finding {
+    let program = own_program().map_err(|failure| failure.to_string())?;
+    let Ok(node) = javascript::node(&program) else {
+        return Ok(
+            "not set up; only clients in JavaScript need it, and ./squall does it then".to_owned(),
+        );
+    };
+    // What the kit needs, and the client in its README.
+    let script = "require('node:sqlite'), WebSocket.name, console.log(process.version)";
+    let output = Command::new(&node)
+        .args(["--eval", script])
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|error| format!("{}: {error}", node.display()))?;
+    match output.status.success() {
+        true => Ok(format!(
+            "Node {}, {}",
+            String::from_utf8_lossy(&output.stdout).trim(),
+            node.display()
+        )),
+        false => Err(format!(
+            "{} does not work: {}",
+            node.display(),
             String::from_utf8_lossy(&output.stderr)
         )),
     }

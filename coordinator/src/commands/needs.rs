@@ -1,5 +1,6 @@
-//! `squall needs`: what a command line needs and what is not installed, for the launcher, which installs it.
+//! `squall needs`: what a command line needs, for the launcher, which installs what is not there.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use squall_protocol::plan::{ClientKind, Store};
@@ -10,19 +11,23 @@ use crate::faults;
 use crate::output;
 use crate::plan::kinds::manifest;
 
-/// Prints the Debian packages that are missing, one a line.
+/// Prints the Debian packages that are missing, one a line; or the folders of `clients/`, whether they are set up
+/// or not, which the launcher sees for itself.
 pub fn run(args: &NeedsArgs) -> Exit {
-    let mut missing: Vec<_> = kinds(args)
-        .into_iter()
-        .flat_map(|kind| manifest(kind).needs)
-        .filter_map(|need| need.missing())
-        .collect();
-    missing.sort_unstable();
-    missing.dedup();
-    for package in missing {
-        output::println(package);
+    for name in names(args) {
+        output::println(name);
     }
     Exit::Ok
+}
+
+fn names(args: &NeedsArgs) -> BTreeSet<&'static str> {
+    let needs = kinds(args)
+        .into_iter()
+        .flat_map(|kind| manifest(kind).needs);
+    match args.clients {
+        true => needs.filter_map(|need| need.folder()).collect(),
+        false => needs.filter_map(|need| need.missing()).collect(),
+    }
 }
 
 /// The kinds of clients that the command line starts. One that makes no sense starts none; of what it names
@@ -50,8 +55,7 @@ fn kinds(args: &NeedsArgs) -> Vec<ClientKind> {
         },
         Command::Demo(_) => vec![ClientKind::Native, ClientKind::Wasm],
         Command::Doctor => ClientKind::ALL.to_vec(),
-        Command::Conform(conform) if conform.browser => vec![ClientKind::Wasm],
-        Command::Conform(_) => vec![external],
+        Command::Conform(conform) => vec![conform.browser.unwrap_or(external)],
         _ => Vec::new(),
     }
 }
@@ -96,23 +100,52 @@ fn of_toml(text: &str) -> Vec<ClientKind> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::plan::kinds::Need;
 
     /// The packages that the command line needs, wherever they are.
     fn needs(line: &str) -> Vec<&'static str> {
         let words = line.split_whitespace().map(Into::into).collect();
-        let needs = kinds(&NeedsArgs { words }).into_iter();
+        let clients = false;
+        let needs = kinds(&NeedsArgs { clients, words }).into_iter();
         let needs = needs.flat_map(|kind| manifest(kind).needs);
         let packages: BTreeSet<_> = needs
-            .map(|need| match need {
-                Need::Program(program) => program.package,
-                Need::Postgres => "postgresql",
+            .filter_map(|need| match need {
+                Need::Program(program) | Need::Tool(program) => Some(program.package),
+                Need::Folder(_) => None,
+                Need::Postgres => Some("postgresql"),
             })
             .collect();
         packages.into_iter().collect()
+    }
+
+    #[test]
+    fn a_command_line_needs_the_folders_of_its_clients_in_javascript() {
+        let folders = |line: &str| {
+            let line = format!("squall needs --clients {line}");
+            let cli = cli::parse(line.split_whitespace()).unwrap();
+            let Command::Needs(args) = cli.command else {
+                panic!("it is another command");
+            };
+            assert!(args.clients);
+            names(&args)
+        };
+        for (line, expected) in [
+            ("run --fleet native=1", &[][..]),
+            ("--version", &[]),
+            ("run --fleet powersync-node=1", &["node", "powersync-node"]),
+            ("run --fleet better-sqlite3=1 --clients", &[]),
+            (
+                "conform --browser=powersync-web",
+                &["node", "powersync-web"],
+            ),
+        ] {
+            assert_eq!(
+                folders(line).into_iter().collect::<Vec<_>>(),
+                expected,
+                "{line}"
+            );
+        }
     }
 
     #[test]
@@ -125,6 +158,14 @@ mod tests {
             ("run --fleet native=2,wasm=0", &["postgresql"]),
             ("run --fleet=sqlite=2,sqlite3=1", &["sqlite3"]),
             ("run --fleet local=1 --seed 3", &[]),
+            (
+                "run --fleet powersync-node=1",
+                &["g++", "make", "npm", "postgresql", "python3"],
+            ),
+            (
+                "conform --browser=powersync-web",
+                &["chromium", "chromium-driver", "npm", "postgresql"],
+            ),
             ("run --fleet mine=1 --client mine=true", &["postgresql"]),
             ("run --fleet nonsense", &[]),
             ("run --plan no-such-plan", &[]),
@@ -137,7 +178,16 @@ mod tests {
             ("ladder", &["postgresql", "sqlite3"]),
             (
                 "doctor",
-                &["chromium", "chromium-driver", "postgresql", "sqlite3"],
+                &[
+                    "chromium",
+                    "chromium-driver",
+                    "g++",
+                    "make",
+                    "npm",
+                    "postgresql",
+                    "python3",
+                    "sqlite3",
+                ],
             ),
             (&quick, &browser),
         ] {

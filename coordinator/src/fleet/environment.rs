@@ -19,6 +19,7 @@ use crate::plan;
 use crate::plan::kinds::manifest;
 use crate::recorder::Recorder;
 use crate::system::health_check;
+use crate::system::javascript;
 use crate::system::options::EnvironmentOptions;
 use crate::system::proxy::NetworkCondition;
 use crate::system::servers::{Endpoints, Proxies, Servers};
@@ -269,6 +270,7 @@ async fn provision(
     let pages = Pages::start(
         pages::switchboard(links),
         pages::bundle_beside(&options.program),
+        javascript::clients_beside(&options.program),
     )
     .await?;
     if let Some(endpoints) = &endpoints {
@@ -303,6 +305,7 @@ fn config(
         new_connection: compiler.new_connection(),
         isolation: options.plan.isolation,
         uploader: options.plan.uploader,
+        sdk: options.plan.sdk.clone(),
         backend_url: proxies.map_or_else(String::new, |proxies| proxies.backend.url()),
         retry_delay_ms: RETRY_DELAY.as_millis() as u64,
         request_deadline_ms: REQUEST_DEADLINE.as_millis() as u64,

@@ -636,6 +636,7 @@ mod tests {
             new_connection: Vec::new(),
             isolation: Isolation::default(),
             uploader: Uploader::Transaction,
+            sdk: Default::default(),
             backend_url: String::new(),
             retry_delay_ms: 0,
             request_deadline_ms: 0,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use squall_owned_process::OwnedProcess;
 use squall_protocol::contract::ToClient;
-use squall_protocol::plan::{ClientSpec, Store};
+use squall_protocol::plan::{ClientKind, ClientSpec, Store};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ use crate::fleet::link::Link;
 use crate::fleet::program::Situation;
 use crate::plan::kinds::{Need, RunsAs, manifest};
 use crate::recorder::Recorder;
+use crate::system::javascript;
 
 /// How long an incarnation may take from its start until it is ready for transactions. A browser
 /// that starts while the machine is busy takes the longest.
@@ -104,7 +105,9 @@ impl Fleet {
     ) -> Result<Option<Fleet>, Failure> {
         let has_tabs = clients.iter().any(|spec| manifest(spec.kind).is_tab());
         let driver = if has_tabs {
-            environment.pages().check_bundle()?;
+            if clients.iter().any(|spec| spec.kind == ClientKind::Wasm) {
+                environment.pages().check_bundle()?;
+            }
             let logs = environment
                 .folder("logs")
                 .map_err(|error| Failure::unavailable("cannot write logs", error))?;
@@ -119,9 +122,13 @@ impl Fleet {
         // A PostgreSQL that is there already needs no programs here; one that is not is started by now.
         let needs = clients.iter().flat_map(|spec| manifest(spec.kind).needs);
         for need in needs {
-            if let Need::Program(program) = need {
-                let found = program.find();
-                found.map_err(|error| Failure::Unavailable(error.to_string()))?;
+            let missing = match need {
+                Need::Program(program) => program.find().err().map(|error| error.to_string()),
+                Need::Folder(folder) => javascript::folder(environment.program(), folder).err(),
+                Need::Tool(_) | Need::Postgres => None,
+            };
+            if let Some(missing) = missing {
+                return Err(Failure::Unavailable(missing));
             }
         }
         let clients = clients.iter().enumerate().map(|(index, spec)| {
@@ -205,7 +212,7 @@ impl Client {
                     running.process = Some(self.start_process().await?);
                 }
             }
-            RunsAs::Tab => {
+            RunsAs::Tab(page) => {
                 let driver = driver.ok_or_else(|| self.down())?;
                 if !running.browser.as_mut().is_some_and(|b| b.is_alive()) {
                     running.browser = Some(self.start_browser(driver).await?);
@@ -215,7 +222,7 @@ impl Client {
                     let url = self
                         .environment
                         .pages()
-                        .client_url(self.number, self.name());
+                        .client_url(page, self.number, self.name());
                     let opened = browser.open_tab(&url).await;
                     opened.map_err(|source| self.browser_error(source))?;
                 }

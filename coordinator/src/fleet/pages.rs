@@ -69,18 +69,22 @@ pub fn bundle_beside(program: &Path) -> PathBuf {
 impl Pages {
     /// Starts the server on a free port of the loopback interface (of both its addresses: a browser
     /// takes either for `localhost`), with nothing but the control
-    /// connections and the bundle.
+    /// connections, the bundle, and the page of the clients in JavaScript.
     ///
     /// # Errors
     ///
     /// When no port can be had.
-    pub async fn start(clients: Switchboard, bundle: PathBuf) -> Result<Pages, Failure> {
+    pub async fn start(
+        clients: Switchboard,
+        bundle: PathBuf,
+        javascript: PathBuf,
+    ) -> Result<Pages, Failure> {
         let starting = "cannot start the web server";
         let unavailable = |error| Failure::unavailable(starting, error);
         let listeners = port::listen(0).map_err(unavailable)?;
         let address = listeners[0].local_addr().map_err(unavailable)?;
         let token = uuid::Uuid::new_v4().simple().to_string();
-        let router = router(clients, &token, &bundle);
+        let router = router(clients, &token, &bundle, &javascript);
         for listener in listeners {
             tokio::spawn(axum::serve(listener, router.clone()).into_future());
         }
@@ -108,10 +112,10 @@ impl Pages {
         format!("http://c{number}.localhost:{}", self.port())
     }
 
-    /// The address of the client tab.
-    pub fn client_url(&self, number: usize, client: &str) -> String {
+    /// The address of a client tab with the page of that path.
+    pub fn client_url(&self, page: &str, number: usize, client: &str) -> String {
         let (origin, token) = (self.origin(number), &self.token);
-        format!("{origin}/client/?client={client}&token={token}")
+        format!("{origin}/{page}/?client={client}&token={token}")
     }
 
     /// Checks that browser clients have something to load.
@@ -132,10 +136,12 @@ impl Pages {
 }
 
 /// The routes that every run has.
-fn router(clients: Switchboard, token: &str, bundle: &std::path::Path) -> Router {
+fn router(clients: Switchboard, token: &str, bundle: &Path, javascript: &Path) -> Router {
+    let powersync_web = javascript.join("powersync-web/page");
     Router::new()
         .route(&format!("/control/{token}"), get(control))
         .with_state(clients)
+        .nest_service("/clients/powersync-web", ServeDir::new(powersync_web))
         .fallback_service(ServeDir::new(bundle))
         .layer(from_fn(same_origin::require))
 }
@@ -180,7 +186,7 @@ mod tests {
     async fn only_who_knows_the_token_and_no_page_of_others_gets_a_control_connection() {
         let folder = tempfile::tempdir().unwrap();
         let bundle = folder.path().to_owned();
-        let pages = Pages::start(switchboard(BTreeMap::new()), bundle)
+        let pages = Pages::start(switchboard(BTreeMap::new()), bundle.clone(), bundle)
             .await
             .unwrap();
         let upgrade = [

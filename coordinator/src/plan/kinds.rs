@@ -8,7 +8,7 @@ use squall_protocol::contract::Hello;
 use squall_protocol::plan::{ClientKind, ClientSpec, Store};
 use squall_protocol::sql::Dialect;
 
-use crate::system::programs::{CHROMEDRIVER, CHROMIUM, Program, SQLITE3};
+use crate::system::programs::{CHROMEDRIVER, CHROMIUM, CXX, MAKE, NPM, PYTHON, Program, SQLITE3};
 
 /// What there is to know of a kind.
 #[derive(Debug)]
@@ -26,6 +26,10 @@ pub struct Manifest {
 #[derive(Clone, Copy, Debug)]
 pub enum Need {
     Program(&'static Program),
+    /// A program without which it cannot be set up.
+    Tool(&'static Program),
+    /// A folder of `clients/`, set up by the launcher.
+    Folder(&'static str),
     /// The server programs of PostgreSQL, unless there is a server already.
     Postgres,
 }
@@ -34,8 +38,20 @@ impl Need {
     /// The Debian package that has it, if it is not there.
     pub fn missing(self) -> Option<&'static str> {
         match self {
-            Need::Program(program) => program.find().is_err().then_some(program.package),
+            Need::Program(program) | Need::Tool(program) => {
+                program.find().is_err().then_some(program.package)
+            }
+            // Not a package of Debian's.
+            Need::Folder(_) => None,
             Need::Postgres => (!squall_throwaway_postgres::is_installed()).then_some("postgresql"),
+        }
+    }
+
+    /// The folder of `clients/` that it is.
+    pub fn folder(self) -> Option<&'static str> {
+        match self {
+            Need::Folder(folder) => Some(folder),
+            _ => None,
         }
     }
 }
@@ -45,8 +61,8 @@ impl Need {
 pub enum RunsAs {
     /// A process: squall's own with the kind's name, or somebody's command.
     Process,
-    /// A tab of a browser of its own.
-    Tab,
+    /// A tab of a browser of its own, with the page of that path.
+    Tab(&'static str),
 }
 
 const KINDS: &[Manifest] = &[
@@ -58,8 +74,35 @@ const KINDS: &[Manifest] = &[
     },
     Manifest {
         kind: ClientKind::Wasm,
-        runs_as: RunsAs::Tab,
+        runs_as: RunsAs::Tab("client"),
         needs: &[
+            Need::Program(&CHROMIUM),
+            Need::Program(&CHROMEDRIVER),
+            Need::Postgres,
+        ],
+        watches: true,
+    },
+    Manifest {
+        kind: ClientKind::PowersyncNode,
+        runs_as: RunsAs::Process,
+        needs: &[
+            Need::Tool(&NPM),
+            Need::Tool(&MAKE),
+            Need::Tool(&CXX),
+            Need::Tool(&PYTHON),
+            Need::Folder("node"),
+            Need::Folder("powersync-node"),
+            Need::Postgres,
+        ],
+        watches: true,
+    },
+    Manifest {
+        kind: ClientKind::PowersyncWeb,
+        runs_as: RunsAs::Tab("clients/powersync-web"),
+        needs: &[
+            Need::Tool(&NPM),
+            Need::Folder("node"),
+            Need::Folder("powersync-web"),
             Need::Program(&CHROMIUM),
             Need::Program(&CHROMEDRIVER),
             Need::Postgres,
@@ -82,6 +125,19 @@ const KINDS: &[Manifest] = &[
         kind: ClientKind::Sqlite3,
         runs_as: RunsAs::Process,
         needs: &[Need::Program(&SQLITE3)],
+        watches: false,
+    },
+    Manifest {
+        kind: ClientKind::BetterSqlite3,
+        runs_as: RunsAs::Process,
+        needs: &[
+            Need::Tool(&NPM),
+            Need::Tool(&MAKE),
+            Need::Tool(&CXX),
+            Need::Tool(&PYTHON),
+            Need::Folder("node"),
+            Need::Folder("better-sqlite3"),
+        ],
         watches: false,
     },
     Manifest {
@@ -135,7 +191,15 @@ pub fn is_tab(kind: ClientKind) -> bool {
 impl Manifest {
     /// Whether its clients are tabs of browsers.
     pub fn is_tab(&self) -> bool {
-        self.runs_as == RunsAs::Tab
+        self.page().is_some()
+    }
+
+    /// The path of the page in its tabs.
+    pub fn page(&self) -> Option<&'static str> {
+        match self.runs_as {
+            RunsAs::Process => None,
+            RunsAs::Tab(page) => Some(page),
+        }
     }
 
     /// The SQLite shell, if it needs one and there is one.

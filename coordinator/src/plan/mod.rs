@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use squall_protocol::plan::{
     ClientKind, ClientSpec, Isolation, KeyChoice, Length, PLAN_VERSION, Plan, PlanOptions,
-    ReadMode, Role, Roles, Uploader, Workload,
+    ReadMode, Role, Roles, SdkOptions, Uploader, Workload,
 };
 
 use crate::plan::kinds::manifest;
@@ -56,6 +56,7 @@ pub fn default_options(workload: Workload, keys: u32) -> PlanOptions {
         fault_interval_ms: 5_000,
         faults: Vec::new(),
         uploader: Uploader::Transaction,
+        sdk: SdkOptions::default(),
         recovery_deadline_ms: 60_000,
     }
 }

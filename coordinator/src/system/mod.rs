@@ -4,6 +4,7 @@
 mod acknowledgement;
 pub mod database;
 pub mod health_check;
+pub mod javascript;
 pub mod leftovers;
 pub mod lock;
 pub mod options;

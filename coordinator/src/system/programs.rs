@@ -66,6 +66,36 @@ pub const SQLITE3: Program = Program {
     candidates: &["sqlite3"],
 };
 
+/// Brings Node, and the packages of clients in JavaScript.
+pub const NPM: Program = Program {
+    name: "npm",
+    variable: "SQUALL_NPM",
+    package: "npm",
+    candidates: &["npm"],
+};
+
+/// The next three compile packages with C++ for it.
+pub const MAKE: Program = Program {
+    name: "make",
+    variable: "SQUALL_MAKE",
+    package: "make",
+    candidates: &["make"],
+};
+
+pub const CXX: Program = Program {
+    name: "a C++ compiler",
+    variable: "SQUALL_CXX",
+    package: "g++",
+    candidates: &["g++", "c++", "clang++"],
+};
+
+pub const PYTHON: Program = Program {
+    name: "Python",
+    variable: "SQUALL_PYTHON",
+    package: "python3",
+    candidates: &["python3"],
+};
+
 impl Program {
     /// The program's path: the environment variable's, else the first candidate that exists.
     ///

@@ -58,8 +58,8 @@ pub async fn run(args: ConformArgs) -> Result<Exit, Failure> {
     let checks = chosen(&args.only)?;
     let interrupted = interruption::listen();
     let launch = match args.browser {
-        true => Launch::Tab,
-        false => Launch::Process(Program::new(args.command)),
+        Some(kind) => Launch::Tab(kind),
+        None => Launch::Process(Program::new(args.command)),
     };
     let mut surroundings = Surroundings::start(launch, args.deadline).await?;
     if let Some(file) = &args.messages {

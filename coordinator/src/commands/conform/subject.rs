@@ -18,6 +18,7 @@ use super::surroundings::{Launch, Opened, Surroundings};
 use crate::exit::Failure;
 use crate::fleet::browser::{Browser, BrowserError, BrowserOptions};
 use crate::fleet::program::Situation;
+use crate::plan::kinds::manifest;
 use crate::system::servers::Proxies;
 
 /// How much of a message is shown.
@@ -146,7 +147,7 @@ impl<'s> Client<'s> {
                     Failure::unavailable(format!("cannot start the client {program}"), error)
                 })?)
             }
-            Launch::Tab => {
+            Launch::Tab(kind) => {
                 let options = BrowserOptions {
                     profile: self.surroundings.folder("profiles").join(&self.name),
                     headed: false,
@@ -159,7 +160,10 @@ impl<'s> Client<'s> {
                     .await
                     .map_err(browser_failed)?;
                 let number = self.number as usize;
-                let url = self.surroundings.pages.client_url(number, &self.name);
+                let url = {
+                    let page = manifest(*kind).page().expect("it is a tab");
+                    self.surroundings.pages.client_url(page, number, &self.name)
+                };
                 browser.open_tab(&url).await.map_err(browser_failed)?;
                 Running::Tab(Box::new(browser))
             }

@@ -26,6 +26,7 @@ use crate::fleet::pages::{self, Conversation, Pages};
 use crate::fleet::program::Program;
 use crate::recorder::Recorder;
 use crate::run::judge;
+use crate::system::javascript;
 use crate::system::options::{
     BackendChoice, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice, own_program,
 };
@@ -34,8 +35,8 @@ use crate::system::servers::{Endpoints, Proxies, Servers};
 /// How a client is started.
 pub(super) enum Launch {
     Process(Program),
-    /// squall's own browser client.
-    Tab,
+    /// A client in a page of a browser.
+    Tab(ClientKind),
 }
 
 /// A control connection that a client has opened. It lasts as long as the other end is held.
@@ -109,11 +110,22 @@ impl Surroundings {
             };
             Some(Box::new(hand_over) as Conversation)
         });
-        let pages = Pages::start(switchboard, pages::bundle()).await?;
+        let pages = Pages::start(
+            switchboard,
+            pages::bundle(),
+            javascript::clients_beside(&own_program()?),
+        )
+        .await?;
         let driver = match launch {
             Launch::Process(_) => None,
-            Launch::Tab => {
-                pages.check_bundle()?;
+            Launch::Tab(kind) => {
+                match kind {
+                    ClientKind::PowersyncWeb => {
+                        javascript::folder(&own_program()?, kind.name())
+                            .map_err(Failure::Unavailable)?;
+                    }
+                    _ => pages.check_bundle()?,
+                }
                 let started = Driver::start(&folder.path().join("logs")).await;
                 Some(started.map_err(|e| Failure::unavailable("cannot start chromedriver", e))?)
             }
@@ -220,7 +232,7 @@ impl Surroundings {
 
     /// Whether the client is in a page.
     pub(super) fn is_tab(&self) -> bool {
-        matches!(self.launch, Launch::Tab)
+        matches!(self.launch, Launch::Tab(_))
     }
 
     /// The number of a client that there has not been.
@@ -289,6 +301,7 @@ impl Surroundings {
             },
             isolation: Isolation::default(),
             uploader: Uploader::Transaction,
+            sdk: Default::default(),
             backend_url: proxies.map_or_else(String::new, |proxies| proxies.backend.url()),
             retry_delay_ms: 200,
             request_deadline_ms: 10_000,

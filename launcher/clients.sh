@@ -1,0 +1,90 @@
+# shellcheck shell=bash
+# The clients in JavaScript (clients/): Node, and the packages that their lock files name, from npm's registry
+# into target/clients, when the command line needs them. Sourced by ./squall after setup.sh, whose steps it uses.
+: "${root:?the repository}" "${target:?the folder of cargo}"
+
+clients=$target/clients
+
+# The folders of clients/ that the command line needs, one a line.
+client_folders() {
+    "$target/release/squall" needs --clients ${command_line[@]+"${command_line[@]}"}
+}
+
+ensure_clients() {
+    local name
+    for name in $(client_folders); do
+        client_is_set_up "$name" || with_lock set_up_client "$name"
+    done
+}
+
+# What a folder is set up from, in one line: everything in it, in the kit, and what brings Node.
+client_sources() {
+    (cd "$root/clients" && find "$1" kit-js powersync-js node/package-lock.json -name node_modules -prune -o -type f \
+        -exec cksum {} + | sort | cksum)
+}
+
+client_is_set_up() {
+    [[ -f $clients/$1/.set-up && $(<"$clients/$1/.set-up") == "$(client_sources "$1")" ]]
+}
+
+# What packages are installed from: their lock file, and that of Node, for which some are compiled.
+locked() { cat "$clients/$1/package-lock.json" "$clients/node/package-lock.json"; }
+
+# Packages are installed anew only when that changed.
+set_up_client() {
+    local name=$1 sources folder
+    ! client_is_set_up "$name" || return 0
+    [[ $name == node ]] || client_is_set_up node || set_up_client node
+    sources=$(client_sources "$name")
+    for folder in kit-js powersync-js "$name"; do
+        mkdir -p "$clients/$folder"
+        (cd "$root/clients/$folder" && tar -cf - --exclude=./node_modules .) | tar -xf - -C "$clients/$folder"
+    done
+    folder=$clients/$name
+    locked "$name" | cmp -s - "$folder/.installed" ||
+        step "client-$name" "installing the packages of $name" install_packages_of "$name" ||
+        fail "the packages of $name could not be installed; they stand in clients/$name/package-lock.json"
+    case $name in
+        powersync-web) step "client-$name-bundle" "bundling $name" bundle_web "$folder" || fail "the build failed" ;;
+    esac
+    echo "$sources" >"$folder/.set-up"
+}
+
+# No install script runs: what has to be compiled is compiled here, for our Node.
+install_packages_of() {
+    local folder=$clients/$1
+    (cd "$folder" && "${SQUALL_NPM:-npm}" ci --ignore-scripts --no-audit --no-fund --no-update-notifier) || return
+    [[ ! -d $folder/node_modules/better-sqlite3 ]] || compile_better_sqlite3 "$folder/node_modules/better-sqlite3" ||
+        return
+    locked "$1" >"$folder/.installed"
+}
+
+node_home() { echo "$clients"/node/node_modules/node-*-*; }
+
+# compile_better_sqlite3 FOLDER: once for every version, since it takes a minute.
+compile_better_sqlite3() {
+    local home version cached built=$1/build/Release
+    home=$(node_home)
+    version=$(sed -n 's/^ *"version": "\(.*\)",$/\1/p' "$1/package.json")
+    cached=${XDG_CACHE_HOME:-$HOME/.cache}/squall/tools/better-sqlite3-$version-$("$home/bin/node" --version)-$(uname -m)
+    if [[ ! -f $cached/better_sqlite3.node ]]; then
+        (cd "$1" && env MAKE="${SQUALL_MAKE:-make}" PYTHON="${SQUALL_PYTHON:-python3}" PATH="$home/bin:$PATH" \
+            ${SQUALL_CXX:+CXX="$SQUALL_CXX"} node "$clients/node/node_modules/node-gyp/bin/node-gyp.js" \
+            rebuild --release --nodedir="$home") || return
+        mkdir -p "$cached"
+        cp "$built/better_sqlite3.node" "$cached/.new-$$" && mv "$cached/.new-$$" "$cached/better_sqlite3.node"
+        return
+    fi
+    mkdir -p "$built"
+    cp "$cached/better_sqlite3.node" "$built/"
+}
+
+# bundle_web FOLDER: the page with its scripts in page/; the SDK's worker is beside the script that starts it.
+bundle_web() (
+    cd "$1" || return
+    rm -rf page
+    mkdir page
+    cp index.html page/ && cp -R node_modules/@powersync/web/dist/worker/. page/ || return
+    "$(node_home)/bin/node" node_modules/esbuild/bin/esbuild main.js --bundle --format=esm --splitting \
+        --platform=browser --target=es2022 --sourcemap --outdir=page
+)
