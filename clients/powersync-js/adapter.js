@@ -15,10 +15,11 @@ const UPLOADS = `
  * @param {any} sdk.common The package @powersync/common.
  * @param {(configuration: any, schema: any) => Promise<{database: any, isNew: boolean}>} sdk.open Makes the
  *   PowerSyncDatabase, which need not be ready yet.
- * @param {string} [sdk.exactly] What a statement begins with whose integers have to be exact.
+ * @param {(sql: string, parameters: any[]) => [string, any[]]} [sdk.bind] What to give the SDK for a statement of
+ *   the run, so that no value is garbled on its way.
  * @returns {import("../kit-js/types.js").Adapter}
  */
-export function adapter({ engine, common, open, exactly = "" }) {
+export function adapter({ engine, common, open, bind = (...statement) => statement }) {
   let configuration, database, connector, log;
 
   return {
@@ -35,7 +36,7 @@ export function adapter({ engine, common, open, exactly = "" }) {
 
     async transaction(access, body) {
       const inTransaction = (transaction) =>
-        body(async (sql, parameters) => (await transaction.executeRaw(exactly + sql, parameters)).rawRows);
+        body(async (sql, parameters) => (await transaction.executeRaw(...bind(sql, parameters))).rawRows);
       if (access === "write") return database.writeTransaction(inTransaction);
       return database.readTransaction((transaction) => readOnly(transaction, inTransaction));
     },

@@ -17,7 +17,7 @@ await serve(
   adapter({
     engine: { name: "@powersync/node", version: JSON.parse(readFileSync(packaged, "utf8")).version },
     common,
-    exactly: EXACTLY,
+    bind: (sql, parameters) => [EXACTLY + sql, parameters],
     async open(_, schema) {
       const isNew = !existsSync(file);
       const database = new PowerSyncDatabase({

@@ -9,10 +9,24 @@ import { adapter } from "../powersync-js/adapter.js";
 
 const { client } = fromPage();
 
+/** SQLite's binding in the SDK ends a text at a NUL, which is refused here, and makes NULL of an empty blob. */
+function bind(sql, parameters) {
+  if (parameters.some((value) => typeof value === "string" && value.includes("\0"))) {
+    throw new Error("a text with a NUL cannot be bound whole");
+  }
+  const isEmpty = (value) => value instanceof Uint8Array && value.length === 0;
+  let place = 0;
+  const text = sql.replace(/'[^']*'|"[^"]*"|\?/g, (found) =>
+    found === "?" && isEmpty(parameters[place++]) ? "x''" : found,
+  );
+  return [text, parameters.filter((value) => !isEmpty(value))];
+}
+
 await serve(
   adapter({
     engine: { name: "@powersync/web", version },
     common,
+    bind,
     async open({ sdk = {} }, schema) {
       // The page has an origin of its own, and with it everything that is stored.
       const isNew = localStorage.getItem(client) === null;
