@@ -76,10 +76,11 @@ fn the_schema_of_the_contract_takes_every_real_message() {
         .output()
         .unwrap();
     let schema: Value = serde_json::from_slice(&schema.stdout).unwrap();
-    let of = |name: &str| {
-        let reference = format!("#/$defs/{name}");
-        let one = serde_json::json!({"$defs": schema["$defs"], "$ref": reference});
-        jsonschema::validator_for(&one).unwrap()
+    let (mut compiler, mut schemas) = (boon::Compiler::new(), boon::Schemas::new());
+    compiler.add_resource("contract.json", schema).unwrap();
+    let mut of = |name: &str| {
+        let place = format!("contract.json#/$defs/{name}");
+        compiler.compile(&place, &mut schemas).unwrap()
     };
     let (to_client, from_client) = (of("ToClient"), of("FromClient"));
     let folder = tempfile::tempdir().unwrap();
@@ -93,12 +94,12 @@ fn the_schema_of_the_contract_takes_every_real_message() {
         for line in std::fs::read_to_string(&file).unwrap().lines() {
             let line: Value = serde_json::from_str(line).unwrap();
             let message = &line["message"];
-            let validator = match line.get("to") {
-                Some(_) => &to_client,
-                None => &from_client,
+            let expected = match line.get("to") {
+                Some(_) => to_client,
+                None => from_client,
             };
-            if let Err(error) = validator.validate(message) {
-                panic!("{error} in {line:#}");
+            if let Err(error) = schemas.validate(message, expected) {
+                panic!("{error:#} in {line:#}");
             }
             let name = message.as_str().or_else(|| {
                 let object = message.as_object()?;
@@ -132,7 +133,7 @@ fn the_schema_of_the_contract_takes_every_real_message() {
         serde_json::json!({"hello": {"client": "a", "contract": 1, "dialect": "mysql"}}),
         serde_json::json!("ready"),
     ] {
-        assert!(!from_client.is_valid(&wrong), "{wrong}");
+        assert!(schemas.validate(&wrong, from_client).is_err(), "{wrong}");
     }
 }
 
