@@ -17,8 +17,11 @@
 
 pub mod core;
 mod error;
+mod failure;
 mod http;
+mod open_stream;
 mod postgres;
+mod shared;
 mod sqlite;
 mod writer;
 
@@ -38,6 +41,7 @@ pub use crate::error::{ServiceError, SourceError};
 use crate::postgres::head::Head;
 use crate::postgres::replication::Replication;
 use crate::postgres::source::Source;
+use crate::shared::Shared;
 pub use crate::sqlite::SqliteError;
 use crate::sqlite::{Reader, SqliteStorage};
 use crate::writer::Writer;
@@ -158,7 +162,7 @@ pub async fn serve(config: Config, on_ready: impl FnOnce(SocketAddr)) -> Result<
         failed,
     } = Writer::start(open_storage(&config).await?)?;
     let write_checkpoints = Arc::new(Mutex::new(WriteCheckpoints::default()));
-    let router = http::router(Arc::new(http::Shared {
+    let router = http::router(Arc::new(Shared {
         verifier,
         published: published.clone(),
         reader: Reader::new(&config.storage),

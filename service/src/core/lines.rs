@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::checkpoint::{Bucket, Checkpoint, Operation};
-use super::source::Lsn;
+use super::subscriptions::{Included, Reason};
 
 /// A line of a sync stream.
 #[derive(Debug, Serialize)]
@@ -16,6 +16,7 @@ pub enum Line<'a> {
     Checkpoint(CheckpointLine<'a>),
     CheckpointDiff(CheckpointDiffLine<'a>),
     Data(DataLine<'a>),
+    PartialCheckpointComplete(PartialCheckpointCompleteLine),
     CheckpointComplete(CheckpointCompleteLine),
     /// Seconds. The stream ends after 0.
     TokenExpiresIn(u64),
@@ -43,6 +44,15 @@ pub struct CheckpointDiffLine<'a> {
     pub updated_buckets: Vec<BucketLine<'a>>,
 }
 
+/// Every operation up to the announced checkpoint has been sent, of buckets that are at least this
+/// urgent.
+#[derive(Debug, Serialize)]
+pub struct PartialCheckpointCompleteLine {
+    #[serde(serialize_with = "as_text")]
+    pub last_op_id: u64,
+    pub priority: u8,
+}
+
 /// Every operation up to the announced checkpoint has been sent.
 #[derive(Debug, Serialize)]
 pub struct CheckpointCompleteLine {
@@ -57,17 +67,10 @@ pub struct BucketLine<'a> {
     checksum: i32,
     count: u64,
     priority: u8,
-    subscriptions: [DefaultSubscription; 1],
+    subscriptions: Vec<Reason>,
 }
 
-/// That a bucket belongs to a stream that every client subscribes to, by its index in
-/// [`CheckpointLine::streams`].
-#[derive(Debug, Serialize)]
-struct DefaultSubscription {
-    default: usize,
-}
-
-/// A stream, in the sense of PowerSync's sync streams; there is one per table.
+/// A sync stream that the client subscribes to; there is one per table.
 #[derive(Debug, Serialize)]
 pub struct StreamLine<'a> {
     name: &'a str,
@@ -121,16 +124,19 @@ impl Line<'_> {
 }
 
 /// The line for a stream's first checkpoint.
-pub fn checkpoint(checkpoint: &Checkpoint) -> Line<'_> {
+pub fn checkpoint<'a>(
+    checkpoint: &Checkpoint,
+    write_checkpoint: u64,
+    included: &[Included<'a>],
+) -> Line<'a> {
     Line::Checkpoint(CheckpointLine {
         last_op_id: checkpoint.last_op_id,
-        write_checkpoint: write_checkpoint(checkpoint.lsn),
-        buckets: checkpoint.buckets.iter().enumerate().map(bucket).collect(),
-        streams: checkpoint
-            .buckets
+        write_checkpoint,
+        buckets: included.iter().map(bucket).collect(),
+        streams: included
             .iter()
-            .map(|bucket| StreamLine {
-                name: bucket.object_type(),
+            .map(|included| StreamLine {
+                name: included.bucket.object_type(),
                 is_default: true,
                 errors: [],
             })
@@ -138,31 +144,37 @@ pub fn checkpoint(checkpoint: &Checkpoint) -> Line<'_> {
     })
 }
 
-/// The line for a later checkpoint of a stream.
-pub fn checkpoint_diff<'a>(before: &'a Checkpoint, now: &'a Checkpoint) -> Line<'a> {
-    let is_in = |bucket: &Bucket, checkpoint: &Checkpoint| {
-        checkpoint
-            .buckets
-            .iter()
-            .any(|other| other.name == bucket.name)
-    };
-    Line::CheckpointDiff(CheckpointDiffLine {
-        last_op_id: now.last_op_id,
-        write_checkpoint: write_checkpoint(now.lsn),
+/// The line for a later checkpoint of a stream, given what the client gets of the one before and of
+/// this one.
+pub fn checkpoint_diff<'a>(
+    checkpoint: &Checkpoint,
+    write_checkpoint: u64,
+    before: &[Included<'a>],
+    now: &[Included<'a>],
+) -> CheckpointDiffLine<'a> {
+    let is_in_now = |name: &str| now.iter().any(|included| included.bucket.name == name);
+    let was_the_same = |bucket: &Bucket| before.iter().any(|included| included.bucket == bucket);
+    CheckpointDiffLine {
+        last_op_id: checkpoint.last_op_id,
+        write_checkpoint,
         removed_buckets: before
-            .buckets
             .iter()
-            .filter(|bucket| !is_in(bucket, now))
-            .map(|bucket| bucket.name.as_str())
+            .map(|included| included.bucket.name.as_str())
+            .filter(|name| !is_in_now(name))
             .collect(),
         updated_buckets: now
-            .buckets
             .iter()
-            .enumerate()
-            .filter(|(_, bucket)| !before.buckets.contains(bucket))
-            .map(self::bucket)
+            .filter(|included| !was_the_same(included.bucket))
+            .map(bucket)
             .collect(),
-    })
+    }
+}
+
+impl CheckpointDiffLine<'_> {
+    /// Whether no bucket changed.
+    pub fn is_empty(&self) -> bool {
+        self.removed_buckets.is_empty() && self.updated_buckets.is_empty()
+    }
 }
 
 /// The line for operations of a bucket, and whether more of the checkpoint's follow.
@@ -197,17 +209,19 @@ pub fn data<'a>(
     })
 }
 
+/// The line after the last operation of a priority, if others follow.
+pub fn partial_checkpoint_complete(checkpoint: &Checkpoint, priority: u8) -> Line<'static> {
+    Line::PartialCheckpointComplete(PartialCheckpointCompleteLine {
+        last_op_id: checkpoint.last_op_id,
+        priority,
+    })
+}
+
 /// The line after the last operation of a checkpoint.
 pub fn checkpoint_complete(checkpoint: &Checkpoint) -> Line<'static> {
     Line::CheckpointComplete(CheckpointCompleteLine {
         last_op_id: checkpoint.last_op_id,
     })
-}
-
-/// The id of the write checkpoint that is reached at a position: the position itself. So ids never
-/// go back, even if the service loses its storage, and every client can be told the same number.
-pub fn write_checkpoint(lsn: Lsn) -> u64 {
-    lsn.0
 }
 
 fn row_data(data: Option<&str>, raw: bool) -> RowData<'_> {
@@ -218,13 +232,13 @@ fn row_data(data: Option<&str>, raw: bool) -> RowData<'_> {
     }
 }
 
-fn bucket((index, bucket): (usize, &Bucket)) -> BucketLine<'_> {
+fn bucket<'a>(included: &Included<'a>) -> BucketLine<'a> {
     BucketLine {
-        bucket: &bucket.name,
-        checksum: bucket.checksum.cast_signed(),
-        count: bucket.count,
-        priority: 3,
-        subscriptions: [DefaultSubscription { default: index }],
+        bucket: &included.bucket.name,
+        checksum: included.bucket.checksum.cast_signed(),
+        count: included.bucket.count,
+        priority: included.priority,
+        subscriptions: included.reasons.clone(),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod request;
 pub mod source;
 pub mod storage;
 pub mod stream;
+pub mod subscriptions;
 pub mod token;
 pub mod values;
 pub mod write_checkpoints;

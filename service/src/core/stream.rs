@@ -5,13 +5,16 @@
 //! that interrupt a download for a newer checkpoint. The one exception: a new snapshot takes the old
 //! buckets away, and then the next checkpoint replaces the announced one.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::checkpoint::{Checkpoint, Operation};
-use super::lines;
-use super::source::Lsn;
+use super::lines::{self, Line};
+use super::request::StreamRequest;
 use super::storage::Fetch;
+use super::subscriptions::{Included, Subscriptions};
+use super::write_checkpoints::Requested;
 
 /// The state of one stream. Its memory does not grow with what is sent.
 #[derive(Debug)]
@@ -19,12 +22,21 @@ pub struct SyncStream {
     /// What the client has, by bucket name.
     positions: HashMap<String, u64>,
     raw_data: bool,
-    /// The checkpoint of the last checkpoint or diff line.
+    subscriptions: Subscriptions,
+    /// The checkpoint of the last checkpoint or diff line, and the write checkpoint in it.
     announced: Option<Arc<Checkpoint>>,
+    write_checkpoint: u64,
     /// Buckets of the announced checkpoint that may miss operations, the next one last.
-    downloads: Vec<usize>,
+    downloads: Vec<Download>,
     /// Whether the announced checkpoint still has to be completed.
     incomplete: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Download {
+    /// The bucket's index in the announced checkpoint.
+    bucket: usize,
+    priority: u8,
 }
 
 /// What to do next.
@@ -39,28 +51,30 @@ pub enum Step {
 }
 
 impl SyncStream {
-    /// A stream for a client that has the named buckets up to the given operations. `raw_data`: rows
-    /// are sent as strings that hold JSON, not as JSON.
-    pub fn new(positions: impl IntoIterator<Item = (String, u64)>, raw_data: bool) -> Self {
+    /// A stream for the client that says this.
+    pub fn new(request: &StreamRequest) -> Self {
         SyncStream {
-            positions: positions.into_iter().collect(),
-            raw_data,
+            positions: request.positions.iter().cloned().collect(),
+            raw_data: request.raw_data,
+            subscriptions: request.subscriptions.clone(),
             announced: None,
+            write_checkpoint: 0,
             downloads: Vec::new(),
             incomplete: false,
         }
     }
 
-    /// The next step, given the newest checkpoint and the newest write checkpoint request of this
-    /// client (see [`super::write_checkpoints`]).
-    pub fn step(&mut self, newest: &Arc<Checkpoint>, requested: Lsn) -> Step {
+    /// The next step, given the newest checkpoint and what this client has asked for (see
+    /// [`super::write_checkpoints`]).
+    pub fn step(&mut self, newest: &Arc<Checkpoint>, requested: Requested) -> Step {
         let Some(announced) = self.announced.clone() else {
-            let line = lines::checkpoint(newest).to_json();
-            self.announce(newest.clone());
-            return Step::Line(line);
+            self.announce(newest, requested);
+            let included = self.subscriptions.of(newest);
+            let line = lines::checkpoint(newest, self.write_checkpoint, &included);
+            return Step::Line(line.to_json());
         };
-        while let Some(index) = self.downloads.last() {
-            let bucket = &announced.buckets[*index];
+        while let Some(download) = self.downloads.last().copied() {
+            let bucket = &announced.buckets[download.bucket];
             let position = self.positions.get(&bucket.name).copied().unwrap_or(0);
             if position < bucket.last_op_id {
                 return Step::Fetch(Fetch {
@@ -70,19 +84,29 @@ impl SyncStream {
                 });
             }
             self.downloads.pop();
+            let next = self.downloads.last();
+            if next.is_some_and(|next| next.priority != download.priority) {
+                let line = lines::partial_checkpoint_complete(&announced, download.priority);
+                return Step::Line(line.to_json());
+            }
         }
         if self.incomplete {
             self.incomplete = false;
             return Step::Line(lines::checkpoint_complete(&announced).to_json());
         }
+        let reached = self.reached(newest, requested);
+        let before = self.subscriptions.of(&announced);
+        let now = self.subscriptions.of(newest);
+        let diff = lines::checkpoint_diff(newest, reached, &before, &now);
         // A request that was made before this position must be answered by a line after it, even if
         // nothing else changed.
-        let request_reached = announced.lsn <= requested && requested < newest.lsn;
-        if newest.buckets == announced.buckets && !request_reached {
+        let answers_request = requested.position < newest.lsn
+            && (announced.lsn <= requested.position || self.write_checkpoint < requested.id);
+        if diff.is_empty() && !answers_request {
             return Step::Wait;
         }
-        let line = lines::checkpoint_diff(&announced, newest).to_json();
-        self.announce(newest.clone());
+        let line = Line::CheckpointDiff(diff).to_json();
+        self.announce(newest, requested);
         Step::Line(line)
     }
 
@@ -90,8 +114,7 @@ impl SyncStream {
     /// no longer there.
     pub fn fetched(&mut self, fetch: &Fetch, operations: &[Operation]) -> Option<String> {
         let announced = self.announced.as_ref()?;
-        let index = self.downloads.last()?;
-        let bucket = &announced.buckets[*index];
+        let bucket = &announced.buckets[self.downloads.last()?.bucket];
         let Some(last) = operations.last() else {
             // The operations were there when the checkpoint was made, so a new snapshot is under way.
             // Its checkpoint replaces the announced one, which can not be completed.
@@ -104,14 +127,39 @@ impl SyncStream {
         Some(line)
     }
 
-    fn announce(&mut self, checkpoint: Arc<Checkpoint>) {
-        self.positions
-            .retain(|name, _| checkpoint.buckets.iter().any(|bucket| &bucket.name == name));
-        let by_name = |index: &usize| -> &str { &checkpoint.buckets[*index].name };
-        let mut downloads: Vec<usize> = (0..checkpoint.buckets.len()).collect();
-        downloads.sort_by(|a, b| by_name(b).cmp(by_name(a)));
-        self.downloads = downloads;
+    /// The write checkpoint that the client is told of at the newest checkpoint: the position in the
+    /// log, which is all clients' id, or a greater one that this client has chosen itself.
+    fn reached(&self, newest: &Checkpoint, requested: Requested) -> u64 {
+        let chosen = if requested.position <= newest.lsn {
+            requested.id
+        } else {
+            0
+        };
+        newest.lsn.0.max(chosen).max(self.write_checkpoint)
+    }
+
+    fn announce(&mut self, checkpoint: &Arc<Checkpoint>, requested: Requested) {
+        self.write_checkpoint = self.reached(checkpoint, requested);
+        let included = self.subscriptions.of(checkpoint);
+        self.positions.retain(|name, _| {
+            included
+                .iter()
+                .any(|included| &included.bucket.name == name)
+        });
+        let before = self.announced.iter().flat_map(|before| &before.buckets);
+        let mut changed: Vec<&Included> = included
+            .iter()
+            .filter(|included| !before.clone().any(|before| before == included.bucket))
+            .collect();
+        changed.sort_by_key(|included| Reverse((included.priority, &included.bucket.name)));
+        self.downloads = changed
+            .iter()
+            .map(|included| Download {
+                bucket: included.index,
+                priority: included.priority,
+            })
+            .collect();
         self.incomplete = true;
-        self.announced = Some(checkpoint);
+        self.announced = Some(checkpoint.clone());
     }
 }

@@ -51,8 +51,9 @@ impl Head {
         }
     }
 
-    /// Reads the position, hands it to `request`, and only then writes the marker.
-    pub async fn write_checkpoint(&self, request: impl Fn(Lsn)) -> Result<Lsn, SourceError> {
+    /// Reads the position, hands it to `request`, and only then writes the marker. Gives the write
+    /// checkpoint's id, as `request` does.
+    pub async fn write_checkpoint(&self, request: impl Fn(Lsn) -> u64) -> Result<u64, SourceError> {
         let client = self.client(None).await?;
         match write_checkpoint(&client, &request).await {
             // The connection may have been lost long before this request.
@@ -85,9 +86,11 @@ impl Head {
     }
 }
 
-async fn write_checkpoint(client: &Client, request: impl Fn(Lsn)) -> Result<Lsn, SourceError> {
-    let lsn = position(client).await?;
-    request(lsn);
+async fn write_checkpoint(
+    client: &Client,
+    request: impl Fn(Lsn) -> u64,
+) -> Result<u64, SourceError> {
+    let id = request(position(client).await?);
     write_marker(client).await?;
-    Ok(lsn)
+    Ok(id)
 }

@@ -12,11 +12,13 @@ use proptest::prelude::*;
 use simulated_client::{Received, SimulatedClient};
 use squall_service::core::checkpoint::Checkpoint;
 use squall_service::core::replicator::{Replicator, ReplicatorError, SnapshotNeeded};
+use squall_service::core::request::StreamRequest;
 use squall_service::core::source::{
     Cell, Column, Lsn, Relation, Row, RowIdentity, SnapshotBegin, SnapshotTable, SourceEvent,
 };
 use squall_service::core::storage::{MemoryStorage, Storage as _};
 use squall_service::core::stream::{Step, SyncStream};
+use squall_service::core::subscriptions::{Subscription, Subscriptions};
 use squall_service::core::write_checkpoints::WriteCheckpoints;
 
 const CLIENTS: usize = 3;
@@ -75,7 +77,20 @@ enum Action {
     /// The client asks for a write checkpoint.
     Request {
         client: usize,
+        id: RequestId,
     },
+}
+
+/// Who chooses the id of a write checkpoint.
+#[derive(Clone, Copy, Debug)]
+enum RequestId {
+    Service,
+    /// The client counts, from the last id that it was given.
+    Counted,
+    /// The client asks for its last one once more.
+    Again,
+    /// The client has counted far beyond the service's log.
+    Ahead,
 }
 
 fn changes() -> impl Strategy<Value = Change> {
@@ -99,8 +114,45 @@ fn actions() -> impl Strategy<Value = Action> {
         1 => Just(Action::Snapshot),
         6 => (0..CLIENTS, 1..8usize).prop_map(|(client, count)| Action::Steps { client, count }),
         2 => (0..CLIENTS).prop_map(|client| Action::Reconnect { client }),
-        2 => (0..CLIENTS).prop_map(|client| Action::Request { client }),
+        2 => (0..CLIENTS, request_ids()).prop_map(|(client, id)| Action::Request { client, id }),
     ]
+}
+
+fn request_ids() -> impl Strategy<Value = RequestId> {
+    prop_oneof![
+        2 => Just(RequestId::Service),
+        2 => Just(RequestId::Counted),
+        1 => Just(RequestId::Again),
+        1 => Just(RequestId::Ahead),
+    ]
+}
+
+/// What each client subscribes to: everything; one table of two; one table before the other.
+fn subscriptions(client: usize) -> Subscriptions {
+    let named = |table: usize, priority| Subscription {
+        stream: TABLES[table].into(),
+        priority,
+    };
+    match client {
+        0 => Subscriptions::default(),
+        1 => Subscriptions {
+            include_defaults: false,
+            explicit: vec![named(1, None)],
+        },
+        _ => Subscriptions {
+            include_defaults: true,
+            explicit: vec![named(1, Some(1))],
+        },
+    }
+}
+
+fn stream(client: usize, books: &SimulatedClient) -> SyncStream {
+    SyncStream::new(&StreamRequest {
+        positions: books.positions(),
+        raw_data: true,
+        subscriptions: subscriptions(client),
+        ..StreamRequest::default()
+    })
 }
 
 fn relation(table: usize) -> Relation {
@@ -137,10 +189,18 @@ fn key_of(key: u8) -> Row {
 struct Client {
     books: SimulatedClient,
     stream: SyncStream,
-    /// The position of the last request for a write checkpoint, and how many checkpoints the client
-    /// had completed by then.
-    requested: u64,
+    /// The source's position at the announced checkpoint.
+    announced: Lsn,
+    /// Every write checkpoint that the client asked for, with the source's position at that time, and
+    /// how many checkpoints the client had completed at the last one.
+    requests: Vec<(u64, Lsn)>,
     completed_at_request: u64,
+}
+
+impl Client {
+    fn last_id(&self) -> u64 {
+        self.requests.last().map_or(0, |(id, _)| *id)
+    }
 }
 
 struct World {
@@ -159,10 +219,11 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let client = || Client {
+        let client = |number| Client {
             books: SimulatedClient::default(),
-            stream: SyncStream::new([], true),
-            requested: 0,
+            stream: stream(number, &SimulatedClient::default()),
+            announced: Lsn(0),
+            requests: Vec::new(),
             completed_at_request: 0,
         };
         let mut replicator = Replicator::open(MemoryStorage::default()).expect("infallible");
@@ -184,7 +245,7 @@ impl World {
             head: 10,
             snapshots: 1,
             write_checkpoints: WriteCheckpoints::default(),
-            clients: (0..CLIENTS).map(|_| client()).collect(),
+            clients: (0..CLIENTS).map(client).collect(),
         };
         world.connect(0);
         world
@@ -327,6 +388,10 @@ impl World {
         self.transaction(&[]);
         for client in 0..CLIENTS {
             self.reconnect(client);
+            // One that counts ids itself brings its last one with it.
+            if self.clients[client].last_id() > self.head {
+                self.request(client, RequestId::Again);
+            }
         }
     }
 
@@ -351,16 +416,31 @@ impl World {
     }
 
     fn reconnect(&mut self, client: usize) {
-        let client = &mut self.clients[client];
+        let number = client;
+        let client = &mut self.clients[number];
         client.books.reconnect();
-        client.stream = SyncStream::new(client.books.positions(), true);
+        client.stream = stream(number, &client.books);
     }
 
-    fn request(&mut self, client: usize) {
-        self.write_checkpoints
-            .request(client.to_string(), Lsn(self.head));
-        self.clients[client].requested = self.head;
-        self.clients[client].completed_at_request = self.clients[client].books.completed;
+    fn request(&mut self, client: usize, id: RequestId) {
+        let position = Lsn(self.head);
+        let last = self.clients[client].last_id();
+        let counted = match id {
+            RequestId::Service => None,
+            RequestId::Counted => Some(last + 1),
+            RequestId::Again => Some(last.max(1)),
+            RequestId::Ahead => Some(last + 1_000_000_000),
+        };
+        let given = self
+            .write_checkpoints
+            .request(client.to_string(), position, counted);
+        assert!(given >= counted.unwrap_or(0));
+        let client = &mut self.clients[client];
+        // The same id is the same request, whose position stays.
+        if given > last {
+            client.requests.push((given, position));
+            client.completed_at_request = client.books.completed;
+        }
         self.transaction(&[]);
     }
 
@@ -378,8 +458,10 @@ impl World {
         };
         if let Some(line) = line {
             let line = serde_json::from_str(&line).expect("JSON");
-            if client.books.receive(&line) == Received::Complete {
-                self.check(number);
+            match client.books.receive(&line) {
+                Received::Checkpoint | Received::Diff => client.announced = self.published.lsn,
+                Received::Complete => self.check(number),
+                _ => {}
             }
         }
         true
@@ -387,10 +469,22 @@ impl World {
 
     /// What a client sees at a completed checkpoint is the source at exactly that position.
     fn check(&self, number: usize) {
-        let books = &self.clients[number].books;
-        let lsn = Lsn(books.write_checkpoint.expect("always sent"));
+        let client = &self.clients[number];
+        let (books, lsn) = (&client.books, client.announced);
+        let told = books.write_checkpoint.expect("always sent");
+        assert!(told >= lsn.0, "{told} at {lsn}");
+        for (id, position) in &client.requests {
+            assert!(
+                told < *id || lsn >= *position,
+                "{id} of {position} was announced at {lsn}"
+            );
+        }
         let state = &self.states[&lsn];
         for (table, rows) in TABLES.iter().zip(state) {
+            if number == 1 && *table == TABLES[0] {
+                assert!(books.rows(table).is_empty(), "not subscribed");
+                continue;
+            }
             let expected: BTreeMap<String, serde_json::Value> = rows
                 .iter()
                 .map(|(key, (id, value))| {
@@ -422,19 +516,15 @@ impl World {
                 "nothing was completed after the last request"
             );
             assert!(
-                client.books.write_checkpoint >= Some(client.requested),
-                "client {number} asked at {} and was told {:?}",
-                client.requested,
+                client.books.write_checkpoint >= Some(client.last_id()),
+                "client {number} asked for {} and was told {:?}",
+                client.last_id(),
                 client.books.write_checkpoint
             );
-            assert_eq!(
-                client
-                    .books
-                    .write_checkpoint
-                    .map(Lsn)
-                    .map(|lsn| &self.states[&lsn]),
-                Some(&self.tables)
-            );
+            // A client hears nothing of a table that it does not subscribe to.
+            let first = usize::from(number == 1);
+            let state = &self.states[&client.announced];
+            assert_eq!(state[first..], self.tables[first..]);
         }
     }
 }
@@ -477,7 +567,7 @@ proptest! {
                     }
                 }
                 Action::Reconnect { client } => world.reconnect(*client),
-                Action::Request { client } => world.request(*client),
+                Action::Request { client, id } => world.request(*client, *id),
             }
         }
         world.finish();
@@ -524,7 +614,11 @@ fn lines_are_those_of_powersync() {
     }]);
     world.commit();
     let mut lines = String::new();
-    let mut stream = SyncStream::new([("gone".to_owned(), 7)], true);
+    let mut stream = SyncStream::new(&StreamRequest {
+        positions: vec![("gone".to_owned(), 7)],
+        raw_data: true,
+        ..StreamRequest::default()
+    });
     for round in 0..4 {
         match round {
             1 => world.transaction(&[
@@ -536,7 +630,7 @@ fn lines_are_those_of_powersync() {
                     value: 5,
                 },
             ]),
-            2 => world.request(0),
+            2 => world.request(0, RequestId::Service),
             3 => world.snapshot(),
             _ => {}
         }
@@ -608,12 +702,12 @@ fn a_table_that_was_altered_needs_a_snapshot() {
 #[test]
 fn requests_survive_a_crash() {
     let mut world = World::new();
-    world.request(0);
+    world.request(0, RequestId::Service);
     world.crash(0, 0);
     while world.step(0) {}
     let client = &world.clients[0];
     assert!(
-        client.books.write_checkpoint < Some(client.requested),
+        client.books.write_checkpoint < Some(client.last_id()),
         "announced too early"
     );
     world.finish();
@@ -624,9 +718,10 @@ fn requests_survive_a_crash() {
 fn no_request_is_forgotten() {
     let mut write_checkpoints = WriteCheckpoints::default();
     for client in 0..25_000_u64 {
-        write_checkpoints.request(client.to_string(), Lsn(client));
+        write_checkpoints.request(client.to_string(), Lsn(client), None);
     }
     for client in 0..25_000_u64 {
-        assert!(write_checkpoints.requested(&client.to_string()) >= Lsn(client));
+        let requested = write_checkpoints.requested(&client.to_string());
+        assert!(requested.position >= Lsn(client));
     }
 }

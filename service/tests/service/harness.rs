@@ -172,6 +172,19 @@ impl Service {
         }
     }
 
+    /// Waits until the service owes nobody a line. One that has just begun does, for write checkpoints
+    /// of its earlier lives.
+    pub async fn settle(&self, http: &reqwest::Client) {
+        let mut client = Client::new("settling", "s");
+        client.connect(http, &self.url).await;
+        let id = client.write_checkpoint(http, &self.url).await;
+        client
+            .sync_until_now("the write checkpoint", |books| {
+                books.write_checkpoint >= Some(id)
+            })
+            .await;
+    }
+
     /// Stops the service and waits until it is gone.
     pub async fn stop(mut self) {
         self.task.abort();
@@ -222,6 +235,8 @@ pub struct Client {
     pub books: SimulatedClient,
     pub user: String,
     pub id: String,
+    /// What it says about sync streams.
+    pub streams: Option<Value>,
     lines: Option<Lines>,
 }
 
@@ -231,6 +246,7 @@ impl Client {
             books: SimulatedClient::default(),
             user: user.into(),
             id: id.into(),
+            streams: None,
             lines: None,
         }
     }
@@ -238,10 +254,14 @@ impl Client {
     /// Opens a stream, with what is there already.
     pub async fn connect(&mut self, http: &reqwest::Client, service: &str) {
         self.books.reconnect();
+        let mut body = self.books.request(&self.id);
+        if let Some(streams) = &self.streams {
+            body["streams"] = streams.clone();
+        }
         let request = http
             .post(format!("{service}/sync/stream"))
             .header("Authorization", format!("Token {}", token(&self.user)))
-            .json(&self.books.request(&self.id));
+            .json(&body);
         self.lines = Some(Lines::open(request).await);
     }
 
@@ -310,6 +330,21 @@ impl Client {
             .parse()
             .expect("a number")
     }
+}
+
+/// Asks for a write checkpoint with an id that the client counted, and gives the answer's.
+pub async fn checkpoint_request(http: &reqwest::Client, service: &str, body: &Value) -> u64 {
+    let request = http
+        .post(format!("{service}/sync/checkpoint-request"))
+        .header("Authorization", format!("Token {}", token("user")))
+        .json(body);
+    let answer = within("an answer", request.send()).await.expect("sent");
+    let answer: Value = answer.json().await.expect("JSON");
+    answer["data"]["checkpoint_request_id"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{answer}"))
+        .parse()
+        .expect("a number")
 }
 
 /// The lines of a stream.

@@ -6,6 +6,7 @@
     reason = "cargo shows what a failed test said"
 )]
 
+mod checkpoint_requests;
 mod harness;
 mod life;
 mod load;
@@ -14,6 +15,7 @@ mod requests;
 #[path = "../simulated_client/mod.rs"]
 mod simulated_client;
 mod source;
+mod streams;
 mod sync;
 mod tables;
 mod time;

@@ -1,9 +1,10 @@
 //! The engine inside every PowerSync SDK, fed with the service's lines.
 
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, ToSql, TransactionBehavior};
 use serde_json::{Value, json};
 
-use crate::harness::{Fixture, Lines, Service, token, within};
+use crate::harness::{Fixture, Lines, Service, checkpoint_request, token, within};
 
 struct Engine {
     database: Connection,
@@ -49,11 +50,21 @@ impl Engine {
     }
 
     fn control(&mut self, command: &str, payload: impl ToSql) -> Vec<Value> {
+        let answer: String = self.control_for(command, payload);
+        serde_json::from_str(&answer).expect("JSON")
+    }
+
+    /// For commands whose answer is a number.
+    fn control_number(&mut self, command: &str, payload: impl ToSql) -> i64 {
+        self.control_for(command, payload)
+    }
+
+    fn control_for<T: FromSql>(&mut self, command: &str, payload: impl ToSql) -> T {
         let transaction = self
             .database
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .expect("begun");
-        let answer: String = transaction
+        let answer = transaction
             .query_row(
                 "SELECT powersync_control(?, ?)",
                 (command, payload),
@@ -61,15 +72,27 @@ impl Engine {
             )
             .unwrap_or_else(|error| panic!("{command}: {error}"));
         transaction.commit().expect("committed");
-        serde_json::from_str(&answer).expect("JSON")
+        answer
     }
 
     async fn connect(&mut self, fixture: &Fixture, service: &Service) {
-        let start = self.control("start", r#"{"parameters":null,"schema":{"tables":[]}}"#);
-        let request = start
+        let established = self.start(&json!({ "parameters": null, "schema": { "tables": [] } }));
+        self.open(fixture, service, &established["request"]).await;
+    }
+
+    /// Begins an iteration and gives what it asks for: the request for a stream, and for a write
+    /// checkpoint if it counts these itself.
+    fn start(&mut self, options: &Value) -> Value {
+        let start = self.control("start", options.to_string());
+        let establish = start
             .iter()
-            .find_map(|instruction| instruction["EstablishSyncStream"]["request"].as_object())
-            .unwrap_or_else(|| panic!("no request in {start:?}"));
+            .find_map(|instruction| instruction.get("EstablishSyncStream"));
+        establish
+            .unwrap_or_else(|| panic!("no request in {start:?}"))
+            .clone()
+    }
+
+    async fn open(&mut self, fixture: &Fixture, service: &Service, request: &Value) {
         let request = fixture
             .http
             .post(format!("{}/sync/stream", service.url))
@@ -77,6 +100,30 @@ impl Engine {
             .json(request);
         self.lines = Some(Lines::open(request).await);
         self.control("connection", "established");
+    }
+
+    /// A local write, which the backend doubles on its way: only the download can bring that.
+    async fn write(&mut self, fixture: &Fixture, value: i64) {
+        self.database
+            .execute("UPDATE mww SET v = ? WHERE id = '9'", [value])
+            .expect("written");
+        fixture
+            .execute(&format!("UPDATE mww SET v = {value} * 2 WHERE k = 9"))
+            .await;
+    }
+
+    /// After an upload: the write checkpoint that stands for it.
+    fn uploaded(&mut self, write_checkpoint: u64) {
+        let transaction = self.database.transaction().expect("begun");
+        transaction
+            .execute("DELETE FROM ps_crud", [])
+            .expect("deleted");
+        let set = "SELECT powersync_control('target_checkpoint_request_id', ?)";
+        transaction
+            .query_row(set, [write_checkpoint.cast_signed()], |_| Ok(()))
+            .expect("set");
+        transaction.commit().expect("committed");
+        self.control("completed_upload", rusqlite::types::Null);
     }
 
     /// Feeds lines until the query gives this value.
@@ -125,14 +172,7 @@ async fn the_engine_downloads_uploads_and_is_acknowledged() {
     assert_eq!(engine.query("SELECT v FROM mww WHERE id = '8'"), Some(3));
 
     for value in 100..110 {
-        // A local write, which the backend changes on its way: only the download can bring that.
-        engine
-            .database
-            .execute("UPDATE mww SET v = ? WHERE id = '9'", [value])
-            .expect("written");
-        fixture
-            .execute(&format!("UPDATE mww SET v = {value} * 2 WHERE k = 9"))
-            .await;
+        engine.write(&fixture, value).await;
         let request = fixture
             .http
             .get(format!(
@@ -146,19 +186,12 @@ async fn the_engine_downloads_uploads_and_is_acknowledged() {
             .json()
             .await
             .expect("JSON");
-        let id: i64 = answer["data"]["write_checkpoint"]
+        let id: u64 = answer["data"]["write_checkpoint"]
             .as_str()
             .expect("text")
             .parse()
             .expect("a number");
-        let transaction = engine.database.transaction().expect("begun");
-        transaction
-            .execute("DELETE FROM ps_crud", [])
-            .expect("deleted");
-        let set = "SELECT powersync_control('target_checkpoint_request_id', ?)";
-        transaction.query_row(set, [id], |_| Ok(())).expect("set");
-        transaction.commit().expect("committed");
-        engine.control("completed_upload", rusqlite::types::Null);
+        engine.uploaded(id);
         engine
             .sync_until("SELECT v FROM mww WHERE id = '9'", value * 2)
             .await;
@@ -177,4 +210,62 @@ async fn the_engine_downloads_uploads_and_is_acknowledged() {
         .sync_until("SELECT v FROM mww WHERE id = '8'", 4)
         .await;
     assert_eq!(engine.query(operations), before.map(|before| before + 1));
+}
+
+/// As the SDKs do it with `checkpointMode: 'requests'`: the engine counts, from what the service
+/// answered to its first request.
+#[tokio::test]
+async fn the_engine_counts_write_checkpoints_itself() {
+    let fixture = Fixture::new(10).await;
+    let service = fixture.serve().await;
+    let options = json!({ "schema": { "tables": [] }, "checkpoint_mode": "requests" });
+    // A new client, and one that has counted further than this service.
+    for counted in [None, Some(1_i64 << 60)] {
+        let mut engine = Engine::new();
+        if let Some(counted) = counted {
+            engine
+                .database
+                .execute(
+                    "INSERT INTO ps_kv VALUES ('last_requested_checkpoint_request_id', ?)",
+                    [counted],
+                )
+                .expect("written");
+        }
+        let established = engine.start(&options);
+        let first = &established["checkpoint_request"];
+        let seed = checkpoint_request(&fixture.http, &service.url, first).await;
+        let request = &established["request"];
+        engine.open(&fixture, &service, request).await;
+        engine.control_number("seed_checkpoint_request_id", seed.cast_signed());
+        engine.sync_until("SELECT count(*) FROM mww", 10).await;
+        for value in 100..105 {
+            engine.write(&fixture, value).await;
+            let next = engine.control_number("next_checkpoint_request_id", rusqlite::types::Null);
+            let body =
+                json!({ "client_id": engine.client_id, "checkpoint_request_id": next.to_string() });
+            let id = checkpoint_request(&fixture.http, &service.url, &body).await;
+            engine.uploaded(id);
+            engine
+                .sync_until("SELECT v FROM mww WHERE id = '9'", value * 2)
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_engine_subscribes_to_streams() {
+    let fixture = Fixture::new(10).await;
+    let service = fixture.serve().await;
+    let mut engine = Engine::new();
+    let subscribe = r#"{"subscribe":{"stream":{"name":"mww"},"priority":1}}"#;
+    let _: Option<String> = engine.control_for("subscriptions", subscribe);
+    let options = json!({ "schema": { "tables": [] }, "include_defaults": false });
+    let established = engine.start(&options);
+    engine
+        .open(&fixture, &service, &established["request"])
+        .await;
+    let synced = "SELECT count(*) FROM ps_stream_subscriptions
+                  WHERE active AND local_priority = 1 AND last_synced_at IS NOT NULL";
+    engine.sync_until(synced, 1).await;
+    assert_eq!(engine.query("SELECT count(*) FROM mww"), Some(10));
 }

@@ -102,6 +102,7 @@ async fn every_wrong_token_is_told_apart() {
         for (method, path) in [
             (Method::POST, "/sync/stream"),
             (Method::GET, "/write-checkpoint2.json"),
+            (Method::POST, "/sync/checkpoint-request"),
         ] {
             let mut request = fixture
                 .http
@@ -110,7 +111,7 @@ async fn every_wrong_token_is_told_apart() {
                 request = request.header("Authorization", authorization);
             }
             if method == Method::POST {
-                request = request.json(&json!({}));
+                request = request.json(&json!({ "client_id": "a", "checkpoint_request_id": 1 }));
             }
             let (status, error) =
                 refused(within("an answer", request.send()).await.expect("sent")).await;
@@ -119,7 +120,7 @@ async fn every_wrong_token_is_told_apart() {
                 (401, &json!("AuthorizationError")),
                 "{case}"
             );
-            if method == Method::POST {
+            if path == "/sync/stream" {
                 answers.push(format!(
                     "{case}: {} {}",
                     error["code"].as_str().unwrap(),
@@ -152,9 +153,19 @@ async fn every_wrong_token_is_told_apart() {
 }
 
 async fn post(fixture: &Fixture, service: &Service, content_type: &str, body: &str) -> Response {
+    post_to("/sync/stream", fixture, service, content_type, body).await
+}
+
+async fn post_to(
+    path: &str,
+    fixture: &Fixture,
+    service: &Service,
+    content_type: &str,
+    body: &str,
+) -> Response {
     let request = fixture
         .http
-        .post(format!("{}/sync/stream", service.url))
+        .post(format!("{}{path}", service.url))
         .header("Authorization", format!("Token {}", token("user")))
         .header("Content-Type", content_type)
         .body(body.to_owned());
@@ -178,10 +189,32 @@ async fn bad_requests_are_told_what_is_wrong() {
         r#"{"buckets":[{"name":"a","after":"abc"},{"name":5,"after":"1"}]}"#,
         r#"{"client_id":5}"#,
         r#"{"raw_data":"yes","parameters":[]}"#,
+        r#"{"streams":[]}"#,
+        r#"{"streams":{"include_defaults":0}}"#,
+        r#"{"streams":{"subscriptions":{}}}"#,
+        r#"{"streams":{"subscriptions":[5,{}]}}"#,
+        r#"{"streams":{"subscriptions":[{"stream":5,"parameters":7,"override_priority":4}]}}"#,
+        r#"{"streams":{"subscriptions":[{"stream":"mww","parameters":{},"override_priority":1.5}]}}"#,
     ] {
         let (status, error) =
             refused(post(&fixture, &service, "application/json", body).await).await;
         answers.push(format!("{body}\n  {status} {error}"));
+    }
+    for body in [
+        "{}",
+        r#"{"client_id":"a"}"#,
+        r#"{"client_id":5,"checkpoint_request_id":true}"#,
+        r#"{"client_id":"a","checkpoint_request_id":0}"#,
+        r#"{"client_id":"a","checkpoint_request_id":-1}"#,
+        r#"{"client_id":"a","checkpoint_request_id":1.5}"#,
+        r#"{"client_id":"a","checkpoint_request_id":9007199254740992}"#,
+        r#"{"client_id":"a","checkpoint_request_id":"9223372036854775808"}"#,
+        r#"{"client_id":"a","checkpoint_request_id":"x"}"#,
+    ] {
+        let path = "/sync/checkpoint-request";
+        let answer = post_to(path, &fixture, &service, "application/json", body).await;
+        let (status, error) = refused(answer).await;
+        answers.push(format!("{path} {body}\n  {status} {error}"));
     }
     let (status, _) = refused(
         post(
@@ -235,6 +268,21 @@ async fn unusual_requests_are_accepted() {
             "{body}"
         );
     }
+    for (id, body) in [
+        (7, r#"{"client_id":"a","checkpoint_request_id":7,"more":1}"#),
+        (
+            i64::MAX,
+            r#"{"client_id":"b","checkpoint_request_id":"9223372036854775807"}"#,
+        ),
+    ] {
+        let path = "/sync/checkpoint-request";
+        let answer = post_to(path, &fixture, &service, "application/json", body).await;
+        assert_eq!(answer.status(), 200, "{body}");
+        let answer: Value = answer.json().await.expect("JSON");
+        let given = answer["data"]["checkpoint_request_id"].as_str();
+        let given: i64 = given.expect("text").parse().expect("a number");
+        assert!(given >= id, "{answer}");
+    }
     // Some clients send a content type without content.
     let request = fixture
         .http
@@ -254,7 +302,11 @@ async fn unusual_requests_are_accepted() {
 async fn browsers_may_ask_first() {
     let fixture = Fixture::new(1).await;
     let service = fixture.serve().await;
-    for path in ["/sync/stream", "/write-checkpoint2.json"] {
+    for path in [
+        "/sync/stream",
+        "/sync/checkpoint-request",
+        "/write-checkpoint2.json",
+    ] {
         let request = fixture
             .http
             .request(Method::OPTIONS, format!("{}{path}", service.url))

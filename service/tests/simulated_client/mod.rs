@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedClient {
     buckets: BTreeMap<String, Bucket>,
-    /// Name and checksum of every bucket of the announced checkpoint.
-    announced: BTreeMap<String, u32>,
+    /// Name, checksum and priority of every bucket of the announced checkpoint.
+    announced: BTreeMap<String, (u32, u64)>,
     announced_write_checkpoint: Option<u64>,
     has_checkpoint: bool,
     /// The write checkpoint of the last completed checkpoint.
@@ -42,6 +42,7 @@ pub enum Received {
     Checkpoint,
     Diff,
     Data,
+    Partial,
     Complete,
     TokenExpiresIn(u64),
 }
@@ -123,6 +124,16 @@ impl SimulatedClient {
                 self.receive_data(value);
                 Received::Data
             }
+            "partial_checkpoint_complete" => {
+                assert!(read_id(&value["last_op_id"]).is_some(), "{value}");
+                let priority = value["priority"].as_u64().expect("a priority");
+                assert!(
+                    self.announced.values().any(|(_, other)| *other > priority),
+                    "partial, but nothing follows"
+                );
+                self.validate(priority);
+                Received::Partial
+            }
             "checkpoint_complete" => {
                 self.complete(read_id(&value["last_op_id"]).expect("last_op_id"));
                 Received::Complete
@@ -137,7 +148,9 @@ impl SimulatedClient {
             let name = bucket["bucket"].as_str().expect("bucket").to_owned();
             let checksum =
                 i32::try_from(bucket["checksum"].as_i64().expect("checksum")).expect("32 bits");
-            self.announced.insert(name, checksum.cast_unsigned());
+            let priority = bucket["priority"].as_u64().expect("priority");
+            self.announced
+                .insert(name, (checksum.cast_unsigned(), priority));
         }
     }
 
@@ -207,10 +220,19 @@ impl SimulatedClient {
         assert_eq!(read_id(&data["next_after"]), Some(bucket.after));
     }
 
-    fn complete(&mut self, last_op_id: u64) {
-        for (name, checksum) in &self.announced {
+    /// Buckets that are at least this urgent are as announced.
+    fn validate(&mut self, priority: u64) {
+        for (name, (checksum, of_bucket)) in &self.announced {
             let bucket = self.buckets.entry(name.clone()).or_default();
-            assert_eq!(bucket.checksum, *checksum, "the checksum of {name}");
+            if *of_bucket <= priority {
+                assert_eq!(bucket.checksum, *checksum, "the checksum of {name}");
+            }
+        }
+    }
+
+    fn complete(&mut self, last_op_id: u64) {
+        self.validate(3);
+        for bucket in self.buckets.values_mut() {
             bucket.after = bucket.after.max(last_op_id);
         }
         assert_eq!(self.buckets.len(), self.announced.len());
