@@ -18,6 +18,16 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The error as a text, where there is no other form for it.
+    pub fn message(&self) -> String {
+        let mut message = format!("[{}] {}", self.code, self.description);
+        if let Some(details) = &self.details {
+            message.push_str("\n  ");
+            message.push_str(details);
+        }
+        message
+    }
+
     /// There is nothing at that path, or not with that method.
     pub fn not_found(method: &Method, path: &str) -> Failure {
         Failure {

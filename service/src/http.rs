@@ -14,19 +14,18 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
+use crate::core::encoding::Encoding;
 use crate::core::request::{CheckpointRequest, InvalidRequest, StreamRequest};
 use crate::core::write_checkpoints::client_key;
 use crate::failure::Failure;
 use crate::open_stream::OpenStream;
-use crate::shared::{Shared, since_epoch};
-
-/// PowerSync's limit for a request's body, in bytes.
-const MAX_BODY: usize = 1024 * 1024;
+use crate::shared::{MAX_REQUEST, Shared, since_epoch};
+use crate::socket;
 
 /// The service's paths.
 pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/sync/stream", post(stream))
+        .route("/sync/stream", post(stream).get(socket::upgrade))
         .route("/sync/checkpoint-request", post(checkpoint_request))
         .route("/write-checkpoint2.json", get(write_checkpoint2))
         .route("/probes/startup", get(probe))
@@ -111,7 +110,9 @@ async fn stream(State(shared): State<Arc<Shared>>, request: Request) -> Result<R
     // PowerSync too looks at the request first and at the token second.
     let request = StreamRequest::from_json(&read_body(&head.headers, body).await?)?;
     let claims = shared.authorize(authorization(&head.headers))?;
-    let stream = OpenStream::open(shared, &request, &claims)?;
+    let accept = head.headers.get(header::ACCEPT);
+    let encoding = Encoding::accepted(accept.and_then(|value| value.to_str().ok()));
+    let stream = OpenStream::open(shared, &request, &claims, encoding, true)?;
     let lines = futures_util::stream::unfold(stream, |mut stream| async {
         let line = stream.next_line().await?;
         Some((line, stream))
@@ -119,7 +120,7 @@ async fn stream(State(shared): State<Arc<Shared>>, request: Request) -> Result<R
     let headers = [
         (
             header::CONTENT_TYPE,
-            HeaderValue::from_static("application/x-ndjson"),
+            HeaderValue::from_static(encoding.media_type()),
         ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         // Reverse proxies would hold lines back.
@@ -146,7 +147,7 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Value, Failure> {
         description: description.into(),
         details: None,
     };
-    let bytes = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| {
+    let bytes = axum::body::to_bytes(body, MAX_REQUEST).await.map_err(|_| {
         refuse(
             StatusCode::PAYLOAD_TOO_LARGE,
             "FST_ERR_CTP_BODY_TOO_LARGE",

@@ -5,12 +5,12 @@
 //!
 //! A bird's eye view: [`postgres`] reads the write-ahead log and sends events to the one thread of
 //! [`writer`], which has the [`core`] turn them into operations and makes them durable in [`sqlite`];
-//! then the new checkpoint is published, [`http`]'s streams wake up and send what is new, and
-//! PostgreSQL may forget the log up to there.
+//! then the new checkpoint is published, the [open streams][open_stream] of [`http`] and [`socket`]
+//! wake up and send what is new, and PostgreSQL may forget the log up to there.
 //!
 //! What is deliberately not here: anything about workloads, plans or faults, and of the protocol
-//! BSON, RSocket, compression, compaction, parameterised buckets, sync streams, custom write
-//! checkpoints and the administration API.
+//! compression, compaction, streams with parameters, custom write checkpoints and the administration
+//! API.
 //!
 //! A client's database must not outlive the PostgreSQL cluster: write checkpoints are positions in
 //! its write-ahead log, and those start over with a new cluster.
@@ -22,6 +22,7 @@ mod http;
 mod open_stream;
 mod postgres;
 mod shared;
+mod socket;
 mod sqlite;
 mod writer;
 

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::core::encoding::Encoding;
 use crate::core::lines::Line;
 use crate::core::request::StreamRequest;
 use crate::core::stream::{Step, SyncStream};
@@ -28,20 +29,24 @@ pub struct OpenStream {
     shared: Arc<Shared>,
     published: Published,
     stream: SyncStream,
+    encoding: Encoding,
     client: String,
     expires_at: Instant,
     /// None once it was given.
     warning_at: Option<Instant>,
-    keepalive_at: Instant,
+    /// None if the transport has keepalives of its own.
+    keepalive_at: Option<Instant>,
     ended: bool,
 }
 
 impl OpenStream {
-    /// Opens a stream for a client that may have one.
+    /// Opens a stream for a client that may have one. `keepalives`: an idle one gets lines.
     pub fn open(
         shared: Arc<Shared>,
         request: &StreamRequest,
         claims: &Claims,
+        encoding: Encoding,
+        keepalives: bool,
     ) -> Result<OpenStream, Failure> {
         if shared.published.borrow().is_none() {
             return Err(Failure {
@@ -56,11 +61,12 @@ impl OpenStream {
         let lifetime = Duration::from_secs(claims.expires_at_s).saturating_sub(since_epoch());
         Ok(OpenStream {
             published: shared.published.clone(),
-            stream: SyncStream::new(request),
+            stream: SyncStream::new(request, encoding),
+            encoding,
             client: client_key(&claims.user, request.client_id.as_deref()),
             expires_at: now + lifetime,
             warning_at: lifetime.checked_sub(EXPIRY_WARNING).map(|left| now + left),
-            keepalive_at: now + shared.keepalive_interval,
+            keepalive_at: keepalives.then(|| now + shared.keepalive_interval),
             shared,
             ended: false,
         })
@@ -73,16 +79,16 @@ impl OpenStream {
                 return None;
             }
             if let Some(line) = self.line_of_time() {
-                return Some(Ok(line.into()));
+                return Some(Ok(line));
             }
             let newest = self.published.borrow_and_update().clone()?;
             let requested = self.shared.requested(&self.client);
             match self.stream.step(&newest, requested) {
-                Step::Line(line) => return Some(Ok(line.into())),
+                Step::Line(line) => return Some(Ok(line)),
                 Step::Fetch(fetch) => match self.shared.reader.fetch(fetch.clone()).await {
                     Ok(operations) => {
                         if let Some(line) = self.stream.fetched(&fetch, &operations) {
-                            return Some(Ok(line.into()));
+                            return Some(Ok(line));
                         }
                     }
                     Err(error) => {
@@ -92,14 +98,11 @@ impl OpenStream {
                     }
                 },
                 Step::Wait => {
-                    let timer = self
-                        .warning_at
-                        .into_iter()
-                        .chain([self.keepalive_at, self.expires_at])
-                        .min();
+                    let timers = [self.warning_at, self.keepalive_at, Some(self.expires_at)];
+                    let timer = timers.into_iter().flatten().min();
                     tokio::select! {
                         changed = self.published.changed() => self.ended = changed.is_err(),
-                        () = tokio::time::sleep_until(timer.unwrap_or(self.keepalive_at)) => {}
+                        () = tokio::time::sleep_until(timer.unwrap_or(self.expires_at)) => {}
                     }
                 }
             }
@@ -107,22 +110,25 @@ impl OpenStream {
     }
 
     /// The line that is due at this time, if one is.
-    fn line_of_time(&mut self) -> Option<String> {
+    fn line_of_time(&mut self) -> Option<Bytes> {
         let now = Instant::now();
         if now >= self.expires_at {
             self.ended = true;
-            return Some(Line::TokenExpiresIn(0).to_json());
+            return Some(self.encoding.encode(&Line::TokenExpiresIn(0)));
         }
         let warn = self.warning_at.is_some_and(|at| now >= at);
-        if !warn && now < self.keepalive_at {
+        if !warn && self.keepalive_at.is_none_or(|at| now < at) {
             return None;
         }
         if warn {
             self.warning_at = None;
         }
-        self.keepalive_at = now + self.shared.keepalive_interval;
+        if let Some(at) = &mut self.keepalive_at {
+            *at = now + self.shared.keepalive_interval;
+        }
         // Rounded up: only the last line may say 0.
         let left = (self.expires_at - now).as_millis().div_ceil(1000);
-        Some(Line::TokenExpiresIn(u64::try_from(left).unwrap_or(u64::MAX)).to_json())
+        let left = u64::try_from(left).unwrap_or(u64::MAX);
+        Some(self.encoding.encode(&Line::TokenExpiresIn(left)))
     }
 }

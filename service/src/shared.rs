@@ -12,6 +12,9 @@ use crate::postgres::head::Head;
 use crate::sqlite::Reader;
 use crate::writer::Published;
 
+/// PowerSync's limit for a request's body, in bytes.
+pub const MAX_REQUEST: usize = 1024 * 1024;
+
 /// How long the source may take to answer a request for a write checkpoint.
 const SOURCE_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -1,4 +1,4 @@
-//! The lines of a sync stream: one JSON object with one key each.
+//! The lines of a sync stream: one object with one key each.
 //!
 //! Numbers that can exceed 2^53 (operation ids, write checkpoints) are decimal strings; checksums of
 //! buckets are signed, those of operations unsigned.
@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::checkpoint::{Bucket, Checkpoint, Operation};
+use super::encoding::as_number;
 use super::subscriptions::{Included, Reason};
 
 /// A line of a sync stream.
@@ -19,7 +20,7 @@ pub enum Line<'a> {
     PartialCheckpointComplete(PartialCheckpointCompleteLine),
     CheckpointComplete(CheckpointCompleteLine),
     /// Seconds. The stream ends after 0.
-    TokenExpiresIn(u64),
+    TokenExpiresIn(#[serde(serialize_with = "as_number")] u64),
 }
 
 /// The whole state, the first line of a stream.
@@ -65,6 +66,7 @@ pub struct CheckpointCompleteLine {
 pub struct BucketLine<'a> {
     bucket: &'a str,
     checksum: i32,
+    #[serde(serialize_with = "as_number")]
     count: u64,
     priority: u8,
     subscriptions: Vec<Reason>,
@@ -97,6 +99,7 @@ struct OperationLine<'a> {
     op: &'static str,
     object_type: &'a str,
     object_id: &'a str,
+    #[serde(serialize_with = "as_number")]
     checksum: u32,
     subkey: &'a str,
     data: RowData<'a>,
@@ -111,16 +114,6 @@ enum RowData<'a> {
     /// The JSON itself, for old clients.
     Nested(&'a RawValue),
     None,
-}
-
-impl Line<'_> {
-    /// The line as it is sent, with its line feed.
-    pub fn to_json(&self) -> String {
-        // All keys are strings and all values finite, so this cannot fail.
-        let mut json = serde_json::to_string(self).unwrap_or_default();
-        json.push('\n');
-        json
-    }
 }
 
 /// The line for a stream's first checkpoint.

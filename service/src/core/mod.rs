@@ -10,9 +10,11 @@
 //! with what its client has, and says which lines to send and which operations to fetch.
 
 pub mod checkpoint;
+pub mod encoding;
 pub mod lines;
 pub mod replicator;
 pub mod request;
+pub mod rsocket;
 pub mod source;
 pub mod storage;
 pub mod stream;

@@ -9,7 +9,10 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::checkpoint::{Checkpoint, Operation};
+use super::encoding::Encoding;
 use super::lines::{self, Line};
 use super::request::StreamRequest;
 use super::storage::Fetch;
@@ -21,6 +24,7 @@ use super::write_checkpoints::Requested;
 pub struct SyncStream {
     /// What the client has, by bucket name.
     positions: HashMap<String, u64>,
+    encoding: Encoding,
     raw_data: bool,
     subscriptions: Subscriptions,
     /// The checkpoint of the last checkpoint or diff line, and the write checkpoint in it.
@@ -43,7 +47,7 @@ struct Download {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Send this line.
-    Line(String),
+    Line(Bytes),
     /// Fetch these operations and hand them to [`SyncStream::fetched`].
     Fetch(Fetch),
     /// Nothing to do until there is a newer checkpoint.
@@ -51,11 +55,13 @@ pub enum Step {
 }
 
 impl SyncStream {
-    /// A stream for the client that says this.
-    pub fn new(request: &StreamRequest) -> Self {
+    /// A stream for the client that says this. In BSON, rows are strings that hold JSON whatever it
+    /// says.
+    pub fn new(request: &StreamRequest, encoding: Encoding) -> Self {
         SyncStream {
             positions: request.positions.iter().cloned().collect(),
-            raw_data: request.raw_data,
+            encoding,
+            raw_data: request.raw_data || encoding == Encoding::Bson,
             subscriptions: request.subscriptions.clone(),
             announced: None,
             write_checkpoint: 0,
@@ -71,7 +77,7 @@ impl SyncStream {
             self.announce(newest, requested);
             let included = self.subscriptions.of(newest);
             let line = lines::checkpoint(newest, self.write_checkpoint, &included);
-            return Step::Line(line.to_json());
+            return self.line(&line);
         };
         while let Some(download) = self.downloads.last().copied() {
             let bucket = &announced.buckets[download.bucket];
@@ -87,12 +93,12 @@ impl SyncStream {
             let next = self.downloads.last();
             if next.is_some_and(|next| next.priority != download.priority) {
                 let line = lines::partial_checkpoint_complete(&announced, download.priority);
-                return Step::Line(line.to_json());
+                return self.line(&line);
             }
         }
         if self.incomplete {
             self.incomplete = false;
-            return Step::Line(lines::checkpoint_complete(&announced).to_json());
+            return self.line(&lines::checkpoint_complete(&announced));
         }
         let reached = self.reached(newest, requested);
         let before = self.subscriptions.of(&announced);
@@ -105,14 +111,14 @@ impl SyncStream {
         if diff.is_empty() && !answers_request {
             return Step::Wait;
         }
-        let line = Line::CheckpointDiff(diff).to_json();
+        let step = self.line(&Line::CheckpointDiff(diff));
         self.announce(newest, requested);
-        Step::Line(line)
+        step
     }
 
     /// Takes the operations of a [`Step::Fetch`] and gives the line to send; none if the bucket is
     /// no longer there.
-    pub fn fetched(&mut self, fetch: &Fetch, operations: &[Operation]) -> Option<String> {
+    pub fn fetched(&mut self, fetch: &Fetch, operations: &[Operation]) -> Option<Bytes> {
         let announced = self.announced.as_ref()?;
         let bucket = &announced.buckets[self.downloads.last()?.bucket];
         let Some(last) = operations.last() else {
@@ -122,9 +128,14 @@ impl SyncStream {
             self.incomplete = false;
             return None;
         };
-        let line = lines::data(bucket, fetch.after, operations, self.raw_data).to_json();
+        let line = lines::data(bucket, fetch.after, operations, self.raw_data);
+        let line = self.encoding.encode(&line);
         self.positions.insert(bucket.name.clone(), last.op_id);
         Some(line)
+    }
+
+    fn line(&self, line: &Line<'_>) -> Step {
+        Step::Line(self.encoding.encode(line))
     }
 
     /// The write checkpoint that the client is told of at the newest checkpoint: the position in the

@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::checkpoint::{Bucket, Checkpoint};
+use super::encoding::as_number;
 
 /// The priority of what nobody gave another one; 0 is the most urgent.
 pub const LOWEST_PRIORITY: u8 = 3;
@@ -42,9 +43,9 @@ pub struct Included<'a> {
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// By the stream with this index among those of the checkpoint line.
-    Default(u32),
+    Default(#[serde(serialize_with = "as_number")] u32),
     /// By the subscription with this index in the request.
-    Sub(u32),
+    Sub(#[serde(serialize_with = "as_number")] u32),
 }
 
 impl Default for Subscriptions {

@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
+use squall_service::core::encoding::Encoding;
 use squall_service::{Config, ServiceError, serve};
 use squall_throwaway_postgres::{Cluster, Options};
 use tokio::sync::{Mutex, oneshot};
@@ -230,6 +233,14 @@ pub fn token(user: &str) -> String {
     sign(&claims(user), KEY, Some(KEY_ID))
 }
 
+/// A token for the user `user` that expires in so many seconds, or did before.
+pub fn expiring_token(expires_in_s: i64) -> String {
+    let mut claims = claims("user");
+    claims["exp"] = json!(now_s().checked_add_signed(expires_in_s));
+    claims["iat"] = json!(now_s() - 100);
+    sign(&claims, KEY, Some(KEY_ID))
+}
+
 /// A client with one open stream.
 pub struct Client {
     pub books: SimulatedClient,
@@ -263,6 +274,12 @@ impl Client {
             .header("Authorization", format!("Token {}", token(&self.user)))
             .json(&body);
         self.lines = Some(Lines::open(request).await);
+    }
+
+    /// The same with lines that come in another way.
+    pub fn connect_with(&mut self, lines: Lines) {
+        self.books.reconnect();
+        self.lines = Some(lines);
     }
 
     pub fn disconnect(&mut self) {
@@ -332,6 +349,22 @@ impl Client {
     }
 }
 
+/// A whole number beyond 32 bits is a float in BSON, as in JavaScript.
+fn without_floats(value: Value) -> Value {
+    match value {
+        Value::Array(values) => values.into_iter().map(without_floats).collect(),
+        Value::Object(object) => object
+            .into_iter()
+            .map(|(key, value)| (key, without_floats(value)))
+            .collect(),
+        Value::Number(number) if number.is_f64() => {
+            let whole = number.as_f64().filter(|float| float.fract() == 0.0);
+            json!(whole.expect("a whole number") as u64)
+        }
+        other => other,
+    }
+}
+
 /// Asks for a write checkpoint with an id that the client counted, and gives the answer's.
 pub async fn checkpoint_request(http: &reqwest::Client, service: &str, body: &Value) -> u64 {
     let request = http
@@ -349,7 +382,9 @@ pub async fn checkpoint_request(http: &reqwest::Client, service: &str, body: &Va
 
 /// The lines of a stream.
 pub struct Lines {
-    body: std::pin::Pin<Box<dyn futures_util::Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>,
+    pub encoding: Encoding,
+    /// What arrives, until the stream ends in whatever way.
+    body: BoxStream<'static, Bytes>,
     buffer: Vec<u8>,
     /// How much of the buffer holds no line feed.
     searched: usize,
@@ -365,8 +400,21 @@ impl Lines {
     }
 
     pub fn of(response: Response) -> Lines {
+        let encodings = [Encoding::Json, Encoding::Bson];
+        let of_response =
+            |encoding: &Encoding| response.headers()["content-type"] == encoding.media_type();
+        let encoding = encodings.into_iter().find(of_response);
+        let arrived = response.bytes_stream();
+        let body = arrived
+            .take_while(|bytes| futures_util::future::ready(bytes.is_ok()))
+            .filter_map(|bytes| futures_util::future::ready(bytes.ok()));
+        Lines::new(encoding.expect("a known type"), body.boxed())
+    }
+
+    pub fn new(encoding: Encoding, body: BoxStream<'static, Bytes>) -> Lines {
         Lines {
-            body: Box::pin(response.bytes_stream()),
+            encoding,
+            body,
             buffer: Vec::new(),
             searched: 0,
         }
@@ -374,15 +422,37 @@ impl Lines {
 
     /// The next line; none when the stream has ended, in whatever way.
     pub async fn next(&mut self) -> Option<Value> {
+        let line = self.next_bytes().await?;
+        Some(match self.encoding {
+            Encoding::Json => serde_json::from_slice(&line).expect("JSON"),
+            Encoding::Bson => without_floats(bson::deserialize_from_slice(&line).expect("BSON")),
+        })
+    }
+
+    /// The same, as it was sent.
+    pub async fn next_bytes(&mut self) -> Option<Vec<u8>> {
         loop {
-            let unseen = &self.buffer[self.searched..];
-            if let Some(end) = unseen.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.buffer.drain(..=self.searched + end).collect();
+            let length = match self.encoding {
+                Encoding::Json => {
+                    let unseen = &self.buffer[self.searched..];
+                    let end = unseen.iter().position(|byte| *byte == b'\n');
+                    end.map(|end| self.searched + end + 1)
+                }
+                Encoding::Bson => {
+                    let length = self
+                        .buffer
+                        .first_chunk()
+                        .map(|head| i32::from_le_bytes(*head));
+                    let length = length.map(|length| usize::try_from(length).expect("a length"));
+                    length.filter(|length| *length <= self.buffer.len())
+                }
+            };
+            if let Some(length) = length {
                 self.searched = 0;
-                return Some(serde_json::from_slice(&line).expect("JSON"));
+                return Some(self.buffer.drain(..length).collect());
             }
             self.searched = self.buffer.len();
-            self.buffer.extend(self.body.next().await?.ok()?);
+            self.buffer.extend(self.body.next().await?);
         }
     }
 }

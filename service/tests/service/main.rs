@@ -19,4 +19,5 @@ mod streams;
 mod sync;
 mod tables;
 mod time;
+mod websocket;
 mod write_checkpoints;

@@ -3,13 +3,26 @@
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, ToSql, TransactionBehavior};
 use serde_json::{Value, json};
+use squall_service::core::encoding::Encoding;
 
 use crate::harness::{Fixture, Lines, Service, checkpoint_request, token, within};
+use crate::websocket::Socket;
 
 struct Engine {
     database: Connection,
     client_id: String,
+    transport: Transport,
     lines: Option<Lines>,
+}
+
+/// How lines come.
+#[derive(Clone, Copy, Debug)]
+enum Transport {
+    Json,
+    /// With the header of the SDKs.
+    Bson,
+    /// With requests of this type.
+    WebSocket(&'static str),
 }
 
 impl Engine {
@@ -45,6 +58,7 @@ impl Engine {
         Engine {
             database,
             client_id,
+            transport: Transport::Json,
             lines: None,
         }
     }
@@ -93,12 +107,28 @@ impl Engine {
     }
 
     async fn open(&mut self, fixture: &Fixture, service: &Service, request: &Value) {
+        let accept = match self.transport {
+            Transport::Json => "application/x-ndjson",
+            Transport::Bson => {
+                "application/vnd.powersync.bson-stream;q=0.9,application/x-ndjson;q=0.8"
+            }
+            Transport::WebSocket(media_type) => {
+                let socket = Socket::set_up(service, &token("user"), media_type).await;
+                self.lines = Some(socket.lines(request).await);
+                self.control("connection", "established");
+                return;
+            }
+        };
         let request = fixture
             .http
             .post(format!("{}/sync/stream", service.url))
             .header("Authorization", format!("Token {}", token("user")))
+            .header("Accept", accept)
             .json(request);
-        self.lines = Some(Lines::open(request).await);
+        let lines = Lines::open(request).await;
+        let is_bson = lines.encoding == Encoding::Bson;
+        assert_eq!(is_bson, matches!(self.transport, Transport::Bson));
+        self.lines = Some(lines);
         self.control("connection", "established");
     }
 
@@ -130,20 +160,23 @@ impl Engine {
     async fn sync_until(&mut self, sql: &str, expected: i64) {
         within(sql, async {
             while self.query(sql) != Some(expected) {
-                let line = self
-                    .lines
-                    .as_mut()
-                    .expect("connected")
-                    .next()
-                    .await
-                    .expect("a line");
-                for instruction in self.control("line_text", line.to_string()) {
+                let lines = self.lines.as_mut().expect("connected");
+                let encoding = lines.encoding;
+                let line = lines.next_bytes().await.expect("a line");
+                let instructions = match encoding {
+                    Encoding::Json => {
+                        self.control("line_text", String::from_utf8(line.clone()).expect("text"))
+                    }
+                    Encoding::Bson => self.control("line_binary", line.clone()),
+                };
+                for instruction in instructions {
                     let log = &instruction["LogLine"];
                     let severity = log["severity"].as_str().unwrap_or("DEBUG");
                     assert!(!["WARNING", "ERROR"].contains(&severity), "{instruction}");
                     assert!(
                         instruction.get("CloseSyncStream").is_none(),
-                        "{instruction} at {line}"
+                        "{instruction} at {}",
+                        String::from_utf8_lossy(&line)
                     );
                 }
             }
@@ -210,6 +243,45 @@ async fn the_engine_downloads_uploads_and_is_acknowledged() {
         .sync_until("SELECT v FROM mww WHERE id = '8'", 4)
         .await;
     assert_eq!(engine.query(operations), before.map(|before| before + 1));
+}
+
+#[tokio::test]
+async fn the_engine_gets_its_lines_by_every_transport() {
+    let fixture = Fixture::new(1500).await;
+    let service = fixture.serve().await;
+    for (round, transport) in (1..).zip([
+        Transport::Bson,
+        Transport::WebSocket("application/json"),
+        Transport::WebSocket("application/bson"),
+    ]) {
+        let mut engine = Engine::new();
+        engine.transport = transport;
+        engine.connect(&fixture, &service).await;
+        engine.sync_until("SELECT count(*) FROM mww", 1500).await;
+        // Lines with a change, a removal and a write checkpoint.
+        fixture
+            .execute(&format!(
+                "BEGIN; DELETE FROM mww WHERE k = 7; INSERT INTO mww VALUES ('new{round}', 7, {round}); COMMIT"
+            ))
+            .await;
+        engine
+            .sync_until(
+                &format!("SELECT max(v) FROM mww WHERE id = 'new{round}'"),
+                round,
+            )
+            .await;
+        assert_eq!(
+            engine.query("SELECT count(*) FROM mww WHERE k = 7"),
+            Some(1)
+        );
+        engine.write(&fixture, round).await;
+        let body = json!({ "client_id": engine.client_id, "checkpoint_request_id": 1 });
+        let id = checkpoint_request(&fixture.http, &service.url, &body).await;
+        engine.uploaded(id);
+        engine
+            .sync_until("SELECT v FROM mww WHERE id = '9'", round * 2)
+            .await;
+    }
 }
 
 /// As the SDKs do it with `checkpointMode: 'requests'`: the engine counts, from what the service

@@ -4,18 +4,15 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Client, Fixture, KEY, KEY_ID, Lines, Service, claims, now_s, sign, within};
+use crate::harness::{Client, Fixture, Lines, Service, expiring_token, within};
 
 async fn open(fixture: &Fixture, service: &Service, expires_in_s: i64) -> Lines {
-    let mut claims = claims("user");
-    claims["exp"] = json!(now_s().checked_add_signed(expires_in_s));
-    claims["iat"] = json!(now_s() - 100);
     let request = fixture
         .http
         .post(format!("{}/sync/stream", service.url))
         .header(
             "Authorization",
-            format!("Bearer {}", sign(&claims, KEY, Some(KEY_ID))),
+            format!("Bearer {}", expiring_token(expires_in_s)),
         )
         .json(&Client::new("user", "a").books.request("a"));
     Lines::open(request).await
