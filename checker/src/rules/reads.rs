@@ -5,8 +5,8 @@
 //!
 //! - Once every operation whose value it returned has ended (one that fails makes the value an aborted
 //!   read, and the row is then not held against any other guarantee), and likewise for every operation
-//!   before it in its session. What has not ended comes after it. The read is then *resolved*: no-thin-air-read, read your writes,
-//!   monotonic reads and atomic visibility are decided;
+//!   before it in its session. What has not ended comes after it. The read is then *resolved*:
+//!   no-thin-air-read, read your writes, monotonic reads and atomic visibility are decided;
 //! - once every session of which it shows a transaction is resolved up to that transaction. Then
 //!   monotonic writes and writes follow reads are decided.
 //!
