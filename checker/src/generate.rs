@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use squall_protocol::contract::ClientStatus;
 use squall_protocol::history::{Event, HISTORY_VERSION, Header, Phase, Record};
 use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, Workload};
-use squall_protocol::transaction::{INITIAL_VALUE, Key, Rows, Transaction, Value};
+use squall_protocol::transaction::{Effects, INITIAL_VALUE, Key, Rows, Transaction, Value};
 
 use crate::log::history::History;
 use squall_models::generate::Random;
@@ -242,28 +242,19 @@ impl<'c> Simulation<'c> {
         }
         self.record(Event::Phase(Phase::FinalRead));
         for replica in 0..self.replicas.len() {
-            let client = self.replicas[replica].name.clone();
-            let rows = self.read(replica);
-            self.record(Event::FinalRead {
-                client: client.clone(),
-                rows: Some(rows),
-                ledger: None,
-                collections: None,
-                payload: None,
-                error: None,
-            });
+            self.operate_with(replica, false, true);
             if self.replicas[replica].kind.syncs() {
                 self.record(Event::Integrity {
-                    client,
+                    client: self.replicas[replica].name.clone(),
                     report: vec!["ok".to_owned()],
                 });
             }
         }
         self.record(Event::FinalReadPostgres {
-            rows: Some((0..).zip(self.server.iter().copied()).collect()),
-            ledger: None,
-            collections: None,
-            payload: None,
+            effects: Some(Effects {
+                reads: (0..).zip(self.server.iter().copied()).collect(),
+                ..Effects::default()
+            }),
             error: None,
         });
         self.time += self.header.recovery_deadline_ms * 1000;
@@ -343,11 +334,11 @@ impl<'c> Simulation<'c> {
             Event::Ok {
                 client,
                 operation,
-                reads,
-                writes,
-                ledger: None,
-                collections: None,
-                payload: None,
+                effects: Effects {
+                    reads,
+                    writes,
+                    ..Effects::default()
+                },
             }
         });
     }

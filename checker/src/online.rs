@@ -29,7 +29,7 @@
 use squall_protocol::history::{Event, Header, Phase, Record};
 use squall_protocol::ledger::LedgerEffects;
 use squall_protocol::plan::Workload;
-use squall_protocol::transaction::Collections;
+use squall_protocol::transaction::{Collections, Effects};
 use squall_protocol::verdict::{Counts, Property, Verdict};
 
 use crate::log::history::History;
@@ -166,27 +166,29 @@ impl Online {
             Event::Ok {
                 client,
                 operation,
-                reads,
-                writes,
-                ledger,
-                collections,
-                ..
+                effects,
             } => Event::Ok {
                 client: client.clone(),
                 operation: *operation,
-                reads: if all { reads.clone() } else { Vec::new() },
-                writes: writes.clone(),
-                // That a row was inserted matters for the upload queue.
-                ledger: ledger.as_ref().map(|ledger| LedgerEffects {
-                    reads: Vec::new(),
-                    seq: ledger.seq,
-                }),
-                collections: match self.kept.header.workload {
-                    _ if all => collections.clone(),
-                    Workload::ListAppend => collections.as_ref().map(last_elements),
-                    _ => None,
+                effects: Effects {
+                    reads: if all {
+                        effects.reads.clone()
+                    } else {
+                        Vec::new()
+                    },
+                    writes: effects.writes.clone(),
+                    // That a row was inserted matters for the upload queue.
+                    ledger: effects.ledger.as_ref().map(|ledger| LedgerEffects {
+                        reads: Vec::new(),
+                        seq: ledger.seq,
+                    }),
+                    collections: match self.kept.header.workload {
+                        _ if all => effects.collections.clone(),
+                        Workload::ListAppend => effects.collections.as_ref().map(last_elements),
+                        _ => None,
+                    },
+                    payload: None,
                 },
-                payload: None,
             },
             Event::Status { client, .. } => {
                 // A client that the header does not name exists from its first mention on.

@@ -5,10 +5,10 @@ mod support;
 use squall_checker::{History, check};
 use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::{ClientKind, Workload};
-use squall_protocol::transaction::Collections;
+use squall_protocol::transaction::{Collections, Effects};
 use squall_protocol::verdict::{Judgement, Property};
 
-use support::{Story, of, violated};
+use support::{Story, effects, final_reads, of, of_collections, violated};
 
 fn texts(texts: &[&str]) -> Collections {
     (0..)
@@ -34,37 +34,27 @@ fn history(workload: Workload, steps: &[Step], before: [&str; 2], end: [&str; 2]
         story.status(client, 0, true);
     }
     story.phase(Phase::FinalRead);
+    let found = || of_collections(Some(texts(&end)), Vec::new());
     for client in ["a", "b"] {
-        story.final_read(client, &[]);
+        story.final_read_of(client, found());
         story.integrity(client, &["ok"]);
     }
-    story.postgres(&[]);
+    story.postgres_read(found());
     story.wait_ms(200);
     story.phase(Phase::Complete);
     let mut history = story.history();
     history.header.workload = workload;
-    for record in &mut history.records {
-        match &mut record.event {
-            Event::FinalRead { collections, .. } | Event::FinalReadPostgres { collections, .. } => {
-                *collections = Some(texts(&end));
-            }
-            _ => {}
-        }
-    }
     history
 }
 
 fn done(story: &mut Story, (client, value, keys, reads): &Step) {
     let operation = story.invoke(client, *value, keys);
-    story.record(Event::Ok {
-        client: (*client).to_owned(),
+    let writes = keys.iter().map(|key| (*key, *value)).collect();
+    story.committed(
+        client,
         operation,
-        reads: Vec::new(),
-        writes: keys.iter().map(|key| (*key, *value)).collect(),
-        ledger: None,
-        collections: Some(texts(reads)),
-        payload: None,
-    });
+        of_collections(Some(texts(reads)), writes),
+    );
 }
 
 #[track_caller]
@@ -169,10 +159,8 @@ fn transactions_are_called_by_their_operations_and_clients() {
         ("b", -1, &[], ["", ""]),
     ];
     let mut history = history(Workload::ListAppend, &steps, ["1", ""], ["1 100", "101"]);
-    for record in &mut history.records {
-        if let Event::FinalRead { collections, .. } = &mut record.event {
-            *collections = Some(texts(&["1 100", ""]));
-        }
+    for (_, effects) in final_reads(&mut history).filter(|(reader, _)| *reader != "PostgreSQL") {
+        effects.collections = Some(texts(&["1 100", ""]));
     }
     let verdict = check(&history);
     let causal = of(&verdict, Property::CausalConsistency);
@@ -204,14 +192,8 @@ fn what_is_lost_at_the_end() {
         let steps = [("a", 1, &[0][..], ["", ""])];
         // Everyone has lost the acknowledged 1, and nothing has overwritten it.
         let mut lost = history(workload, &steps, ["1", ""], ["1 100", "101"]);
-        for record in &mut lost.records {
-            match &mut record.event {
-                Event::FinalRead { collections, .. }
-                | Event::FinalReadPostgres { collections, .. } => {
-                    *collections = Some(texts(&["", "101"]));
-                }
-                _ => {}
-            }
+        for (_, effects) in final_reads(&mut lost) {
+            effects.collections = Some(texts(&["", "101"]));
         }
         let verdict = check(&lost);
         assert!(
@@ -220,13 +202,10 @@ fn what_is_lost_at_the_end() {
         );
         // One replica alone has.
         let mut diverged = history(workload, &steps, ["1", ""], ["1 100", "101"]);
-        let last = diverged.records.iter_mut().rev();
-        for record in last {
-            if let Event::FinalRead { collections, .. } = &mut record.event {
-                *collections = Some(texts(&["1", "101"]));
-                break;
-            }
-        }
+        let mut reads = final_reads(&mut diverged);
+        let (_, of_b) = reads.find(|(reader, _)| *reader == "b").unwrap();
+        of_b.collections = Some(texts(&["1", "101"]));
+        drop(reads);
         let verdict = check(&diverged);
         assert!(
             violated(&verdict).contains(&Property::StrongConvergence),
@@ -318,11 +297,7 @@ fn payload_rows() {
         let operation = story.invoke("a", -1, &[]);
         let mut rows = rows_after("b", 18);
         change(&mut rows);
-        story.record(Event::Ok {
-            client: "a".to_owned(),
-            operation,
-            reads: vec![(0, -1)],
-            writes: vec![],
+        let effects = Effects {
             ledger: Some(LedgerEffects {
                 reads: vec![ClientLedger {
                     client: "b".to_owned(),
@@ -333,9 +308,10 @@ fn payload_rows() {
                 }],
                 seq: None,
             }),
-            collections: None,
             payload: Some(rows),
-        });
+            ..effects(vec![(0, -1)], vec![])
+        };
+        story.committed("a", operation, effects);
         let mut history = story.history();
         history.header.workload = Workload::Ledger;
         history.header.payload = true;
@@ -401,18 +377,15 @@ fn payload_of_several_clients_and_of_none() {
             highest: 5,
             rows: vec![],
         });
-        story.record(Event::Ok {
-            client: "a".to_owned(),
-            operation,
-            reads: vec![(0, -1)],
-            writes: vec![],
+        let effects = Effects {
             ledger: Some(LedgerEffects {
                 reads: clients.into(),
                 seq: None,
             }),
-            collections: None,
             payload,
-        });
+            ..effects(vec![(0, -1)], vec![])
+        };
+        story.committed("a", operation, effects);
         let mut history = story.history();
         history.header.workload = Workload::Ledger;
         history.header.payload = true;

@@ -10,7 +10,7 @@ use squall_protocol::plan::{ClientKind, Workload};
 use squall_protocol::transaction::{Collections, Key, Reads, Transaction, Value};
 use squall_protocol::verdict::{Judgement, Property, Verdict};
 
-use support::{Story, of, violated};
+use support::{Story, of, of_collections, violated};
 
 /// A history of `a`, `b`, `c` and `d` in the making, with three keys.
 struct Tale(Story);
@@ -51,15 +51,9 @@ impl Tale {
         (value, keys): (Value, &[Key]),
         found: Option<Texts>,
     ) {
-        self.0.record(Event::Ok {
-            client: client.to_owned(),
-            operation,
-            reads: Vec::new(),
-            writes: keys.iter().map(|key| (*key, value)).collect(),
-            ledger: None,
-            collections: found.map(collections),
-            payload: None,
-        });
+        let writes = keys.iter().map(|key| (*key, value)).collect();
+        let effects = of_collections(found.map(collections), writes);
+        self.0.committed(client, operation, effects);
     }
 
     /// A transaction that reads everything, then writes, and finds these texts by key.
@@ -86,24 +80,14 @@ impl Tale {
     }
 
     fn final_read(&mut self, client: &str, found: [&str; 3]) {
-        self.0.record(Event::FinalRead {
-            client: client.to_owned(),
-            rows: Some(Vec::new()),
-            ledger: None,
-            collections: Some(collections(&all(found))),
-            payload: None,
-            error: None,
-        });
+        let found = Some(collections(&all(found)));
+        self.0
+            .final_read_of(client, of_collections(found, Vec::new()));
     }
 
     fn postgres(&mut self, found: [&str; 3]) {
-        self.0.record(Event::FinalReadPostgres {
-            rows: Some(Vec::new()),
-            ledger: None,
-            collections: Some(collections(&all(found))),
-            payload: None,
-            error: None,
-        });
+        let found = Some(collections(&all(found)));
+        self.0.postgres_read(of_collections(found, Vec::new()));
     }
 
     fn history(&self, workload: Workload) -> History {
@@ -470,7 +454,7 @@ fn what_is_told_when() {
                 found.filter(|property| *property != Causal).collect()
             })
             .collect();
-        let [before @ .., ended, invoked, read, at_the_end] = &told[..] else {
+        let [before @ .., ended, invoked, read, _, _, at_the_end] = &told[..] else {
             unreachable!("there are more records")
         };
         assert!(before.iter().all(Vec::is_empty), "{workload:?} {before:?}");

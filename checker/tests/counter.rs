@@ -342,11 +342,11 @@ proptest! {
         prop_assert_eq!(violated(&verdict), [], "{:#?}", verdict);
 
         let reads: Vec<usize> = (0..history.records.len())
-            .filter(|place| matches!(&history.records[*place].event, Event::Ok { reads, .. } if !reads.is_empty()))
+            .filter(|place| matches!(&history.records[*place].event, Event::Ok { effects, .. } if !effects.reads.is_empty()))
             .collect();
         if let Some(place) = reads.get(at % reads.len().max(1)) {
-            if let Event::Ok { reads, .. } = &mut history.records[*place].event {
-                reads[0].1 += 1_000;
+            if let Event::Ok { effects, .. } = &mut history.records[*place].event {
+                effects.reads[0].1 += 1_000;
             }
             let verdict = judged_history(&history);
             prop_assert!(violated(&verdict).contains(&NoThinAirRead));

@@ -313,7 +313,7 @@ fn convergence_and_recovery() {
     insta::assert_snapshot!(render(&story.verdict()), @r"
     verdict: VIOLATION
 
-    operations: 5 ok, 0 failed, 0 unknown; 10 rows read, 2 written
+    operations: 8 ok, 0 failed, 0 unknown; 16 rows read, 2 written
 
     property              judgement      exercised  violations
     read-your-writes      ok                     5           0

@@ -17,7 +17,7 @@ use squall_protocol::history::Event;
 use squall_protocol::plan::Workload;
 use squall_protocol::transaction::Collections;
 use squall_protocol::verdict::Property;
-use support::{Story, rows};
+use support::{Story, of_collections, rows};
 
 fn registers(recording: &Recording) -> Registers {
     recording.build(true).unwrap()
@@ -279,26 +279,16 @@ fn ok(
     value: i64,
     keys: &[u32],
 ) -> Event {
+    let writes = keys.iter().map(|key| (*key, value)).collect();
     Event::Ok {
         client: client.to_owned(),
         operation,
-        reads: Vec::new(),
-        writes: keys.iter().map(|key| (*key, value)).collect(),
-        ledger: None,
-        collections,
-        payload: None,
+        effects: of_collections(collections, writes),
     }
 }
 
-fn final_read(client: &str, collections: Option<Collections>) -> Event {
-    Event::FinalRead {
-        client: client.to_owned(),
-        rows: Some(Vec::new()),
-        ledger: None,
-        collections,
-        payload: None,
-        error: None,
-    }
+fn final_read(story: &mut Story, client: &str, collections: Option<Collections>) {
+    story.final_read_of(client, of_collections(collections, Vec::new()));
 }
 
 fn of(workload: Workload, story: &Story) -> History {
@@ -345,7 +335,7 @@ fn seen_by_c(workload: Workload, seen: &str) -> History {
     done(&mut story, "a", &["", ""], 1, &[0, 1]);
     done(&mut story, "b", &["1", "1"], 2, &[0]);
     done(&mut story, "c", &[seen, "1"], -1, &[]);
-    story.record(final_read("a", texts(&[seen, "1"])));
+    final_read(&mut story, "a", texts(&[seen, "1"]));
     of(workload, &story)
 }
 
@@ -356,18 +346,18 @@ fn lists_and_sets_are_written_in_the_forms_of_elle() {
     insta::assert_snapshot!(edn, @r#"
     {:index 0, :time 1000000, :type :invoke, :process 0, :client "a", :f :txn, :value [[:r 0 nil] [:r 1 nil] [:append 0 1] [:append 1 1]]}
     {:index 1, :time 2000000, :type :ok, :process 0, :client "a", :f :txn, :value [[:r 0 []] [:r 1 []] [:append 0 1] [:append 1 1]]}
-    {:index 2, :time 2000000, :type :invoke, :process 0, :client "a", :f :txn, :value [[:r 0 nil] [:r 1 nil]], :final-read? true}
-    {:index 3, :time 3000000, :type :invoke, :process 1, :client "b", :f :txn, :value [[:r 0 nil] [:r 1 nil] [:append 0 2]]}
-    {:index 4, :time 4000000, :type :ok, :process 1, :client "b", :f :txn, :value [[:r 0 [1]] [:r 1 [1]] [:append 0 2]]}
-    {:index 5, :time 5000000, :type :invoke, :process 2, :client "c", :f :txn, :value [[:r 0 nil] [:r 1 nil]]}
-    {:index 6, :time 6000000, :type :ok, :process 2, :client "c", :f :txn, :value [[:r 0 [1 2]] [:r 1 [1]]]}
-    {:index 7, :time 7000000, :type :ok, :process 0, :client "a", :f :txn, :value [[:r 0 [1 2]] [:r 1 [1]]], :final-read? true}
+    {:index 2, :time 3000000, :type :invoke, :process 1, :client "b", :f :txn, :value [[:r 0 nil] [:r 1 nil] [:append 0 2]]}
+    {:index 3, :time 4000000, :type :ok, :process 1, :client "b", :f :txn, :value [[:r 0 [1]] [:r 1 [1]] [:append 0 2]]}
+    {:index 4, :time 5000000, :type :invoke, :process 2, :client "c", :f :txn, :value [[:r 0 nil] [:r 1 nil]]}
+    {:index 5, :time 6000000, :type :ok, :process 2, :client "c", :f :txn, :value [[:r 0 [1 2]] [:r 1 [1]]]}
+    {:index 6, :time 8000000, :type :invoke, :process 0, :client "a", :f :txn, :value [[:r 0 nil] [:r 1 nil]], :final-read? true}
+    {:index 7, :time 9000000, :type :ok, :process 0, :client "a", :f :txn, :value [[:r 0 [1 2]] [:r 1 [1]]], :final-read? true}
     "#);
     let history = seen_by_c(Workload::Gset, "1 2");
     let (edn, _) = export(Target::ElleEdn, &transactions::recording(&history));
-    insta::assert_snapshot!(edn.lines().nth(4).unwrap(), @r#"{:index 4, :time 4000000, :type :ok, :process 1, :client "b", :f :txn, :value [[:r 0 #{1}] [:r 1 #{1}] [:add 0 2]]}"#);
+    insta::assert_snapshot!(edn.lines().nth(3).unwrap(), @r#"{:index 3, :time 4000000, :type :ok, :process 1, :client "b", :f :txn, :value [[:r 0 #{1}] [:r 1 #{1}] [:add 0 2]]}"#);
     let (json, _) = export(Target::JepsenJson, &transactions::recording(&history));
-    insta::assert_snapshot!(json.lines().nth(4).unwrap(), @r#"{"client":"b","f":"txn","index":4,"process":1,"time":4000000,"type":"ok","value":[["r",0,[1]],["r",1,[1]],["add",0,2]]}"#);
+    insta::assert_snapshot!(json.lines().nth(3).unwrap(), @r#"{"client":"b","f":"txn","index":3,"process":1,"time":4000000,"type":"ok","value":[["r",0,[1]],["r",1,[1]],["add",0,2]]}"#);
 }
 
 #[test]
@@ -416,7 +406,7 @@ fn a_final_read_tells_of_missing_lists_and_sets() {
         let mut story = Story::new(2);
         done(&mut story, "a", &["", ""], 1, &[0, 1]);
         // The second key is missing.
-        story.record(final_read("a", texts(&["1"])));
+        final_read(&mut story, "a", texts(&["1"]));
         let lost = of(workload, &story);
         assert_same_verdicts(&lost);
         let judgement = judged(&lost, Model::ReadYourWrites);
@@ -424,7 +414,8 @@ fn a_final_read_tells_of_missing_lists_and_sets() {
         // A final read that was not had tells nothing.
         let mut story = Story::new(2);
         done(&mut story, "a", &["", ""], 1, &[0, 1]);
-        story.record(final_read("a", None));
+        let failed = story.invoke_final_read("a");
+        story.fail("a", failed);
         let judgement = judged(&of(workload, &story), Model::ReadYourWrites);
         assert_eq!(judgement, Judgement::Unknown, "{workload:?}");
     }
@@ -536,7 +527,7 @@ fn random_collections(workload: Workload, seed: u64) -> History {
     }
     for client in clients {
         let found = read(&mut random, &states);
-        story.record(final_read(client, Some(found)));
+        final_read(&mut story, client, Some(found));
     }
     of(workload, &story)
 }

@@ -4,12 +4,12 @@ use squall_checker::{History, check};
 use squall_protocol::history::{Event, Phase};
 use squall_protocol::ledger::{ClientLedger, LedgerEffects, LedgerRead, LedgerRow};
 use squall_protocol::plan::{ClientKind, Isolation, Workload};
-use squall_protocol::transaction::{Reads, Rows, Transaction};
+use squall_protocol::transaction::{Effects, Reads, Rows, Transaction};
 use squall_protocol::verdict::{Judgement, Property, Verdict};
 
 mod support;
 
-use support::{Story, of, violated};
+use support::{Story, effects, final_reads, of, violated};
 
 fn row(seq: i64, value: i64, keys: &str) -> LedgerRow {
     LedgerRow {
@@ -70,6 +70,7 @@ fn annotate(history: &mut History) {
         };
         clients.into_iter().map(of).collect()
     };
+    let mut phase = Phase::Start;
     for record in &mut history.records {
         match &mut record.event {
             Event::Invoke {
@@ -79,31 +80,39 @@ fn annotate(history: &mut History) {
             } => {
                 told.insert(*operation, transaction.value);
             }
+            Event::Phase(next) => phase = *next,
             Event::Ok {
                 client,
                 operation,
-                writes,
-                ledger,
-                ..
+                effects,
             } => {
-                let above = |of: &str| *seen.get(&(client.clone(), of.to_owned())).unwrap_or(&0);
+                let above = |of: &str| match phase {
+                    Phase::FinalRead => 0,
+                    _ => *seen.get(&(client.clone(), of.to_owned())).unwrap_or(&0),
+                };
                 let reads = view(&done, &above);
                 for of in &reads {
                     seen.insert((client.clone(), of.client.clone()), of.highest);
                 }
                 let value = told[operation];
-                let seq = (value >= 0).then(|| append(&mut done, client, value, writes));
-                *ledger = Some(LedgerEffects { reads, seq });
+                let seq = (value >= 0).then(|| append(&mut done, client, value, &effects.writes));
+                effects.ledger = Some(LedgerEffects { reads, seq });
             }
             Event::Info { client, .. } => {
                 append(&mut done, client, 5, &vec![(2, 5)]);
             }
-            Event::FinalRead { ledger, .. } | Event::FinalReadPostgres { ledger, .. } => {
-                *ledger = Some(view(&done, &|_| 0));
-            }
+            Event::FinalReadPostgres {
+                effects: Some(effects),
+                ..
+            } => effects.ledger = all_of(view(&done, &|_| 0)),
             _ => {}
         }
     }
+}
+
+/// What a final read has found in the ledger.
+fn all_of(reads: LedgerRead) -> Option<LedgerEffects> {
+    Some(LedgerEffects { reads, seq: None })
 }
 
 /// The ledger that the client read in its `number`th operation, from 0.
@@ -111,30 +120,17 @@ fn read_of<'h>(history: &'h mut History, reader: &str, number: usize) -> &'h mut
     let reads = history.records.iter_mut();
     let mut reads = reads.filter_map(|record| match &mut record.event {
         Event::Ok {
-            client,
-            ledger: Some(ledger),
-            ..
-        } if client == reader => Some(&mut ledger.reads),
+            client, effects, ..
+        } if client == reader => effects.ledger.as_mut(),
         _ => None,
     });
-    reads.nth(number).unwrap()
+    &mut reads.nth(number).unwrap().reads
 }
 
 fn final_read_of<'h>(history: &'h mut History, reader: &str) -> &'h mut LedgerRead {
-    let mut reads = history.records.iter_mut();
-    let read = reads.find_map(|record| match &mut record.event {
-        Event::FinalRead {
-            client,
-            ledger: Some(ledger),
-            ..
-        } if client == reader => Some(ledger),
-        Event::FinalReadPostgres {
-            ledger: Some(ledger),
-            ..
-        } if reader == "PostgreSQL" => Some(ledger),
-        _ => None,
-    });
-    read.unwrap()
+    let mut reads = final_reads(history);
+    let (_, effects) = reads.find(|(client, _)| *client == reader).unwrap();
+    &mut effects.ledger.as_mut().unwrap().reads
 }
 
 fn part<'l>(ledger: &'l mut LedgerRead, client: &str) -> &'l mut ClientLedger {
@@ -223,7 +219,9 @@ fn a_row_is_there_without_its_writes() {
     let mut history = healthy();
     let reads = history.records.iter_mut().rev();
     let mut reads = reads.filter_map(|record| match &mut record.event {
-        Event::Ok { client, writes, .. } if client == "b" => Some(writes),
+        Event::Ok {
+            client, effects, ..
+        } if client == "b" => Some(&mut effects.writes),
         _ => None,
     });
     // b's first transaction also wrote row 0, it says, and so does its row; but nobody sees that.
@@ -359,8 +357,8 @@ fn one_replica_lacks_a_transaction_whose_answer_was_lost() {
 fn a_history_without_its_ledger_proves_nothing_of_it() {
     let mut history = healthy();
     for record in &mut history.records {
-        if let Event::Ok { ledger, .. } = &mut record.event {
-            *ledger = None;
+        if let Event::Ok { effects, .. } = &mut record.event {
+            effects.ledger = None;
         }
     }
     let verdict = check(&history);
@@ -417,15 +415,12 @@ fn ended(
     (value, keys, seq): (i64, &[u32], Option<i64>),
     (values, reads): (&[i64], LedgerRead),
 ) {
-    story.record(Event::Ok {
-        client: client.to_owned(),
-        operation,
-        reads: support::rows(values),
-        writes: keys.iter().map(|key| (*key, value)).collect(),
+    let writes = keys.iter().map(|key| (*key, value)).collect();
+    let effects = Effects {
         ledger: Some(LedgerEffects { reads, seq }),
-        collections: None,
-        payload: None,
-    });
+        ..effects(support::rows(values), writes)
+    };
+    story.committed(client, operation, effects);
 }
 
 fn of_ledger(story: &Story) -> History {
@@ -468,13 +463,8 @@ fn end(story: &mut Story, values: &[i64], ledger: &LedgerRead, stuck: &[&str]) {
 /// The history with that ledger in all final reads.
 fn with_final_ledger(story: &Story, shown: &LedgerRead) -> History {
     let mut history = of_ledger(story);
-    for record in &mut history.records {
-        match &mut record.event {
-            Event::FinalRead { ledger, .. } | Event::FinalReadPostgres { ledger, .. } => {
-                *ledger = Some(shown.clone());
-            }
-            _ => {}
-        }
+    for (_, effects) in final_reads(&mut history) {
+        effects.ledger = all_of(shown.clone());
     }
     history
 }
@@ -527,8 +517,13 @@ fn durability_says_nothing_of_clients_that_did_not_drain_their_queues() {
 fn final_reads_that_are_missing_are_named() {
     for reader in ["a", "PostgreSQL"] {
         let mut history = healthy();
+        let mut phase = Phase::Start;
         history.records.retain(|record| match &record.event {
-            Event::FinalRead { client, .. } => client != reader,
+            Event::Phase(next) => {
+                phase = *next;
+                true
+            }
+            Event::Ok { client, .. } => phase != Phase::FinalRead || client != reader,
             Event::FinalReadPostgres { .. } => reader != "PostgreSQL",
             _ => true,
         });
@@ -583,23 +578,18 @@ fn without_the_lost(history: &mut History) {
     for record in &mut history.records {
         match &mut record.event {
             Event::Ok {
-                client,
-                ledger: Some(ledger),
-                ..
+                client, effects, ..
             } => {
+                let ledger = effects.ledger.as_mut().unwrap();
                 forget(&mut ledger.reads);
                 if let ("c", Some(seq)) = (client.as_str(), &mut ledger.seq) {
                     *seq -= 1;
                 }
             }
-            Event::FinalRead {
-                ledger: Some(ledger),
+            Event::FinalReadPostgres {
+                effects: Some(effects),
                 ..
-            }
-            | Event::FinalReadPostgres {
-                ledger: Some(ledger),
-                ..
-            } => forget(ledger),
+            } => forget(&mut effects.ledger.as_mut().unwrap().reads),
             _ => {}
         }
     }

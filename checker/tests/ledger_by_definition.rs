@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proptest::prelude::*;
 use squall_checker::{History, check};
-use squall_protocol::history::Event;
+use squall_protocol::history::{Event, Phase};
 use squall_protocol::ledger::{ClientLedger, LedgerRead, LedgerRow};
 use squall_protocol::plan::ClientKind;
 use squall_protocol::transaction::{Key, Rows, Transaction, Value};
@@ -21,6 +21,7 @@ struct Operation<'h> {
     session: String,
     transaction: &'h Transaction,
     invoked: usize,
+    is_final_read: bool,
     /// The event that ended it.
     end: Option<&'h Event>,
 }
@@ -36,6 +37,7 @@ struct Read<'h> {
     session: String,
     client: &'h str,
     operation: Option<u64>,
+    is_final: bool,
     /// The number of its own transaction.
     seq: Option<i64>,
     rows: &'h Rows,
@@ -47,12 +49,14 @@ fn parse(history: &History) -> (Vec<Operation<'_>>, Vec<Read<'_>>) {
     let mut operations: Vec<Operation> = Vec::new();
     let mut reads = Vec::new();
     let mut databases: HashMap<&str, (usize, &str)> = HashMap::new();
+    let mut phase = Phase::Start;
     for (place, record) in history.records.iter().enumerate() {
         let session = |client: &str| {
             let count = databases.get(client).map_or(0, |(count, _)| *count);
             format!("{client} {count}")
         };
         match &record.event {
+            Event::Phase(next) => phase = *next,
             Event::IncarnationStart {
                 client, session, ..
             } => {
@@ -74,27 +78,27 @@ fn parse(history: &History) -> (Vec<Operation<'_>>, Vec<Read<'_>>) {
                 session: session(client),
                 transaction,
                 invoked: place,
+                is_final_read: phase == Phase::FinalRead && transaction.reads_everything(),
                 end: None,
             }),
             Event::Ok {
                 client,
                 operation,
-                reads: rows,
-                ledger,
-                ..
+                effects,
             } => {
                 let mut ended = operations.iter_mut();
                 let ended = ended.find(|of| of.number == *operation).unwrap();
                 ended.end = Some(&record.event);
-                if let Some(effects) = ledger {
+                if let Some(ledger) = &effects.ledger {
                     reads.push(Read {
                         place,
                         session: ended.session.clone(),
                         client,
                         operation: Some(*operation),
-                        seq: effects.seq,
-                        rows,
-                        ledger: &effects.reads,
+                        is_final: ended.is_final_read,
+                        seq: ledger.seq,
+                        rows: &effects.reads,
+                        ledger: &ledger.reads,
                     });
                 }
             }
@@ -103,33 +107,19 @@ fn parse(history: &History) -> (Vec<Operation<'_>>, Vec<Read<'_>>) {
                 let ended = ended.find(|of| of.number == *operation).unwrap();
                 ended.end = Some(&record.event);
             }
-            Event::FinalRead {
-                client,
-                rows: Some(rows),
-                ledger: Some(ledger),
-                ..
-            } => reads.push(Read {
-                place,
-                session: session(client),
-                client,
-                operation: None,
-                seq: None,
-                rows,
-                ledger,
-            }),
             Event::FinalReadPostgres {
-                rows: Some(rows),
-                ledger: Some(ledger),
+                effects: Some(effects),
                 ..
-            } => reads.push(Read {
+            } => reads.extend(effects.ledger.as_ref().map(|ledger| Read {
                 place,
                 session: format!("PostgreSQL at {place}"),
                 client: "PostgreSQL",
                 operation: None,
+                is_final: true,
                 seq: None,
-                rows,
-                ledger,
-            }),
+                rows: &effects.reads,
+                ledger: &ledger.reads,
+            })),
             _ => {}
         }
     }
@@ -204,7 +194,7 @@ fn violations(history: &History) -> BTreeMap<Property, u64> {
             let before = highest_before(&of.client, this);
             let numbers: Vec<i64> = of.rows.iter().map(|row| row.seq).collect();
             let start = match numbers.first() {
-                _ if read.operation.is_none() => 1,
+                _ if read.is_final => 1,
                 Some(first) => (*first).min(before + 1),
                 None => before + 1,
             };
@@ -255,12 +245,11 @@ fn violations(history: &History) -> BTreeMap<Property, u64> {
             };
             let holds = match writer.end {
                 Some(Event::Fail { .. }) => false,
-                Some(Event::Ok {
-                    ledger: Some(effects),
-                    writes,
-                    ..
-                }) if effects.seq.is_some() => {
-                    effects.seq == Some(row.seq) && writes.iter().map(|row| row.0).eq(keys)
+                Some(Event::Ok { effects, .. })
+                    if effects.ledger.as_ref().is_some_and(|l| l.seq.is_some()) =>
+                {
+                    let seq = effects.ledger.as_ref().and_then(|ledger| ledger.seq);
+                    seq == Some(row.seq) && effects.writes.iter().map(|row| row.0).eq(keys)
                 }
                 _ => {
                     let first = *first_read.entry(writer.number).or_insert(row);

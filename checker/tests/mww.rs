@@ -6,7 +6,7 @@ use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::ClientKind;
 use squall_protocol::transaction::{Reads, Transaction};
 use squall_protocol::verdict::{Judgement, Property, Verdict};
-use support::{Story, of};
+use support::{Story, effects, of};
 
 /// A healthy history in which every property is put to the test.
 fn healthy() -> Story {
@@ -820,14 +820,7 @@ fn the_end_of_a_run_that_was_cut_is_unknown() {
 fn a_final_read_lacks_a_row() {
     let story = end_with(|story, what| {
         what == "final c" && {
-            story.record(Event::FinalRead {
-                client: "c".to_owned(),
-                rows: Some(vec![(0, 1003), (1, 2)]),
-                ledger: None,
-                collections: None,
-                payload: None,
-                error: None,
-            });
+            story.final_read_of("c", effects(vec![(0, 1003), (1, 2)], Vec::new()));
             true
         }
     });

@@ -4,10 +4,9 @@ mod support;
 
 use squall_checker::online::Online;
 use squall_checker::{History, check};
-use squall_protocol::history::Event;
 use squall_protocol::ledger::{ClientLedger, LedgerEffects, LedgerRow};
 use squall_protocol::plan::{ClientKind, Isolation, Workload};
-use squall_protocol::transaction::{Key, Value};
+use squall_protocol::transaction::{Effects, Key, Value};
 use squall_protocol::verdict::{Judgement, Property};
 use support::{Story, violated};
 
@@ -98,9 +97,7 @@ fn history(workload: Workload, kinds: &[ClientKind], (transactions, order): Case
                 let collections = (0..2).map(|key| (key, text(key))).collect();
                 let keys = transaction.keys.iter();
                 let writes: Vec<(Key, Value)> = keys.map(|key| (*key, value)).collect();
-                story.record(Event::Ok {
-                    client: client.to_owned(),
-                    operation,
+                let effects = Effects {
                     reads: if of_rows {
                         (0..2).map(|key| (key, row(key))).collect()
                     } else {
@@ -110,7 +107,8 @@ fn history(workload: Workload, kinds: &[ClientKind], (transactions, order): Case
                     ledger: (workload == Workload::Ledger).then(|| ledger(transactions, *at)),
                     collections: (!of_rows).then_some(collections),
                     payload: None,
-                });
+                };
+                story.committed(client, operation, effects);
             }
         }
     }

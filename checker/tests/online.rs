@@ -306,8 +306,8 @@ fn a_row_of_an_operation_that_is_under_way_waits_for_its_end() {
             copies: 1,
         };
         for record in &mut history.records {
-            if let Event::Ok { ledger, writes, .. } = &mut record.event {
-                let wrote = !writes.is_empty();
+            if let Event::Ok { effects, .. } = &mut record.event {
+                let wrote = !effects.writes.is_empty();
                 let part = ClientLedger {
                     client: "a".to_owned(),
                     above: 0,
@@ -315,7 +315,7 @@ fn a_row_of_an_operation_that_is_under_way_waits_for_its_end() {
                     highest: 1,
                     rows: vec![row("[]")],
                 };
-                *ledger = Some(LedgerEffects {
+                effects.ledger = Some(LedgerEffects {
                     reads: if wrote { Vec::new() } else { vec![part] },
                     seq: wrote.then_some(1),
                 });
@@ -372,7 +372,7 @@ fn everything_is_told_before_the_final_reads(history: &History) {
     history.records.retain(|record| {
         !matches!(
             record.event,
-            Event::FinalRead { .. } | Event::FinalReadPostgres { .. } | Event::Info { .. }
+            Event::FinalReadPostgres { .. } | Event::Info { .. }
         )
     });
     let ended: BTreeSet<u64> = history
@@ -449,15 +449,8 @@ fn a_search_does_not_count_on_what_is_under_way() {
         };
         let read = |story: &mut Story, client: &str, found: &[&str]| {
             let operation = story.invoke(client, -1, &[]);
-            story.record(Event::Ok {
-                client: client.to_owned(),
-                operation,
-                reads: Vec::new(),
-                writes: Vec::new(),
-                ledger: None,
-                collections: Some(lists(found)),
-                payload: None,
-            });
+            let effects = support::of_collections(Some(lists(found)), Vec::new());
+            story.committed(client, operation, effects);
         };
         for _ in 0..pad {
             read(&mut story, "a", &["", ""]);

@@ -246,11 +246,10 @@ fn events(
             _ => Event::Ok {
                 client: client.clone(),
                 operation,
-                reads: Vec::new(),
-                writes: keys.iter().map(|key| (*key, own)).collect(),
-                ledger: None,
-                collections: Some(collections),
-                payload: None,
+                effects: support::of_collections(
+                    Some(collections),
+                    keys.iter().map(|key| (*key, own)).collect(),
+                ),
             },
         };
         let mut events = vec![invoke, end];
@@ -278,21 +277,14 @@ fn plant(history: &mut History, anomaly: &Anomaly, random: &mut Random) {
         kind: ClientKind::Native,
     }));
     for record in &mut history.records {
-        match &mut record.event {
-            Event::Invoke { .. } => {}
-            Event::Ok {
-                collections: Some(collections),
-                ..
-            }
-            | Event::FinalRead {
-                collections: Some(collections),
-                ..
-            }
-            | Event::FinalReadPostgres {
-                collections: Some(collections),
-                ..
-            } => collections.extend((0..3).map(|more| (key + more, String::new()))),
-            _ => {}
+        let effects = match &mut record.event {
+            Event::Ok { effects, .. } => Some(effects),
+            Event::FinalReadPostgres { effects, .. } => effects.as_mut(),
+            _ => None,
+        };
+        let collections = effects.and_then(|effects| effects.collections.as_mut());
+        if let Some(collections) = collections {
+            collections.extend((0..3).map(|more| (key + more, String::new())));
         }
     }
     let steps = events(anomaly, &names, key, 1_000, 1_000);

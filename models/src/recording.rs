@@ -48,7 +48,7 @@ pub struct Moment {
 pub struct Transaction {
     /// An index into [`Recording::sessions`].
     pub session: u64,
-    /// Unique in the recording. Final reads come after all others.
+    /// Unique in the recording.
     pub label: u64,
     pub outcome: Outcome,
     /// The lists and sets that it read whole, before its operations: pairs of key and elements.
@@ -57,7 +57,7 @@ pub struct Transaction {
     pub operations: Vec<Operation>,
     pub invoked: Moment,
     /// It began then or later. That may be long before it was recorded as invoked: an emission of a live
-    /// query and a final read are recorded when they arrive.
+    /// query is recorded when it arrives.
     pub began: Moment,
     /// None if that was never recorded.
     pub completed: Option<Moment>,

@@ -1,24 +1,26 @@
 //! The history of a run: everything that happened, in the order in which the coordinator saw it.
 //!
 //! A history is a file of JSON lines. The first is the [`Header`], every other one a [`Record`].
-//! A field that is not known is refused: what it says might decide. Lines are appended and flushed as things happen, so a history that was cut short (a crash, a full
-//! disk) is still readable up to its last complete line.
+//! A field that is not known is refused: what it says might decide. Lines are appended and flushed as
+//! things happen, so a history that was cut short (a crash, a full disk) is still readable up to its last
+//! complete line.
 //!
 //! An operation's `invoke` is recorded before the client can have started it, and its completion
 //! after it ended; in real time the operation took effect between the two, if it did. An operation
 //! whose answer never came is completed by `info`: it may or may not have happened.
+//!
+//! A client's final read is the operation that reads everything in the phase [`Phase::FinalRead`]
+//! ([`Transaction::reads_everything`]). Where that did not commit, the final read could not be had.
 
 use serde::{Deserialize, Serialize};
 
 use crate::contract::ClientStatus;
 use crate::fault::Fault;
-use crate::ledger::{LedgerEffects, LedgerRead};
-use crate::payload::PayloadRead;
 use crate::plan::{ClientSpec, Isolation, Workload};
-use crate::transaction::{Collections, Rows, Transaction};
+use crate::transaction::{Effects, Transaction};
 
 /// The version of the history's format.
-pub const HISTORY_VERSION: u32 = 1;
+pub const HISTORY_VERSION: u32 = 2;
 
 /// The first line: what a checker needs to know to judge the rest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,24 +89,7 @@ pub enum Event {
     Ok {
         client: String,
         operation: u64,
-        /// Every row that was read, before the operation's own writes.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        reads: Rows,
-        /// Every row that was really written.
-        writes: Rows,
-        /// What it did with the ledger, in the workload of that name.
-        #[serde(rename = "ledger-v1", default, skip_serializing_if = "Option::is_none")]
-        ledger: Option<LedgerEffects>,
-        /// The collections that were read, in `list-append` and `gset`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        collections: Option<Collections>,
-        /// The payload table, if the run has one.
-        #[serde(
-            rename = "payload-v1",
-            default,
-            skip_serializing_if = "Option::is_none"
-        )]
-        payload: Option<PayloadRead>,
+        effects: Effects,
     },
     /// The operation committed, but what its client answered makes no sense: what it has read is not known,
     /// and its writes are possible writes.
@@ -144,20 +129,14 @@ pub enum Event {
         /// The index in the plan's faults.
         number: usize,
         /// The name of a client, or of a server.
-        #[serde(alias = "client")]
         victim: String,
         fault: Fault,
     },
     /// A fault is over: what it broke works again, as far as the nemesis can do that.
-    FaultEnd {
-        number: usize,
-        #[serde(alias = "client")]
-        victim: String,
-    },
+    FaultEnd { number: usize, victim: String },
     /// A fault of the plan was not caused, and why.
     FaultSkipped {
         number: usize,
-        #[serde(alias = "client")]
         victim: String,
         fault: Fault,
         reason: String,
@@ -175,41 +154,11 @@ pub enum Event {
         client: String,
         status: ClientStatus,
     },
-    /// A client's final read (every row it holds), or that it could not be had.
-    FinalRead {
-        client: String,
-        rows: Option<Rows>,
-        /// The whole ledger, in the workload of that name.
-        #[serde(rename = "ledger-v1", default, skip_serializing_if = "Option::is_none")]
-        ledger: Option<LedgerRead>,
-        /// Every collection, in `list-append` and `gset`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        collections: Option<Collections>,
-        /// The payload table, if the run has one.
-        #[serde(
-            rename = "payload-v1",
-            default,
-            skip_serializing_if = "Option::is_none"
-        )]
-        payload: Option<PayloadRead>,
-        error: Option<String>,
-    },
-    /// PostgreSQL's final read, by the coordinator itself.
+    /// PostgreSQL's final read, by the coordinator itself: all that it holds, or why that could not be had.
     FinalReadPostgres {
-        rows: Option<Rows>,
-        /// The whole ledger, in the workload of that name.
-        #[serde(rename = "ledger-v1", default, skip_serializing_if = "Option::is_none")]
-        ledger: Option<LedgerRead>,
-        /// Every collection, in `list-append` and `gset`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        collections: Option<Collections>,
-        /// The payload table, if the run has one.
-        #[serde(
-            rename = "payload-v1",
-            default,
-            skip_serializing_if = "Option::is_none"
-        )]
-        payload: Option<PayloadRead>,
+        effects: Option<Effects>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
     /// What SQLite's `PRAGMA integrity_check` said of a client's database, `["ok"]` if intact.

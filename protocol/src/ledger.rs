@@ -1,9 +1,8 @@
-//! What the workload `ledger` adds to an operation and to a final read. How it is made and merged is
-//! in the crate `squall-workloads`, what it proves in `docs/workloads.md`.
+//! What the workload `ledger` adds to an operation's effects. How it is made and merged is in the crate
+//! `squall-workloads`, what it proves in `docs/workloads.md`.
 //!
-//! In a history these parts stand under the name `ledger-v1`, which carries the version of their
-//! form. Rows are written as arrays, as there are many of them, and their texts are recorded
-//! as they were read: whether they make sense is for the checker to say.
+//! In a history rows are written as arrays, as there are many of them, and their texts are recorded as
+//! they were read: whether they make sense is for the checker to say.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -118,6 +118,11 @@ impl Transaction {
         self.keys.is_empty()
     }
 
+    /// Whether it reads everything, writes nothing, and is no emission of a live query.
+    pub fn reads_everything(&self) -> bool {
+        self.is_read_only() && self.reads.is_all() && self.through != TransactionMode::Watch
+    }
+
     /// The keys that it writes, in ascending order.
     pub fn written(&self) -> BTreeSet<Key> {
         self.keys.iter().copied().collect()
@@ -145,6 +150,7 @@ pub type Collections = Vec<(Key, String)>;
 
 /// What a transaction that committed has read and written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Effects {
     /// Every row that was read, before the transaction's own writes, in key order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -4,7 +4,9 @@
 //! memory holds the history but not its text. Whoever writes a history appends to it, and may be
 //! killed while doing so: a last line that lacks its end is therefore not an error, but is remembered
 //! as a [`Cut`], and the verdict says that the history is not whole. Any other malformed line is an
-//! error with its place.
+//! error with its place. Histories of older versions are turned into the present one line by line.
+
+mod version_1;
 
 use std::io::{self, BufRead, Write};
 
@@ -38,8 +40,8 @@ pub enum HistoryError {
     )]
     NotAHistory { column: usize, problem: String },
     #[error(
-        "the history has version {found}, and this checker reads version {HISTORY_VERSION}; \
-         check it with the squall that recorded it"
+        "the history has version {found}, and this checker reads the versions 1 to {HISTORY_VERSION}; \
+         check it with the squall that recorded it, or a newer one"
     )]
     Version { found: u64 },
     #[error(
@@ -60,7 +62,7 @@ pub enum HistoryError {
 pub fn read_history(mut reader: impl BufRead) -> Result<History, HistoryError> {
     let mut line = Vec::new();
     reader.read_until(b'\n', &mut line)?;
-    let header = read_header(line.trim_ascii_end())?;
+    let (version, header) = read_header(line.trim_ascii_end())?;
 
     let mut records = Vec::new();
     let mut cut = None;
@@ -73,18 +75,22 @@ pub fn read_history(mut reader: impl BufRead) -> Result<History, HistoryError> {
             continue;
         }
         let finished = line.pop_if(|last| *last == b'\n').is_some();
-        match serde_json::from_slice::<Record>(&line) {
-            Ok(mut record) => {
+        let read = match version {
+            1 => version_1::read_record(&line, &mut records),
+            _ => serde_json::from_slice(&line).map(|record| records.push(record)),
+        };
+        match read {
+            Ok(()) => {
                 // Most of the memory is for rows, and a vector that grew may be half empty.
-                if let Event::Ok { reads, ledger, .. } = &mut record.event {
-                    reads.shrink_to_fit();
-                    if let Some(ledger) = ledger {
+                let last = records.last_mut().map(|record| &mut record.event);
+                if let Some(Event::Ok { effects, .. }) = last {
+                    effects.reads.shrink_to_fit();
+                    if let Some(ledger) = &mut effects.ledger {
                         ledger.reads.shrink_to_fit();
                         let clients = ledger.reads.iter_mut();
                         clients.for_each(|client| client.rows.shrink_to_fit());
                     }
                 }
-                records.push(record);
             }
             Err(_) if !finished => {
                 cut = Some(Cut {
@@ -119,7 +125,8 @@ pub fn write_history(history: &History, mut out: impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn read_header(line: &[u8]) -> Result<Header, HistoryError> {
+/// The version that was recorded, and the header as it is in the present one.
+fn read_header(line: &[u8]) -> Result<(u64, Header), HistoryError> {
     /// The part of the header that every version has.
     #[derive(Deserialize)]
     struct Version {
@@ -134,12 +141,13 @@ fn read_header(line: &[u8]) -> Result<Header, HistoryError> {
         problem: problem(&error),
     };
     let version: Version = serde_json::from_slice(line).map_err(not_a_history)?;
-    if version.squall_history != u64::from(HISTORY_VERSION) {
-        return Err(HistoryError::Version {
-            found: version.squall_history,
-        });
+    let found = version.squall_history;
+    if !(1..=u64::from(HISTORY_VERSION)).contains(&found) {
+        return Err(HistoryError::Version { found });
     }
-    serde_json::from_slice(line).map_err(not_a_history)
+    let mut header: Header = serde_json::from_slice(line).map_err(not_a_history)?;
+    header.squall_history = HISTORY_VERSION;
+    Ok((found, header))
 }
 
 /// What serde_json has to say, without its own idea of the place: it saw one line only.

@@ -11,13 +11,13 @@ use super::trace::OperationIndex;
 use crate::log::history::History;
 
 /// A database that operations were done on.
-pub(crate) struct Session {
+pub(crate) struct Session<'h> {
     /// An index into [`Index::clients`]; none for PostgreSQL's final read.
     pub client: Option<usize>,
     /// The indexes of its reads, in session order.
     pub reads: Vec<usize>,
-    /// The index of its final read.
-    pub final_read: Option<usize>,
+    /// The index of its client's final read, or why that could not be had.
+    pub final_read: Option<Result<usize, &'h str>>,
 }
 
 /// A client of the fleet.
@@ -68,7 +68,7 @@ pub(crate) struct Index<'h> {
     pub header: &'h Header,
     pub records: &'h [Record],
     pub clients: Vec<Client>,
-    pub sessions: Vec<Session>,
+    pub sessions: Vec<Session<'h>>,
     /// After everything: nothing in it is under way any more.
     pub log: OperationLog,
     /// The operations by when they ended if they committed, and by their invocation otherwise, so that those of a
@@ -82,8 +82,6 @@ pub(crate) struct Index<'h> {
     pub postgres_read: Option<usize>,
     /// Why PostgreSQL's final read could not be had.
     pub postgres_read_error: Option<&'h str>,
-    /// Why final reads of clients could not be had.
-    pub final_read_errors: HashMap<&'h str, &'h str>,
     pub lost_databases: Vec<LostDatabase<'h>>,
     /// The index of the record that began the heal.
     pub healed: Option<usize>,
@@ -120,7 +118,6 @@ impl<'h> Index<'h> {
             reads: Vec::new(),
             postgres_read: None,
             postgres_read_error: None,
-            final_read_errors: HashMap::new(),
             lost_databases: Vec::new(),
             healed: None,
             complete: false,
@@ -196,21 +193,10 @@ impl<'h> Index<'h> {
                         });
                     }
                 }
-                Event::FinalRead { client, error, .. } => {
-                    match error {
-                        Some(error) => self.final_read_errors.insert(client, error),
-                        None => self.final_read_errors.remove(client.as_str()),
-                    };
-                    if let Some(read) = &update.read {
-                        self.sessions[read.session].final_read = Some(self.reads.len());
-                    }
-                }
                 Event::FinalReadPostgres { error, .. } => {
                     self.postgres_read_error = error.as_deref();
-                    if let Some(read) = &update.read {
-                        self.sessions[read.session].final_read = Some(self.reads.len());
-                        self.postgres_read = Some(self.reads.len());
-                    }
+                    let read = update.read.is_some().then_some(self.reads.len());
+                    self.postgres_read = read.or(self.postgres_read);
                 }
                 Event::Trouble { what } => {
                     self.troubled = true;
@@ -225,6 +211,21 @@ impl<'h> Index<'h> {
                     self.notes.push("the run was interrupted".to_owned());
                 }
                 _ => {}
+            }
+            let ended = update
+                .ended
+                .map(|ended| &self.log.operations[ended as usize]);
+            if let Some(read) = ended.filter(|operation| operation.is_final_read) {
+                self.sessions[read.session].final_read = match &record.event {
+                    Event::Ok { effects, .. } => {
+                        let is_told = self.log.is_told(effects);
+                        is_told.then_some(Ok(self.reads.len()))
+                    }
+                    Event::Fail { error, .. }
+                    | Event::Info { error, .. }
+                    | Event::Malformed { error, .. } => Some(Err(error)),
+                    _ => None,
+                };
             }
             if let Some(read) = update.read {
                 self.sessions[read.session].reads.push(self.reads.len());
@@ -271,8 +272,8 @@ impl<'h> Index<'h> {
     fn compare_writes(&mut self) {
         let mut problems = Vec::new();
         for (_, operation) in self.operations() {
-            if let Some(Event::Ok { writes, .. }) = self.completion(operation) {
-                for (key, value) in writes {
+            if let Some(Event::Ok { effects, .. }) = self.completion(operation) {
+                for (key, value) in &effects.writes {
                     if *value != operation.value || !operation.told.contains(key) {
                         problems.push(format!(
                             "operation {} says that it wrote k{key} = {value}, which it was not \

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 
-use squall_protocol::history::{Event, Header};
-use squall_protocol::ledger::{LedgerEffects, LedgerRead};
+use squall_protocol::history::{Event, Header, Phase};
+use squall_protocol::ledger::LedgerRead;
+use squall_protocol::payload::PayloadRead;
 use squall_protocol::plan::Workload;
 use squall_protocol::transaction::{
-    Collections, INITIAL_VALUE, Key, Reads as Asked, Rows, Transaction, Value,
+    Collections, Effects, INITIAL_VALUE, Key, Reads as Asked, Rows, Transaction, Value,
 };
 use squall_protocol::verdict::Step;
 
@@ -20,7 +21,7 @@ use crate::log::trace::{Impossible, OperationIndex, Source};
 /// Who reads PostgreSQL at the end.
 pub(crate) const POSTGRESQL: &str = "PostgreSQL";
 
-/// Stands for a session's final read where an operation could stand.
+/// Stands for PostgreSQL's final read where an operation could stand.
 pub(crate) const FINAL_READ: OperationIndex = OperationIndex::MAX;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub(crate) struct Operation {
     pub invoked: usize,
     /// Its place in its session: where it ended if it committed, and where it was invoked otherwise.
     pub order: usize,
+    /// Whether it is its client's final read.
+    pub is_final_read: bool,
     /// What it was to read, until it has.
     asked: Asked,
     pub ending: Ending,
@@ -87,11 +90,30 @@ pub(crate) struct Found<'e> {
     pub rows: &'e [(Key, Value)],
     pub collections: Option<&'e Collections>,
     pub ledger: Option<&'e LedgerRead>,
+    pub payload: Option<&'e PayloadRead>,
     /// The place of the event that tells of it.
     pub completed: usize,
 }
 
-impl Found<'_> {
+impl<'e> Found<'e> {
+    fn new(
+        (session, operation): (usize, OperationIndex),
+        asked: Asked,
+        effects: &'e Effects,
+        completed: usize,
+    ) -> Self {
+        Found {
+            session,
+            operation,
+            asked,
+            rows: &effects.reads,
+            collections: effects.collections.as_ref(),
+            ledger: effects.ledger.as_ref().map(|ledger| &ledger.reads),
+            payload: effects.payload.as_ref(),
+            completed,
+        }
+    }
+
     /// How many different rows were found of those that exist; and which these are, ascending, if one that was to
     /// be read is missing.
     pub fn present(&self, keys: Key) -> (u64, Option<Box<[Key]>>) {
@@ -137,6 +159,7 @@ pub(crate) struct OperationLog {
     clients: Clients,
     /// Whether there are collections instead of rows.
     has_collections: bool,
+    phase: Phase,
     /// How many events have been pushed.
     place: usize,
     numbers: HashMap<u64, OperationIndex>,
@@ -157,6 +180,7 @@ impl OperationLog {
             operations: Vec::new(),
             clients: Clients::new(header),
             has_collections: matches!(header.workload, Workload::ListAppend | Workload::Gset),
+            phase: Phase::Start,
             place: 0,
             numbers: HashMap::new(),
             writers: ByValue::default(),
@@ -192,27 +216,17 @@ impl OperationLog {
             Event::Ok {
                 client,
                 operation,
-                reads,
-                writes,
-                collections,
-                ledger,
-                ..
+                effects,
             } => {
                 let Some(ended) = self.complete(client, *operation, Ending::Ok) else {
                     return Update::default();
                 };
-                self.count_keys(reads);
+                self.count_keys(&effects.reads);
+                let asked = self.committed(ended, effects, place);
+                let session = self.operations[ended as usize].session;
                 Update {
                     ended: Some(ended),
-                    read: Some(Found {
-                        session: self.operations[ended as usize].session,
-                        operation: ended,
-                        asked: self.committed(ended, writes, ledger.as_ref(), place),
-                        rows: reads,
-                        collections: collections.as_ref(),
-                        ledger: ledger.as_ref().map(|effects| &effects.reads),
-                        completed: place,
-                    }),
+                    read: Some(Found::new((session, ended), asked, effects, place)),
                     ..Update::default()
                 }
             }
@@ -242,38 +256,21 @@ impl OperationLog {
                     ..Update::default()
                 }
             }
-            Event::FinalRead {
-                client,
-                rows,
-                collections,
-                ledger,
-                ..
-            } => {
-                let client = self.clients.named(client);
-                let session = self.clients.session(client);
-                self.final_read(
-                    session,
-                    rows.as_ref(),
-                    collections.as_ref(),
-                    ledger.as_ref(),
-                )
-            }
-            Event::FinalReadPostgres {
-                rows,
-                collections,
-                ledger,
-                ..
-            } => {
-                let news = self.final_read(
-                    self.sessions(),
-                    rows.as_ref(),
-                    collections.as_ref(),
-                    ledger.as_ref(),
-                );
-                if news.read.is_some() {
-                    self.clients.new_session(None);
+            Event::FinalReadPostgres { effects, .. } => {
+                let effects = effects.as_ref().filter(|effects| self.is_told(effects));
+                let read = effects.map(|effects| {
+                    self.count_keys(&effects.reads);
+                    let session = self.clients.new_session(None);
+                    Found::new((session, FINAL_READ), Asked::All, effects, place)
+                });
+                Update {
+                    read,
+                    ..Update::default()
                 }
-                news
+            }
+            Event::Phase(phase) => {
+                self.phase = *phase;
+                Update::default()
             }
             Event::Status { client, .. }
             | Event::Integrity { client, .. }
@@ -283,6 +280,11 @@ impl OperationLog {
             }
             _ => Update::default(),
         }
+    }
+
+    /// Whether those tell what the workload's tables hold.
+    pub fn is_told(&self, effects: &Effects) -> bool {
+        !self.has_collections || effects.collections.is_some()
     }
 
     /// Takes what has not ended for unknown: nothing will end any more. Answers with what that is.
@@ -327,6 +329,7 @@ impl OperationLog {
             inserted: None,
             invoked: place,
             order: place,
+            is_final_read: self.phase == Phase::FinalRead && transaction.reads_everything(),
             asked: transaction.reads.clone(),
             ending: Ending::Pending,
         });
@@ -347,13 +350,8 @@ impl OperationLog {
     }
 
     /// Takes what an operation has written, and answers what it was to read.
-    fn committed(
-        &mut self,
-        operation: OperationIndex,
-        writes: &Rows,
-        ledger: Option<&LedgerEffects>,
-        place: usize,
-    ) -> Asked {
+    fn committed(&mut self, operation: OperationIndex, effects: &Effects, place: usize) -> Asked {
+        let Effects { writes, ledger, .. } = effects;
         let operation = &mut self.operations[operation as usize];
         let told = std::mem::take(&mut operation.written);
         let value = operation.value;
@@ -361,7 +359,7 @@ impl OperationLog {
             (*written == value && told.binary_search(key).is_ok()).then_some(*key)
         };
         operation.written = sorted(writes.iter().filter_map(possible));
-        let seq = ledger.and_then(|effects| effects.seq);
+        let seq = ledger.as_ref().and_then(|ledger| ledger.seq);
         operation.inserted = seq.map(|seq| Inserted {
             seq,
             written: writes.iter().map(|(key, _)| *key).collect(),
@@ -376,34 +374,6 @@ impl OperationLog {
             let existing = rows.iter().map(|row| row.0).filter(|key| *key < self.keys);
             let highest = existing.max().map_or(0, |key| key + 1);
             self.key_count = self.key_count.max(highest);
-        }
-    }
-
-    fn final_read<'e>(
-        &mut self,
-        session: usize,
-        rows: Option<&'e Rows>,
-        collections: Option<&'e Collections>,
-        ledger: Option<&'e LedgerRead>,
-    ) -> Update<'e> {
-        let there = match self.has_collections {
-            true => collections.is_some(),
-            false => rows.is_some(),
-        };
-        if let Some(rows) = rows {
-            self.count_keys(rows);
-        }
-        Update {
-            read: there.then(|| Found {
-                session,
-                operation: FINAL_READ,
-                asked: Asked::All,
-                rows: rows.map_or(&[][..], Vec::as_slice),
-                collections,
-                ledger,
-                completed: self.place - 1,
-            }),
-            ..Update::default()
         }
     }
 
@@ -529,6 +499,7 @@ impl OperationLog {
     /// An operation, or the final read, of a session.
     pub fn step(&self, session: usize, operation: OperationIndex) -> Step {
         let operation = self.operations.get(operation as usize);
+        let operation = operation.filter(|operation| !operation.is_final_read);
         Step {
             client: self.client_of(session).to_owned(),
             operation: operation.map(|operation| operation.number),

@@ -2,7 +2,7 @@
 //! [`squall_models`]: what the checker knows of runs and the models do not, and nothing else.
 //!
 //! Of the workload `mww`, and of the same rows in the workload `ledger`: a row is a register, an operation
-//! a transaction that reads every row and then writes some, and a final read a transaction too. The
+//! a transaction that reads every row and then writes some, and PostgreSQL's final read a transaction too. The
 //! value -1 of a row is its initial one. Of `list-append` and `gset`: a key is a list or a set, and a
 //! transaction reads some whole, then appends or adds to some. A session is a database, as in
 //! [`crate::workload::mww`]. What these have no word for is left out: faults, states, rows that are missing, the
@@ -98,6 +98,8 @@ pub fn recording(history: &History) -> Recording {
     let mut places: Vec<usize> = Vec::new();
     let mut sessions = Sessions::default();
     let mut label = 0;
+    // The places of what is no operation.
+    let mut unlabelled: Vec<usize> = Vec::new();
     let mut skipped = Vec::new();
     // When the phase of final reads began.
     let mut final_reads = Moment::default();
@@ -133,7 +135,7 @@ pub fn recording(history: &History) -> Recording {
                         _ => now,
                     },
                     completed: None,
-                    is_final_read: false,
+                    is_final_read: log.operations.last().is_some_and(|last| last.is_final_read),
                 });
             }
             Event::Phase(Phase::FinalRead) => final_reads = now,
@@ -153,13 +155,16 @@ pub fn recording(history: &History) -> Recording {
             let transaction = &mut recording.transactions[places[ended as usize]];
             transaction.completed = Some(now);
             match event {
-                Event::Ok { writes, .. } => {
+                Event::Ok { effects, .. } => {
                     transaction.outcome = Outcome::Committed;
                     transaction.operations.clear();
                     if let Some(found) = &update.read {
                         (transaction.operations, transaction.collections) = reader.found(found);
                     }
-                    let writes = writes.iter().map(|(key, value)| write(*key, *value));
+                    let writes = effects
+                        .writes
+                        .iter()
+                        .map(|(key, value)| write(*key, *value));
                     transaction.operations.extend(writes);
                 }
                 Event::Fail { .. } => transaction.outcome = Outcome::Aborted,
@@ -167,6 +172,7 @@ pub fn recording(history: &History) -> Recording {
             }
         } else if let (Some(found), Some(session)) = (&update.read, session) {
             let (operations, collections) = reader.found(found);
+            unlabelled.push(recording.transactions.len());
             recording.transactions.push(Transaction {
                 session,
                 label: 0,
@@ -180,13 +186,11 @@ pub fn recording(history: &History) -> Recording {
             });
         }
     }
+    for (place, label) in unlabelled.into_iter().zip(label..) {
+        recording.transactions[place].label = label;
+    }
     recording.skipped = skipped;
     order_emissions(&mut recording);
-    let final_reads = recording.transactions.iter_mut();
-    for transaction in final_reads.filter(|transaction| transaction.is_final_read) {
-        transaction.label = label;
-        label = label.saturating_add(1);
-    }
     recording
 }
 
@@ -321,12 +325,12 @@ fn keys(history: &History) -> BTreeSet<Key> {
                 keys.extend(&transaction.keys);
                 continue;
             }
-            Event::Ok { collections, .. }
-            | Event::FinalRead { collections, .. }
-            | Event::FinalReadPostgres { collections, .. } => collections.iter().flatten(),
+            Event::Ok { effects, .. } => Some(effects),
+            Event::FinalReadPostgres { effects, .. } => effects.as_ref(),
             _ => continue,
         };
-        keys.extend(told.map(|(key, _)| *key));
+        let told = told.and_then(|effects| effects.collections.as_ref());
+        keys.extend(told.into_iter().flatten().map(|(key, _)| *key));
     }
     keys
 }

@@ -6,33 +6,28 @@
 //! client's rows are made once for each n that was read lately; besides, linear in the rows read. Memory:
 //! for the operations under way, and the rows of [`KNOWN`] such n.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use squall_protocol::history::Event;
 use squall_protocol::ledger::LedgerRead;
 use squall_protocol::payload::{PayloadBody, PayloadRead, PayloadRow};
-use squall_protocol::transaction::Reads;
 use squall_protocol::verdict::{Property, Violation};
 use squall_workloads::payload::rows_after;
 
 use crate::findings::Finding;
 use crate::findings::Findings;
+use crate::rules::ledger::log::Read;
 
 /// How many clients' rows are kept for the next read.
 const KNOWN: usize = 4096;
 
-/// Judges the payload tables that are read, event by event.
+/// Judges the payload tables that are read, read by read.
 #[derive(Clone)]
 pub(crate) struct PayloadIntact {
-    /// How many events have been pushed.
-    place: usize,
     findings: Findings,
     /// By client, what its first so many transactions leave.
     known: HashMap<String, HashMap<i64, Arc<[PayloadRow]>>>,
     known_count: usize,
-    /// The operations under way that were told to read nothing.
-    not_asked: HashSet<u64>,
     /// Reads that recorded no payload table.
     without: u64,
 }
@@ -40,90 +35,34 @@ pub(crate) struct PayloadIntact {
 impl PayloadIntact {
     pub fn new() -> Self {
         PayloadIntact {
-            place: 0,
             findings: Findings::new(Property::PayloadIntact),
             known: HashMap::new(),
             known_count: 0,
-            not_asked: HashSet::new(),
             without: 0,
         }
     }
 
-    /// Takes the next event, and tells the violation that it shows.
-    pub fn push(&mut self, event: &Event, found: &mut Vec<Finding>) {
-        self.place += 1;
-        match event {
-            Event::Invoke {
-                operation,
-                transaction,
-                ..
-            } => {
-                if transaction.reads == Reads::Nothing {
-                    self.not_asked.insert(*operation);
-                }
-            }
-            Event::Ok {
-                client,
-                operation,
-                ledger,
-                payload,
-                ..
-            } => {
-                if !self.not_asked.remove(operation) {
-                    let ledger = ledger.as_ref().map(|ledger| &ledger.reads);
-                    let name = || format!("{client}'s operation {operation}");
-                    self.judge(ledger.zip(payload.as_ref()), Some(*operation), name, found);
-                }
-            }
-            Event::Fail { operation, .. }
-            | Event::Info { operation, .. }
-            | Event::Malformed { operation, .. } => {
-                self.not_asked.remove(operation);
-            }
-            Event::FinalRead {
-                client,
-                rows: Some(_),
-                ledger,
-                payload,
-                ..
-            } => {
-                let name = || format!("{client}'s final read");
-                self.judge(ledger.as_ref().zip(payload.as_ref()), None, name, found);
-            }
-            Event::FinalReadPostgres {
-                rows: Some(_),
-                ledger,
-                payload,
-                ..
-            } => {
-                let name = || "PostgreSQL's final read".to_owned();
-                self.judge(ledger.as_ref().zip(payload.as_ref()), None, name, found);
-            }
-            _ => {}
-        }
-    }
-
-    fn judge(
+    /// Judges the payload table of a read, if it and the ledger were recorded.
+    pub fn judge(
         &mut self,
-        read: Option<(&LedgerRead, &PayloadRead)>,
-        operation: Option<u64>,
-        name: impl FnOnce() -> String,
+        read: Option<&Read>,
+        payload: Option<&PayloadRead>,
         found: &mut Vec<Finding>,
     ) {
-        let Some((ledger, payload)) = read else {
+        let (Some(read), Some(payload)) = (read, payload) else {
             self.without += 1;
             return;
         };
-        let expected = self.expected(ledger);
+        let expected = self.expected(read.ledger);
         let comparisons = expected.len().max(payload.len());
         self.findings.exercise(comparisons as u64);
         if let Some(problem) = difference(&expected, payload) {
             let violation = Violation {
-                summary: format!("{} {problem}.", name()),
-                operations: operation.into_iter().collect(),
+                summary: format!("{} {problem}.", read.name()),
+                operations: read.numbers(None),
                 evidence: Vec::new(),
             };
-            self.findings.report(self.place - 1, violation, found);
+            self.findings.report(read.place, violation, found);
         }
     }
 

@@ -131,16 +131,17 @@ pub(crate) fn replicas<'i>(
         None => {}
     }
     for (number, client) in index.clients.iter().enumerate() {
-        match index.sessions[client.session].final_read {
-            Some(read) if recovery.settled(number) => {
+        let final_read = index.sessions[client.session].final_read;
+        match final_read {
+            Some(Ok(read)) if recovery.settled(number) => {
                 replicas.entry(client.share()).or_default().push(read);
             }
-            None => findings.doubt(format!(
+            None | Some(Err(_)) => findings.doubt(format!(
                 "the final read of {} is missing{}",
                 client.name,
-                because(index.final_read_errors.get(client.name.as_str()).copied())
+                because(final_read.and_then(Result::err))
             )),
-            Some(_) => {
+            Some(Ok(_)) => {
                 let why = if recovery.recovered[number] {
                     "its queue was not seen to drain"
                 } else {

@@ -18,19 +18,14 @@ pub(crate) fn counts(history: &History) -> Counts {
 /// Counts an event.
 pub(crate) fn count(counts: &mut Counts, event: &Event) {
     match event {
-        Event::Ok {
-            reads,
-            writes,
-            collections,
-            ..
-        } => {
+        Event::Ok { effects, .. } => {
             counts.ok += 1;
-            let elements = collections.iter().flatten();
+            let elements = effects.collections.iter().flatten();
             let elements: usize = elements
                 .map(|(_, text)| text.split_whitespace().count())
                 .sum();
-            counts.rows_read += (reads.len() + elements) as u64;
-            counts.rows_written += writes.len() as u64;
+            counts.rows_read += (effects.reads.len() + elements) as u64;
+            counts.rows_written += effects.writes.len() as u64;
         }
         Event::Fail { .. } => counts.fail += 1,
         Event::Malformed { .. } => counts.ok += 1,

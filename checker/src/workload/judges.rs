@@ -83,7 +83,7 @@ impl Judges {
             found.extend(judge.report().take());
         }
         if let Some(ledger) = &mut self.ledger {
-            found.extend(ledger.push(&self.log, event, &update));
+            found.extend(ledger.push(&self.log, &update));
         }
         found
     }

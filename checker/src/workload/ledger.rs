@@ -44,7 +44,7 @@
 //! sessions, *k* rows and *f* final reads, memory is O(n · s + k · s) for what each session has been
 //! shown (25 to 60 bytes for a transaction), O(n · f) for the final reads, and O(n) for the rest.
 
-use squall_protocol::history::{Event, Header};
+use squall_protocol::history::Header;
 use squall_protocol::transaction::Reads as Asked;
 
 use crate::findings::Finding;
@@ -87,9 +87,9 @@ impl Ledger {
         }
     }
 
-    /// Takes the next event with what it adds to the log, and answers with the violations that are certain since
+    /// Takes what an event has added to the log, and answers with the violations that are certain since
     /// then.
-    pub fn push(&mut self, log: &OperationLog, event: &Event, update: &Update) -> Vec<Finding> {
+    pub fn push(&mut self, log: &OperationLog, update: &Update) -> Vec<Finding> {
         let mut found = Vec::new();
         if let Some(operation) = update.ended {
             self.end(operation, log, &mut found);
@@ -98,8 +98,12 @@ impl Ledger {
             .read
             .as_ref()
             .filter(|read| read.asked != Asked::Nothing);
-        if let Some(read) = reads {
-            match Read::new(read, log) {
+        if let Some(told) = reads {
+            let read = Read::new(told, log);
+            if let Some(payload) = &mut self.payload {
+                payload.judge(read.as_ref(), told.payload, &mut found);
+            }
+            match read {
                 Some(read) => {
                     self.atomic_transactions.judge(&read, log, &mut found);
                     self.gapless_prefix.judge(&read, log, &mut found);
@@ -109,9 +113,6 @@ impl Ledger {
                 }
                 None => self.without_ledger += 1,
             }
-        }
-        if let Some(payload) = &mut self.payload {
-            payload.push(event, &mut found);
         }
         found
     }

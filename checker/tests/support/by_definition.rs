@@ -28,7 +28,7 @@ struct Operation {
 #[derive(Clone, Debug)]
 struct Read {
     session: String,
-    /// The operation that read, and for final reads none.
+    /// The operation that read, and for PostgreSQL's final read none.
     operation: Option<usize>,
     rows: Rows,
     completed: usize,
@@ -86,20 +86,17 @@ impl Definition {
                     });
                 }
                 Event::Ok {
-                    operation,
-                    reads: rows,
-                    writes,
-                    ..
+                    operation, effects, ..
                 } => {
                     let operation = by_number[operation];
                     operations[operation].end = End::Ok {
-                        reads: rows.clone(),
-                        writes: writes.iter().map(|w| w.0).collect(),
+                        reads: effects.reads.clone(),
+                        writes: effects.writes.iter().map(|w| w.0).collect(),
                     };
                     reads.push(Read {
                         session: operations[operation].session.clone(),
                         operation: Some(operation),
-                        rows: rows.clone(),
+                        rows: effects.reads.clone(),
                         completed: place,
                     });
                 }
@@ -117,22 +114,13 @@ impl Definition {
                         session.insert(client.clone(), format!("{client}/{count}"));
                     }
                 }
-                Event::FinalRead {
-                    client,
-                    rows: Some(rows),
-                    ..
-                } => reads.push(Read {
-                    session: session_of(client),
-                    operation: None,
-                    rows: rows.clone(),
-                    completed: place,
-                }),
                 Event::FinalReadPostgres {
-                    rows: Some(rows), ..
+                    effects: Some(effects),
+                    ..
                 } => reads.push(Read {
                     session: "PostgreSQL".to_owned(),
                     operation: None,
-                    rows: rows.clone(),
+                    rows: effects.reads.clone(),
                     completed: place,
                 }),
                 _ => {}
@@ -369,7 +357,7 @@ impl Definition {
     /// closure of session order and reads-from.
     pub fn is_causal(&self) -> bool {
         let count = self.operations.len();
-        // Operations, and then reads; a final read is a node of its own.
+        // Operations, and then reads; PostgreSQL's final read is a node of its own.
         let nodes = count + self.reads.len();
         let node = |read: usize| self.reads[read].operation.unwrap_or(count + read);
         let mut edges = Vec::new();

@@ -25,6 +25,7 @@ struct Operation {
     invoked: usize,
     end: End,
     probe: bool,
+    is_final_read: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -32,8 +33,9 @@ struct Read {
     /// None for PostgreSQL's final read.
     client: Option<String>,
     session: usize,
-    /// None for a final read.
+    /// None for PostgreSQL's final read.
     operation: Option<usize>,
+    is_final: bool,
     asked: Reads,
     told: BTreeMap<Key, Vec<String>>,
     completed: usize,
@@ -87,7 +89,7 @@ impl<'h> Definition<'h> {
         }
         let mut identities: BTreeMap<&str, &str> = BTreeMap::new();
         let mut numbers = BTreeMap::new();
-        let (mut probing, mut complete) = (false, false);
+        let (mut probing, mut reading, mut complete) = (false, false, false);
         let told = |collections: &Option<Collections>| {
             let all = collections.iter().flatten();
             all.map(|(key, text)| (*key, parts(text))).collect()
@@ -96,6 +98,7 @@ impl<'h> Definition<'h> {
             match &record.event {
                 Event::Phase(Phase::Heal) => definition.healed = Some(place),
                 Event::Phase(Phase::Probe) => probing = true,
+                Event::Phase(Phase::FinalRead) => reading = true,
                 Event::Phase(Phase::Complete) => complete = true,
                 Event::Trouble { .. } => definition.troubled = true,
                 Event::Invoke {
@@ -115,26 +118,25 @@ impl<'h> Definition<'h> {
                         invoked: place,
                         end: End::Unknown,
                         probe: probing && !transaction.keys.is_empty(),
+                        is_final_read: reading && transaction.reads_everything(),
                     });
                 }
                 Event::Ok {
-                    operation,
-                    writes,
-                    collections,
-                    ..
+                    operation, effects, ..
                 } => {
                     let (number, asked) = numbers[operation];
                     let operation = &mut definition.operations[number];
                     operation.end = End::Ok {
                         completed: place,
-                        writes: writes.iter().map(|write| write.0).collect(),
+                        writes: effects.writes.iter().map(|write| write.0).collect(),
                     };
                     definition.reads.push(Read {
                         client: Some(operation.client.clone()),
                         session: operation.session,
                         operation: Some(number),
+                        is_final: operation.is_final_read && effects.collections.is_some(),
                         asked: asked.clone(),
-                        told: told(collections),
+                        told: told(&effects.collections),
                         completed: place,
                     });
                 }
@@ -153,27 +155,16 @@ impl<'h> Definition<'h> {
                         count += 1;
                     }
                 }
-                Event::FinalRead {
-                    client,
-                    collections: collections @ Some(_),
-                    ..
-                } => definition.reads.push(Read {
-                    client: Some(client.clone()),
-                    session: definition.sessions[client],
-                    operation: None,
-                    asked: Reads::All,
-                    told: told(collections),
-                    completed: place,
-                }),
                 Event::FinalReadPostgres {
-                    collections: collections @ Some(_),
+                    effects: Some(effects),
                     ..
                 } => definition.reads.push(Read {
                     client: None,
                     session: usize::MAX,
                     operation: None,
+                    is_final: true,
                     asked: Reads::All,
-                    told: told(collections),
+                    told: told(&effects.collections),
                     completed: place,
                 }),
                 _ => {}
@@ -254,7 +245,7 @@ impl<'h> Definition<'h> {
         self.reads[read].operation.unwrap_or(all + read)
     }
 
-    /// For each operation, and then each final read, what is in its causal past, given who reads from whom.
+    /// For each operation, and then PostgreSQL's final read, what is in its causal past, given who reads from whom.
     fn past(&self, sources: impl Fn(usize) -> BTreeSet<usize>) -> Vec<Vec<bool>> {
         let operations = self.operations.len();
         let nodes = operations + self.reads.len();
@@ -788,10 +779,10 @@ impl<'h> Definition<'h> {
             let replicas: Vec<&Read> = self
                 .reads
                 .iter()
-                .filter(|read| match (&read.client, read.operation) {
-                    (Some(client), None) => self.share(client) == share && self.settled(client),
-                    (None, _) => share == "PostgreSQL",
-                    _ => false,
+                .filter(|read| read.is_final)
+                .filter(|read| match &read.client {
+                    Some(client) => self.share(client) == share && self.settled(client),
+                    None => share == "PostgreSQL",
                 })
                 .collect();
             for key in self.keys() {

@@ -5,7 +5,7 @@ use squall_checker::{History, check};
 use squall_protocol::contract::ClientStatus;
 use squall_protocol::history::{Event, HISTORY_VERSION, Header, Phase, Record};
 use squall_protocol::plan::{ClientKind, ClientSpec, Isolation, Workload};
-use squall_protocol::transaction::{Key, Rows, Transaction, Value};
+use squall_protocol::transaction::{Collections, Effects, Key, Rows, Transaction, Value};
 use squall_protocol::verdict::{Judgement, Property, PropertyVerdict, Verdict};
 
 /// A history in the making. Every event takes one millisecond.
@@ -20,6 +20,47 @@ pub struct Story {
 /// Every row, with these values for the keys 0, 1, 2 and so on.
 pub fn rows(values: &[Value]) -> Rows {
     (0..).zip(values.iter().copied()).collect()
+}
+
+/// What a transaction has read and written.
+pub fn effects(reads: Rows, writes: Rows) -> Effects {
+    Effects {
+        reads,
+        writes,
+        ..Effects::default()
+    }
+}
+
+/// What a transaction has read, if that is told, and written, where there are collections.
+pub fn of_collections(collections: Option<Collections>, writes: Rows) -> Effects {
+    Effects {
+        collections,
+        ..effects(Vec::new(), writes)
+    }
+}
+
+/// What everybody has found in the final reads, with who that is.
+pub fn final_reads(history: &mut History) -> impl Iterator<Item = (&str, &mut Effects)> {
+    let mut phase = Phase::Start;
+    let mut numbers = Vec::new();
+    let records = history.records.iter_mut();
+    records.filter_map(move |record| match &mut record.event {
+        Event::Phase(next) => {
+            phase = *next;
+            None
+        }
+        Event::Invoke { operation, .. } if phase == Phase::FinalRead => {
+            numbers.push(*operation);
+            None
+        }
+        Event::Ok {
+            client,
+            operation,
+            effects,
+        } if numbers.contains(operation) => Some((client.as_str(), effects)),
+        Event::FinalReadPostgres { effects, .. } => Some("PostgreSQL").zip(effects.as_mut()),
+        _ => None,
+    })
 }
 
 impl Story {
@@ -99,14 +140,14 @@ impl Story {
     }
 
     pub fn ok(&mut self, client: &str, operation: u64, reads: Rows, writes: Rows) {
+        self.committed(client, operation, effects(reads, writes));
+    }
+
+    pub fn committed(&mut self, client: &str, operation: u64, effects: Effects) {
         self.record(Event::Ok {
             client: client.to_owned(),
             operation,
-            reads,
-            writes,
-            ledger: None,
-            collections: None,
-            payload: None,
+            effects,
         });
     }
 
@@ -172,23 +213,32 @@ impl Story {
         });
     }
 
+    /// Begins a client's final read, and the phase of these if that has not begun.
+    pub fn invoke_final_read(&mut self, client: &str) -> u64 {
+        let mut events = self.records.iter().rev().map(|record| &record.event);
+        let phase = events.find(|event| matches!(event, Event::Phase(_)));
+        if phase != Some(&Event::Phase(Phase::FinalRead)) {
+            self.phase(Phase::FinalRead);
+        }
+        self.invoke(client, -1, &[])
+    }
+
     pub fn final_read(&mut self, client: &str, values: &[Value]) {
-        self.record(Event::FinalRead {
-            client: client.to_owned(),
-            rows: Some(rows(values)),
-            ledger: None,
-            collections: None,
-            payload: None,
-            error: None,
-        });
+        self.final_read_of(client, effects(rows(values), Vec::new()));
+    }
+
+    pub fn final_read_of(&mut self, client: &str, effects: Effects) {
+        let operation = self.invoke_final_read(client);
+        self.committed(client, operation, effects);
     }
 
     pub fn postgres(&mut self, values: &[Value]) {
+        self.postgres_read(effects(rows(values), Vec::new()));
+    }
+
+    pub fn postgres_read(&mut self, effects: Effects) {
         self.record(Event::FinalReadPostgres {
-            rows: Some(rows(values)),
-            ledger: None,
-            collections: None,
-            payload: None,
+            effects: Some(effects),
             error: None,
         });
     }

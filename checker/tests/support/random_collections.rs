@@ -6,7 +6,7 @@ use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::{ClientKind, Workload};
 use squall_protocol::transaction::{Collections, Key, Reads, Transaction, TransactionMode, Value};
 
-use crate::support::Story;
+use crate::support::{Story, of_collections};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -150,26 +150,12 @@ impl Run<'_> {
                 continue;
             }
             let state = self.server.clone();
-            let collections = Some(self.texts(&state, &Reads::All));
-            let rows = Some(Vec::new());
-            let event = match NAMES[..self.clients].get(client) {
-                Some(name) => Event::FinalRead {
-                    client: (*name).to_owned(),
-                    rows,
-                    ledger: None,
-                    collections,
-                    payload: None,
-                    error: None,
-                },
-                None => Event::FinalReadPostgres {
-                    rows,
-                    ledger: None,
-                    collections,
-                    payload: None,
-                    error: None,
-                },
-            };
-            self.story.record(event);
+            let found = Some(self.texts(&state, &Reads::All));
+            let effects = of_collections(found, Vec::new());
+            match NAMES[..self.clients].get(client) {
+                Some(name) => self.story.final_read_of(name, effects),
+                None => self.story.postgres_read(effects),
+            }
             if self.emissions && client < self.clients && self.choices.rarely(4) {
                 self.emission(client);
             }
@@ -324,15 +310,9 @@ impl Run<'_> {
 
     fn ok(&mut self, open: Open) {
         let collections = open.collections.filter(|_| !self.choices.rarely(60));
-        self.story.record(Event::Ok {
-            client: NAMES[open.client].to_owned(),
-            operation: open.number,
-            reads: Vec::new(),
-            writes: open.writes,
-            ledger: None,
-            collections,
-            payload: None,
-        });
+        let effects = of_collections(collections, open.writes);
+        self.story
+            .committed(NAMES[open.client], open.number, effects);
     }
 
     /// What a read returns. Now and then a fault is in it.

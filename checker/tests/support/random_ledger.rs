@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use squall_checker::History;
-use squall_protocol::history::{Event, Phase};
+use squall_protocol::history::Phase;
 use squall_protocol::ledger::{ClientLedger, LedgerEffects, LedgerRead, LedgerRow};
 use squall_protocol::plan::{ClientKind, Workload};
-use squall_protocol::transaction::{Key, Rows, Value};
+use squall_protocol::transaction::{Effects, Key, Rows, Value};
 
-use crate::support::Story;
+use crate::support::{Story, effects};
 
 const NAMES: [&str; 3] = ["a", "b", "p"];
 
@@ -127,25 +127,17 @@ impl Run<'_> {
                 continue;
             }
             let ledger = self.ledger([0; 3], self.all());
-            let rows = Some(self.rows(self.all()));
-            let event = match NAMES.get(client) {
-                Some(name) => Event::FinalRead {
-                    client: (*name).to_owned(),
-                    rows,
-                    ledger: Some(ledger),
-                    collections: None,
-                    payload: None,
-                    error: None,
-                },
-                None => Event::FinalReadPostgres {
-                    rows,
-                    ledger: Some(ledger),
-                    collections: None,
-                    payload: None,
-                    error: None,
-                },
+            let effects = Effects {
+                ledger: Some(LedgerEffects {
+                    reads: ledger,
+                    seq: None,
+                }),
+                ..effects(self.rows(self.all()), Vec::new())
             };
-            self.story.record(event);
+            match NAMES.get(client) {
+                Some(name) => self.story.final_read_of(name, effects),
+                None => self.story.postgres_read(effects),
+            }
         }
         self.story.wait_ms(200);
         self.story.phase(Phase::Complete);
@@ -218,15 +210,12 @@ impl Run<'_> {
 
     fn ok(&mut self, open: Open) {
         let ledger = (!self.choices.rarely(40)).then_some(open.effects);
-        self.story.record(Event::Ok {
-            client: NAMES[open.client].to_owned(),
-            operation: open.number,
-            reads: open.reads,
-            writes: open.writes,
+        let effects = Effects {
             ledger,
-            collections: None,
-            payload: None,
-        });
+            ..effects(open.reads, open.writes)
+        };
+        self.story
+            .committed(NAMES[open.client], open.number, effects);
     }
 
     /// The rows of `mww` where so much of each client is visible.

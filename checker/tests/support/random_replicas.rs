@@ -8,7 +8,7 @@ use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::{ClientKind, Workload};
 use squall_protocol::transaction::{Collections, Key, Reads, Transaction, TransactionMode, Value};
 
-use crate::support::Story;
+use crate::support::{Story, of_collections};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -201,14 +201,12 @@ impl Fleet {
             // Nobody ever says what became of it.
             3 => {}
             _ => {
+                let told = (reads != Reads::Nothing).then_some(texts);
+                let writes = keys.iter().map(|key| (*key, value)).collect();
                 self.open[client] = Some(Event::Ok {
                     client: NAMES[client].to_owned(),
                     operation: number,
-                    reads: Vec::new(),
-                    writes: keys.iter().map(|key| (*key, value)).collect(),
-                    ledger: None,
-                    collections: (reads != Reads::Nothing).then_some(texts),
-                    payload: None,
+                    effects: of_collections(told, writes),
                 });
                 if self.random.chance(10) {
                     // A live query emits nothing of a transaction that is not answered.
@@ -259,15 +257,8 @@ impl Fleet {
                 };
             }
         });
-        self.story.record(Event::Ok {
-            client: NAMES[client].to_owned(),
-            operation: number,
-            reads: Vec::new(),
-            writes: Vec::new(),
-            ledger: None,
-            collections: Some(texts),
-            payload: None,
-        });
+        let effects = of_collections(Some(texts), Vec::new());
+        self.story.committed(NAMES[client], number, effects);
     }
 
     /// What a client reads, or says that it does.
@@ -355,15 +346,13 @@ impl Fleet {
             if self.goes_wrong() && self.random.chance(30) {
                 collections = self.told(&self.stores[0].clone(), &Reads::All, -1);
             }
-            let known = !self.goes_wrong() || self.random.chance(80);
-            self.story.record(Event::FinalRead {
-                client: name.to_owned(),
-                rows: None,
-                ledger: None,
-                collections: known.then_some(collections),
-                payload: None,
-                error: None,
-            });
+            let number = self.story.invoke_final_read(name);
+            if !self.goes_wrong() || self.random.chance(80) {
+                let effects = of_collections(Some(collections), Vec::new());
+                self.story.committed(name, number, effects);
+            } else {
+                self.story.fail(name, number);
+            }
             let intact = !self.goes_wrong() || self.random.chance(90);
             let report = if intact { "ok" } else { "row 3 missing" };
             self.story.integrity(name, &[report]);
@@ -371,13 +360,8 @@ impl Fleet {
         let server = self.server.clone();
         let collections = self.told(&server, &Reads::All, -1);
         if self.kinds[0] != ClientKind::Sqlite && (!self.goes_wrong() || self.random.chance(80)) {
-            self.story.record(Event::FinalReadPostgres {
-                rows: None,
-                ledger: None,
-                collections: Some(collections),
-                payload: None,
-                error: None,
-            });
+            let effects = of_collections(Some(collections), Vec::new());
+            self.story.postgres_read(effects);
         }
         if self.goes_wrong() && self.random.chance(10) {
             self.story.trouble("a disk is full");

@@ -85,17 +85,15 @@ impl World {
                     });
                 }
                 Event::Ok {
-                    operation,
-                    writes,
-                    collections,
-                    ..
+                    operation, effects, ..
                 } => {
                     let (index, asked) = numbers[operation].clone();
                     let of = &mut world.operations[index];
                     of.committed = Some(place);
-                    of.written = writes.iter().map(|(key, _)| *key).collect();
+                    of.written = effects.writes.iter().map(|(key, _)| *key).collect();
                     let session = of.session;
-                    world.read(session, Some(index), asked, collections.as_ref(), place);
+                    let told = effects.collections.as_ref();
+                    world.read(session, Some(index), asked, told, place);
                 }
                 Event::Fail { operation, .. } => {
                     world.operations[numbers[operation].0].failed = true;
@@ -117,19 +115,12 @@ impl World {
                         next_session += 1;
                     }
                 }
-                Event::FinalRead {
-                    client,
-                    collections: Some(collections),
-                    ..
-                } => {
-                    let session = session(client);
-                    world.read(session, None, Reads::All, Some(collections), place);
-                }
                 Event::FinalReadPostgres {
-                    collections: Some(collections),
+                    effects: Some(effects),
                     ..
                 } => {
-                    world.read(next_session, None, Reads::All, Some(collections), place);
+                    let told = effects.collections.as_ref();
+                    world.read(next_session, None, Reads::All, told, place);
                     next_session += 1;
                 }
                 _ => {}

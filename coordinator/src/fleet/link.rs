@@ -212,11 +212,7 @@ impl Link {
                 Event::Ok {
                     client,
                     operation,
-                    reads: effects.reads,
-                    writes: effects.writes,
-                    ledger: effects.ledger,
-                    collections: effects.collections,
-                    payload: effects.payload,
+                    effects,
                 }
             }
             Outcome::Malformed(error) => Event::Malformed {

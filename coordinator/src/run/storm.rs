@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::{Plan, PlannedTransaction};
-use squall_protocol::transaction::{Effects, Rows};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -155,19 +154,10 @@ async fn operate(
 
 /// Everyone's last read, what PostgreSQL holds, and the state of the database files.
 async fn final_reads(plan: &Plan, environment: &Environment, fleet: &Fleet, recorder: &Recorder) {
-    let reads = fleet.clients.iter().map(|client| async move {
-        let read = client.link.read_everything().await;
-        let failed = || "the last read did not succeed".to_owned();
-        let (rows, effects, error) = parts(read.ok_or_else(failed));
-        recorder.record(Event::FinalRead {
-            client: client.name().to_owned(),
-            rows,
-            ledger: effects.ledger.map(|ledger| ledger.reads),
-            collections: effects.collections,
-            payload: effects.payload,
-            error,
-        });
-    });
+    let reads = fleet
+        .clients
+        .iter()
+        .map(|client| client.link.read_everything());
     futures_util::future::join_all(reads).await;
 
     if let Some(url) = environment.database_url() {
@@ -201,20 +191,9 @@ async fn final_read_postgres(plan: &Plan, url: &str, recorder: &Recorder) {
             .map_err(|error| error.to_string())?;
         database::final_read(&mut database, &plan.options).await
     };
-    let (rows, effects, error) = parts(read.await);
-    recorder.record(Event::FinalReadPostgres {
-        rows,
-        ledger: effects.ledger.map(|ledger| ledger.reads),
-        collections: effects.collections,
-        payload: effects.payload,
-        error,
-    });
-}
-
-/// The rows of a last read, all else of it, and why it did not succeed.
-fn parts(read: Result<Effects, String>) -> (Option<Rows>, Effects, Option<String>) {
-    match read {
-        Ok(mut effects) => (Some(std::mem::take(&mut effects.reads)), effects, None),
-        Err(error) => (None, Effects::default(), Some(error)),
-    }
+    let (effects, error) = match read.await {
+        Ok(effects) => (Some(effects), None),
+        Err(error) => (None, Some(error)),
+    };
+    recorder.record(Event::FinalReadPostgres { effects, error });
 }

@@ -32,7 +32,7 @@ pub(crate) struct Read<'r> {
     /// The client; `PostgreSQL` for its own final read.
     pub reader: &'r str,
     pub session: usize,
-    /// The number of the operation; none for a final read.
+    /// The number of the operation; none for a final read, of a client too.
     pub operation: Option<u64>,
     /// The number that the operation itself used up after reading.
     pub own_seq: Option<i64>,
@@ -51,7 +51,7 @@ impl<'r> Read<'r> {
         Some(Read {
             reader: log.client_of(found.session),
             session: found.session,
-            operation: operation.map(|operation| operation.number),
+            operation: log.step(found.session, found.operation).operation,
             own_seq: inserted.map(|inserted| inserted.seq),
             place: found.completed,
             rows: found.rows,

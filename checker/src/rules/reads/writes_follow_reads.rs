@@ -40,7 +40,7 @@ fn nearest(known: Known, shown: OperationIndex, below: &Below) -> Step {
     let row: (Key, Value) = (below.key, below.floor);
     let of = &known.log.operations[shown as usize];
     let own = match known.records.get(of.order).map(|record| &record.event) {
-        Some(Event::Ok { reads, .. }) if of.committed() => reads.contains(&row),
+        Some(Event::Ok { effects, .. }) if of.committed() => effects.reads.contains(&row),
         _ => false,
     };
     let evidence = if own { shown } else { below.evidence };

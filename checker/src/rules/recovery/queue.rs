@@ -153,8 +153,9 @@ fn steps(index: &Index, healed: usize) -> Vec<(usize, usize, Step)> {
 
 /// Whether the operation has something to upload: a row of the ledger too, even when it wrote nothing else.
 fn is_uploaded(completion: &Event) -> bool {
-    let Event::Ok { writes, ledger, .. } = completion else {
+    let Event::Ok { effects, .. } = completion else {
         return false;
     };
-    !writes.is_empty() || ledger.as_ref().is_some_and(|ledger| ledger.seq.is_some())
+    let inserted = effects.ledger.as_ref().and_then(|ledger| ledger.seq);
+    !effects.writes.is_empty() || inserted.is_some()
 }
