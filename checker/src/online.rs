@@ -96,7 +96,7 @@ impl Online {
             return Vec::new();
         }
         if let Event::Phase(phase) = record.event {
-            self.healed |= phase == Phase::Heal;
+            self.healed |= phase >= Phase::Heal;
         }
         self.keep(record);
         let mut found = self.judges.push(&record.event, None);

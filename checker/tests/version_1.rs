@@ -45,7 +45,7 @@ fn recorded_histories_mean_what_stands_beside_them() {
     }
 }
 
-const HEADER: &str = r#"{"squall_history":1,"seed":1,"workload":"mww","keys":2,"clients":[{"name":"a","kind":"native"}],"recovery_deadline_ms":1,"started_at_ms":0}"#;
+const HEADER: &str = r#"{"squall_history":1,"seed":1,"workload":"mww","keys":2,"clients":[{"name":"a","kind":"native"},{"name":"b","kind":"native"}],"recovery_deadline_ms":1,"started_at_ms":0}"#;
 
 fn lines(events: &[&str]) -> String {
     let line = |event: &&str| format!("{{\"time\":1,\"event\":{event}}}\n");

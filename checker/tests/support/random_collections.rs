@@ -246,7 +246,7 @@ impl Run<'_> {
         reads: Reads,
         through: TransactionMode,
     ) -> (Option<Collections>, Vec<Key>) {
-        self.number += 1;
+        self.number = self.story.operation();
         let held = self.held[client].clone();
         let collections = match reads {
             Reads::Nothing => None,
