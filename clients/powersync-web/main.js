@@ -22,15 +22,20 @@ function bind(sql, parameters) {
   return [text, parameters.filter((value) => !isEmpty(value))];
 }
 
+/** Whether anything is stored, in IndexedDB or in files: the origin is this client's own. */
+async function hasStored() {
+  if ((await indexedDB.databases()).length > 0) return true;
+  const files = (await navigator.storage.getDirectory()).keys();
+  return !(await files.next()).done;
+}
+
 await serve(
   adapter({
     engine: { name: "@powersync/web", version },
     common,
     bind,
     async open({ sdk = {} }, schema) {
-      // The page has an origin of its own, and with it everything that is stored.
-      const isNew = localStorage.getItem(client) === null;
-      localStorage.setItem(client, "there is a database");
+      const isNew = !(await hasStored());
       const vfs = sdk.vfs && { vfs: sdk.vfs };
       const database = new PowerSyncDatabase({ schema, database: { dbFilename: `${client}.db`, ...vfs } });
       return { database, isNew };
