@@ -185,11 +185,6 @@ fn the_client_in_the_kits_readme_conforms() {
     assert_conforms(&command, &[SYNC, &["new-connection"]]);
 }
 
-#[test]
-fn the_client_on_powersync_for_node_conforms() {
-    assert_conforms(&own("powersync-node"), &[&["first-rows", "new-connection"]]);
-}
-
 /// The command of the plain client.
 fn plain_command() -> Vec<String> {
     let this = std::env::current_exe().unwrap();
