@@ -8,16 +8,7 @@ COMPILE_LIMIT=7200
 STEP_LIMIT=2400
 
 self_test() {
-    results=$target/self-test
-    rm -rf "$results"
-    mkdir -p "$results"
-    passed=0 failed=0 summary=()
-    # Every process that descends from here carries this, so that what is left over can be told from
-    # other people's processes.
-    export SQUALL_SELF_TEST=$$-$RANDOM
-    # Most tests wait for processes, browsers and deadlines, and not for the processor.
-    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
-
+    begin
     local release=(--locked --release) wasm=(--target wasm32-unknown-unknown)
     check "format" cargo fmt --all --check
     local limit=$COMPILE_LIMIT
@@ -39,6 +30,30 @@ self_test() {
 
     summarize
     [[ $failed -eq 0 ]]
+}
+
+# The tests in Firefox, which are ignored where nobody asks for them.
+firefox_tests() {
+    begin
+    local limit=$COMPILE_LIMIT targets=(--workspace --lib --test faults --test storms)
+    check "tests, compiled" cargo test --locked --release "${targets[@]}" --no-run
+    limit=$STEP_LIMIT
+    tests "tests in Firefox" cargo test --locked --release "${targets[@]}" --no-fail-fast -- --ignored firefox
+    check "nothing left running" nothing_left_running
+    summarize
+    [[ $failed -eq 0 ]]
+}
+
+begin() {
+    results=$target/self-test
+    rm -rf "$results"
+    mkdir -p "$results"
+    passed=0 failed=0 summary=()
+    # Every process that descends from here carries this, so that what is left over can be told from
+    # other people's processes.
+    export SQUALL_SELF_TEST=$$-$RANDOM
+    # Most tests wait for processes, browsers and deadlines, and not for the processor.
+    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
 }
 
 # check NAME COMMAND...: one test, which passes if the command succeeds.

@@ -96,8 +96,18 @@ wasm_bindgen_folder() {
     fi
 }
 
-wasm_bindgen_root() {
-    echo "${XDG_CACHE_HOME:-$HOME/.cache}/squall/tools/wasm-bindgen-$(wasm_bindgen_version)"
+wasm_bindgen_root() { tool_root "wasm-bindgen-$(wasm_bindgen_version)"; }
+
+# Where a tool goes that cargo installs.
+tool_root() { echo "${XDG_CACHE_HOME:-$HOME/.cache}/squall/tools/$1"; }
+
+GECKODRIVER_VERSION=0.37.0
+
+# Prints the geckodriver that was built here.
+geckodriver() {
+    local own
+    own=$(tool_root "geckodriver-$GECKODRIVER_VERSION")/bin/geckodriver
+    [[ -x $own ]] && echo "$own"
 }
 
 # ---- setting up -------------------------------------------------------------------------------
@@ -117,9 +127,12 @@ with_lock() {
 
 # What the command line needs to run, as far as it is missing; the program knows. Before it is built, nothing
 # of that is known.
-fleet_packages() {
+fleet_needs() {
     [[ ! -x $target/release/squall ]] || "$target/release/squall" needs ${command_line[@]+"${command_line[@]}"}
 }
+
+# As far as Debian has it.
+fleet_packages() { fleet_needs | grep -vx geckodriver || true; }
 
 # What a build needs, as far as it is missing.
 build_packages() {
@@ -187,6 +200,7 @@ explain() {
         chromium) echo "    Chromium or Chrome: https://www.chromium.org, or set SQUALL_CHROMIUM to it" ;;
         chromium-driver) echo "    chromedriver of the browser's version:" \
             "https://googlechromelabs.github.io/chrome-for-testing, or set SQUALL_CHROMEDRIVER" ;;
+        firefox-esr) echo "    Firefox 140 or later: https://www.mozilla.org/firefox, or set SQUALL_FIREFOX to it" ;;
         postgresql) echo "    PostgreSQL 14 or later with its server programs (initdb, postgres) in" \
             "PATH: https://www.postgresql.org/download" ;;
         sqlite3) echo "    the SQLite command-line shell in PATH: https://sqlite.org/download.html, or" \
@@ -223,19 +237,41 @@ need_wasm_bindgen() {
     wasm_bindgen_folder >/dev/null && return
     version=$(wasm_bindgen_version)
     step wasm-bindgen "building wasm-bindgen $version (once, some minutes)" \
-        install_wasm_bindgen "$version" ||
+        install_crate wasm-bindgen-cli "$version" "$(wasm_bindgen_root)" ||
         fail "wasm-bindgen $version could not be installed; to try by hand:" \
             "    cargo install wasm-bindgen-cli --version $version"
 }
 
-# Within the repository, so that the pinned toolchain is taken; without its target folder. Its own
-# lock file first; a registry mirror may not have all that it names, hence the second try. It runs
-# for a second at a time, so that it builds fast matters more than that it is fast.
-install_wasm_bindgen() (
+# Firefox's driver is in no package of Debian's.
+need_geckodriver() {
+    geckodriver >/dev/null && return
+    need_rust
+    step geckodriver "building geckodriver $GECKODRIVER_VERSION (once, some minutes)" \
+        install_crate geckodriver "$GECKODRIVER_VERSION" "$(tool_root "geckodriver-$GECKODRIVER_VERSION")" ||
+        fail "geckodriver $GECKODRIVER_VERSION could not be installed; get it another way, and" \
+            "    set SQUALL_GECKODRIVER to it, or put it into PATH"
+}
+
+# Makes geckodriver known to the program, and builds it if the command line needs it.
+ensure_geckodriver() {
+    if [[ -z ${SQUALL_GECKODRIVER:-} ]] && geckodriver >/dev/null; then
+        SQUALL_GECKODRIVER=$(geckodriver)
+        export SQUALL_GECKODRIVER
+    fi
+    [[ $(fleet_needs) == *geckodriver* ]] || return 0
+    with_lock need_geckodriver
+    SQUALL_GECKODRIVER=$(geckodriver)
+    export SQUALL_GECKODRIVER
+}
+
+# install_crate NAME VERSION FOLDER: within the repository, so that the pinned toolchain is taken; without its
+# target folder. Its own lock file first; a registry mirror may not have all that it names, hence the second try.
+# It runs for a second at a time, so that it builds fast matters more than that it is fast.
+install_crate() (
     cd "$root" || return
     unset CARGO_TARGET_DIR
     export CARGO_PROFILE_RELEASE_OPT_LEVEL=1
-    install=(cargo install wasm-bindgen-cli --version "$1" --root "$(wasm_bindgen_root)")
+    install=(cargo install "$1" --version "$2" --root "$3")
     "${install[@]}" --locked || "${install[@]}"
 )
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use squall_coordinator::fleet::browser::{Browser, BrowserOptions, Driver};
+use squall_coordinator::plan::kinds::BrowserName;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -42,8 +43,9 @@ impl Demo {
             .split_whitespace()
             .find(|word| word.starts_with("http://"))
             .unwrap_or_else(|| panic!("no address in `{line}`"));
-        let driver = Driver::start(folder).await.unwrap();
+        let driver = Driver::new(folder).unwrap();
         let options = BrowserOptions {
+            browser: BrowserName::Chromium,
             profile: folder.join("profile"),
             headed: false,
             offline: false,

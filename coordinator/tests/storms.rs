@@ -140,6 +140,16 @@ fn tabs_reload_and_close_and_go_offline() {
 }
 
 #[test]
+#[ignore = "needs Firefox: ./squall self-test --firefox"]
+fn firefox_and_chromium_are_in_one_fleet() {
+    storm(
+        "--seed 13 --time 20s --fleet native=1,wasm=1,wasm@firefox=1,postgres=1 --fault-interval 2s",
+        0,
+        &["verdict: ok"],
+    );
+}
+
+#[test]
 fn the_ladder_is_climbed() {
     let folder = tempfile::tempdir().unwrap();
     let says = ["all as expected, up to rung 7"];

@@ -54,8 +54,12 @@ impl Workload {
 pub enum ClientKind {
     /// A process with a SQLite file and powersync_core.
     Native,
-    /// A browser tab with SQLite in WebAssembly on OPFS and powersync_core.
+    /// A tab of Chromium with SQLite in WebAssembly on OPFS and powersync_core.
     Wasm,
+    /// As `wasm`, in Firefox.
+    #[serde(rename = "wasm@firefox")]
+    #[strum(serialize = "wasm@firefox")]
+    WasmFirefox,
     /// A process that reads and writes PostgreSQL itself.
     Postgres,
     /// A process with SQLite alone; all of them share one file.
@@ -90,9 +94,10 @@ pub enum Store {
 
 impl ClientKind {
     /// Every kind of squall's own, in the order in which they are documented.
-    pub const ALL: [ClientKind; 9] = [
+    pub const ALL: [ClientKind; 10] = [
         ClientKind::Native,
         ClientKind::Wasm,
+        ClientKind::WasmFirefox,
         ClientKind::Postgres,
         ClientKind::Sqlite,
         ClientKind::Sqlite3,
@@ -113,6 +118,7 @@ impl ClientKind {
         match self {
             ClientKind::Native
             | ClientKind::Wasm
+            | ClientKind::WasmFirefox
             | ClientKind::PowersyncNode
             | ClientKind::PowersyncWeb => Store::Synced,
             ClientKind::Postgres => Store::Postgres,

@@ -20,6 +20,7 @@ use tokio::process::Command;
 use crate::environment_variable::environment_variable;
 use crate::fleet::browser::{Browser, BrowserError, BrowserOptions, Driver};
 use crate::output;
+use crate::plan::kinds::BrowserName;
 use crate::system::javascript;
 use crate::system::options::own_program;
 use crate::system::port;
@@ -52,7 +53,8 @@ pub async fn run() -> bool {
     report("PostgreSQL", tried(postgres()).await);
     report("Chromium", tried(version_of(&programs::CHROMIUM)).await);
     report("chromedriver", tried(matching_driver()).await);
-    report("OPFS in worker", tried(opfs()).await);
+    report("OPFS in worker", tried(opfs(BrowserName::Chromium)).await);
+    report("Firefox", tried(firefox()).await);
     report("browser client", bundle());
     report("wasm-bindgen", tried(wasm_bindgen()).await);
     report("SQLite shell", tried(sqlite_shell()).await);
@@ -176,7 +178,7 @@ worker.onerror = ({message}) => { document.getElementById('answer').textContent 
 </script>";
 
 /// Opens, writes and flushes a file of the origin-private file system in a dedicated worker.
-async fn opfs() -> Finding {
+async fn opfs(browser: BrowserName) -> Finding {
     let text = |error: &dyn std::error::Error| error.to_string();
     let folder = tempfile::tempdir().map_err(|error| text(&error))?;
     let listeners = port::listen(0).map_err(|error| text(&error))?;
@@ -191,8 +193,9 @@ async fn opfs() -> Finding {
     }
 
     let answer = async {
-        let driver = Driver::start(folder.path()).await?;
+        let driver = Driver::new(folder.path())?;
         let options = BrowserOptions {
+            browser,
             profile: folder.path().join("profile"),
             headed: false,
             offline: true,
@@ -222,6 +225,20 @@ async fn opfs() -> Finding {
         Ok(answer) => Err(format!("the browser says: {answer}")),
         Err(error) => Err(explain(&error)),
     }
+}
+
+/// Only clients in Firefox need it, so that it may be missing.
+async fn firefox() -> Finding {
+    if programs::FIREFOX.find().is_err() && programs::GECKODRIVER.find().is_err() {
+        return Ok(
+            "not installed; only clients in Firefox need it, and ./squall run gets it then"
+                .to_owned(),
+        );
+    }
+    let browser = version_of(&programs::FIREFOX).await?;
+    let driver = version_of(&programs::GECKODRIVER).await?;
+    let opfs = opfs(BrowserName::Firefox).await?;
+    Ok(format!("{browser}\n{driver}\n{opfs}"))
 }
 
 /// The error, and what the program that did not come up said last: its log is in a folder that goes
@@ -393,7 +410,7 @@ mod tests {
     #[tokio::test]
     async fn postgres_and_a_browser_do_what_a_storm_asks_of_them() {
         assert_eq!(postgres().await.err(), None);
-        assert_eq!(opfs().await.err(), None);
+        assert_eq!(opfs(BrowserName::Chromium).await.err(), None);
         assert_eq!(matching_driver().await.err(), None);
         assert_eq!(sqlite_shell().await.err(), None);
     }

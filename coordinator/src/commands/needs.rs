@@ -11,7 +11,7 @@ use crate::faults;
 use crate::output;
 use crate::plan::kinds::manifest;
 
-/// Prints the Debian packages that are missing, one a line; or the folders of `clients/`, whether they are set up
+/// Prints the packages that are missing, one a line: Debian's, and `geckodriver`; or the folders of `clients/`, whether they are set up
 /// or not, which the launcher sees for itself.
 pub fn run(args: &NeedsArgs) -> Exit {
     for name in names(args) {
@@ -54,7 +54,12 @@ fn kinds(args: &NeedsArgs) -> Vec<ClientKind> {
             None => of_toml(super::ladder::RUNGS),
         },
         Command::Demo(_) => vec![ClientKind::Native, ClientKind::Wasm],
-        Command::Doctor => ClientKind::ALL.to_vec(),
+        Command::Doctor => {
+            // What is big and seldom wanted is only got for who wants it.
+            let all = ClientKind::ALL.into_iter();
+            all.filter(|kind| *kind != ClientKind::WasmFirefox)
+                .collect()
+        }
         Command::Conform(conform) => vec![conform.browser.unwrap_or(external)],
         _ => Vec::new(),
     }
@@ -165,6 +170,10 @@ mod tests {
             (
                 "conform --browser=powersync-web",
                 &["chromium", "chromium-driver", "npm", "postgresql"],
+            ),
+            (
+                "run --fleet native=1,wasm@firefox=1",
+                &["firefox-esr", "geckodriver", "postgresql"],
             ),
             ("run --fleet mine=1 --client mine=true", &["postgresql"]),
             ("run --fleet nonsense", &[]),

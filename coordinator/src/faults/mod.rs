@@ -12,6 +12,8 @@ pub mod nemesis;
 mod observe;
 
 mod backend_drop_ack;
+mod browser_kill;
+mod browser_pause;
 mod client_disconnect;
 mod client_kill;
 mod client_pause;
@@ -28,10 +30,12 @@ pub use kind::{Doing, FaultError, FaultKind, Sighting, Target};
 use crate::plan::Kind;
 
 /// Every kind, in the order in which they are documented.
-pub static KINDS: [&dyn FaultKind; 10] = [
+pub static KINDS: [&dyn FaultKind; 12] = [
     &tab_reload::TabReload,
     &tab_close::TabClose,
     &tab_offline::TabOffline,
+    &browser_kill::BrowserKill,
+    &browser_pause::BrowserPause,
     &client_kill::ClientKill,
     &client_pause::ClientPause,
     &client_disconnect::ClientDisconnect,

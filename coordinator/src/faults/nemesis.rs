@@ -145,9 +145,10 @@ async fn restore(target: &Target<'_>) -> Result<(), FaultError> {
             let client = target.client()?;
             let environment = client.environment();
             environment.set_network(NetworkCondition::OPEN, NetworkCondition::OPEN);
+            // What there is to kill or to wake is for the start to see.
             match manifest(client.spec.kind).is_tab() {
-                true => client.kill_browser().await,
-                // Whether there is a process is for the start to see.
+                // A browser that did not do what it was told does nothing else either.
+                true => drop(client.kill().await),
                 false => drop(client.signal(libc::SIGCONT).await),
             }
             Ok(client.start(target.fleet.driver()).await?)

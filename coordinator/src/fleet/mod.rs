@@ -21,7 +21,7 @@ use crate::fleet::browser::{Browser, BrowserOptions, Driver};
 use crate::fleet::environment::{ClientEnvironment, Environment};
 use crate::fleet::link::Link;
 use crate::fleet::program::Situation;
-use crate::plan::kinds::{Need, RunsAs, manifest};
+use crate::plan::kinds::{BrowserName, Need, RunsAs, manifest};
 use crate::recorder::Recorder;
 use crate::system::javascript;
 
@@ -112,9 +112,8 @@ impl Fleet {
                 .folder("logs")
                 .map_err(|error| Failure::unavailable("cannot write logs", error))?;
             Some(
-                Driver::start(&logs)
-                    .await
-                    .map_err(|error| Failure::unavailable("cannot start chromedriver", error))?,
+                Driver::new(&logs)
+                    .map_err(|error| Failure::unavailable("cannot start browsers", error))?,
             )
         } else {
             None
@@ -165,7 +164,7 @@ impl Fleet {
         }
     }
 
-    /// The chromedriver process, if the fleet has tabs.
+    /// What browsers are started with, if the fleet has tabs.
     pub fn driver(&self) -> Option<&Driver> {
         self.driver.as_ref()
     }
@@ -212,10 +211,13 @@ impl Client {
                     running.process = Some(self.start_process().await?);
                 }
             }
-            RunsAs::Tab(page) => {
+            RunsAs::Tab {
+                browser: name,
+                page,
+            } => {
                 let driver = driver.ok_or_else(|| self.down())?;
                 if !running.browser.as_mut().is_some_and(|b| b.is_alive()) {
-                    running.browser = Some(self.start_browser(driver).await?);
+                    running.browser = Some(self.start_browser(driver, name).await?);
                 }
                 let browser = running.browser.as_mut().expect("it was just started");
                 if !browser.has_tab() {
@@ -281,12 +283,17 @@ impl Client {
         Ok(process)
     }
 
-    async fn start_browser(&self, driver: &Driver) -> Result<Browser, ClientError> {
+    async fn start_browser(
+        &self,
+        driver: &Driver,
+        name: BrowserName,
+    ) -> Result<Browser, ClientError> {
         let failed = |source| ClientError::Start {
             client: self.name().to_owned(),
             source,
         };
         let options = BrowserOptions {
+            browser: name,
             profile: self
                 .environment
                 .folder("profiles")
@@ -331,33 +338,46 @@ impl Client {
         self.released.lock().expect("no one panics here").cancel();
     }
 
-    /// Kills the client's process.
+    /// Kills the client's process or browser.
     ///
     /// # Errors
     ///
     /// When it has none, or survives.
     pub async fn kill(&self) -> Result<(), ClientError> {
         let mut running = self.running.lock().await;
-        let process = running.process.take().ok_or_else(|| self.down())?;
+        let Running { process, browser } = std::mem::take(&mut *running);
+        if process.is_none() && browser.is_none() {
+            return Err(self.down());
+        }
         self.link.expect_end("killed");
         self.release();
-        let killed = process.kill().await.map_err(|source| ClientError::End {
-            client: self.name().to_owned(),
-            source,
-        });
+        if let Some(process) = process {
+            let killed = process.kill().await;
+            killed.map_err(|source| ClientError::End {
+                client: self.name().to_owned(),
+                source,
+            })?;
+        }
+        if let Some(mut browser) = browser {
+            let killed = browser.kill().await;
+            killed.map_err(|source| self.browser_error(source))?;
+        }
         self.link.wait(|link| !link.is_ready()).await;
-        killed
+        Ok(())
     }
 
-    /// Sends a signal to the client's process.
+    /// Sends a signal to the client's process, or to its browser and all processes of that.
     ///
     /// # Errors
     ///
     /// When it has none.
     pub async fn signal(&self, signal: i32) -> Result<(), ClientError> {
         let running = self.running.lock().await;
-        let process = running.process.as_ref().ok_or_else(|| self.down())?;
-        process.signal(signal);
+        match (&running.process, &running.browser) {
+            (Some(process), _) => process.signal(signal),
+            (None, Some(browser)) => browser.signal(signal),
+            (None, None) => return Err(self.down()),
+        }
         Ok(())
     }
 
@@ -422,17 +442,6 @@ impl Client {
         evaluated.await.map_err(|source| self.browser_error(source))
     }
 
-    /// The way out when a browser does not do what it is told: it is killed, and with it the tab.
-    pub async fn kill_browser(&self) {
-        let mut running = self.running.lock().await;
-        self.release();
-        if let Some(mut browser) = running.browser.take()
-            && let Err(error) = browser.kill().await
-        {
-            tracing::warn!("{}: {error}", self.name());
-        }
-    }
-
     /// What SQLite says of the client's database. None for a client without one, or without an
     /// answer in time.
     pub async fn check_integrity(&self) -> Option<Vec<String>> {
@@ -450,10 +459,11 @@ impl Client {
                 tracing::warn!("{}: {error}", self.name());
             }
         }
-        if let Some(browser) = running.browser.take()
-            && let Err(error) = browser.stop().await
-        {
-            tracing::warn!("{}: {error}", self.name());
+        if let Some(browser) = running.browser.take() {
+            browser.signal(libc::SIGCONT);
+            if let Err(error) = browser.stop().await {
+                tracing::warn!("{}: {error}", self.name());
+            }
         }
     }
 

@@ -8,7 +8,9 @@ use squall_protocol::contract::Hello;
 use squall_protocol::plan::{ClientKind, ClientSpec, Store};
 use squall_protocol::sql::Dialect;
 
-use crate::system::programs::{CHROMEDRIVER, CHROMIUM, CXX, MAKE, NPM, PYTHON, Program, SQLITE3};
+use crate::system::programs::{
+    CHROMEDRIVER, CHROMIUM, CXX, FIREFOX, GECKODRIVER, MAKE, NPM, PYTHON, Program, SQLITE3,
+};
 
 /// What there is to know of a kind.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ pub enum Need {
 }
 
 impl Need {
-    /// The Debian package that has it, if it is not there.
+    /// The package that has it, if it is not there: Debian's, or the crate `geckodriver`.
     pub fn missing(self) -> Option<&'static str> {
         match self {
             Need::Program(program) | Need::Tool(program) => {
@@ -62,7 +64,17 @@ pub enum RunsAs {
     /// A process: squall's own with the kind's name, or somebody's command.
     Process,
     /// A tab of a browser of its own, with the page of that path.
-    Tab(&'static str),
+    Tab {
+        browser: BrowserName,
+        page: &'static str,
+    },
+}
+
+/// A browser that there are tabs of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrowserName {
+    Chromium,
+    Firefox,
 }
 
 const KINDS: &[Manifest] = &[
@@ -74,10 +86,26 @@ const KINDS: &[Manifest] = &[
     },
     Manifest {
         kind: ClientKind::Wasm,
-        runs_as: RunsAs::Tab("client"),
+        runs_as: RunsAs::Tab {
+            browser: BrowserName::Chromium,
+            page: "client",
+        },
         needs: &[
             Need::Program(&CHROMIUM),
             Need::Program(&CHROMEDRIVER),
+            Need::Postgres,
+        ],
+        watches: true,
+    },
+    Manifest {
+        kind: ClientKind::WasmFirefox,
+        runs_as: RunsAs::Tab {
+            browser: BrowserName::Firefox,
+            page: "client",
+        },
+        needs: &[
+            Need::Program(&FIREFOX),
+            Need::Program(&GECKODRIVER),
             Need::Postgres,
         ],
         watches: true,
@@ -98,7 +126,10 @@ const KINDS: &[Manifest] = &[
     },
     Manifest {
         kind: ClientKind::PowersyncWeb,
-        runs_as: RunsAs::Tab("clients/powersync-web"),
+        runs_as: RunsAs::Tab {
+            browser: BrowserName::Chromium,
+            page: "clients/powersync-web",
+        },
         needs: &[
             Need::Tool(&NPM),
             Need::Folder("node"),
@@ -196,9 +227,14 @@ impl Manifest {
 
     /// The path of the page in its tabs.
     pub fn page(&self) -> Option<&'static str> {
+        self.tab().map(|(_, page)| page)
+    }
+
+    /// The browser and the path of the page of its tabs.
+    pub fn tab(&self) -> Option<(BrowserName, &'static str)> {
         match self.runs_as {
             RunsAs::Process => None,
-            RunsAs::Tab(page) => Some(page),
+            RunsAs::Tab { browser, page } => Some((browser, page)),
         }
     }
 

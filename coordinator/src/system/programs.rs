@@ -8,13 +8,11 @@ use crate::environment_variable::environment_variable;
 /// Why a program was not found.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
-    #[error(
-        "{name} was not found: install it (Debian: apt-get install {package}) or set {variable} to its path"
-    )]
+    #[error("{name} was not found: install it ({how}) or set {variable} to its path")]
     Missing {
         name: &'static str,
         variable: &'static str,
-        package: &'static str,
+        how: String,
     },
     #[error("{variable} names {path:?}, which is not a file: correct or unset it")]
     WrongOverride {
@@ -30,10 +28,20 @@ pub struct Program {
     pub name: &'static str,
     /// The environment variable that overrides the search.
     pub variable: &'static str,
-    /// The Debian package that has it.
+    /// The package that has it.
     pub package: &'static str,
+    /// Where the package is.
+    pub source: Source,
     /// Tried in this order; a name without a slash is looked up in `PATH`.
     pub candidates: &'static [&'static str],
+}
+
+/// Who has a package.
+#[derive(Debug, Clone, Copy)]
+pub enum Source {
+    Debian,
+    /// crates.io: cargo builds it.
+    Crates,
 }
 
 /// Debian's `/usr/bin/chromium` is a shell script that adds flags of its own, so the program behind
@@ -42,6 +50,7 @@ pub const CHROMIUM: Program = Program {
     name: "Chromium",
     variable: "SQUALL_CHROMIUM",
     package: "chromium",
+    source: Source::Debian,
     candidates: &[
         "/usr/lib/chromium/chromium",
         "chromium",
@@ -55,7 +64,26 @@ pub const CHROMEDRIVER: Program = Program {
     name: "chromedriver",
     variable: "SQUALL_CHROMEDRIVER",
     package: "chromium-driver",
+    source: Source::Debian,
     candidates: &["chromedriver"],
+};
+
+/// Only clients in Firefox need this and the next one.
+pub const FIREFOX: Program = Program {
+    name: "Firefox",
+    variable: "SQUALL_FIREFOX",
+    package: "firefox-esr",
+    source: Source::Debian,
+    candidates: &["firefox-esr", "firefox"],
+};
+
+/// The launcher names the one that it has built.
+pub const GECKODRIVER: Program = Program {
+    name: "geckodriver",
+    variable: "SQUALL_GECKODRIVER",
+    package: "geckodriver",
+    source: Source::Crates,
+    candidates: &["geckodriver"],
 };
 
 /// No browser's, but looked for in the same way: clients of the kind `sqlite3` need it.
@@ -63,6 +91,7 @@ pub const SQLITE3: Program = Program {
     name: "the SQLite shell",
     variable: "SQUALL_SQLITE3",
     package: "sqlite3",
+    source: Source::Debian,
     candidates: &["sqlite3"],
 };
 
@@ -71,6 +100,7 @@ pub const NPM: Program = Program {
     name: "npm",
     variable: "SQUALL_NPM",
     package: "npm",
+    source: Source::Debian,
     candidates: &["npm"],
 };
 
@@ -79,6 +109,7 @@ pub const MAKE: Program = Program {
     name: "make",
     variable: "SQUALL_MAKE",
     package: "make",
+    source: Source::Debian,
     candidates: &["make"],
 };
 
@@ -86,6 +117,7 @@ pub const CXX: Program = Program {
     name: "a C++ compiler",
     variable: "SQUALL_CXX",
     package: "g++",
+    source: Source::Debian,
     candidates: &["g++", "c++", "clang++"],
 };
 
@@ -93,6 +125,7 @@ pub const PYTHON: Program = Program {
     name: "Python",
     variable: "SQUALL_PYTHON",
     package: "python3",
+    source: Source::Debian,
     candidates: &["python3"],
 };
 
@@ -105,7 +138,12 @@ impl Program {
         let missing = || ProgramError::Missing {
             name: self.name,
             variable: self.variable,
-            package: self.package,
+            how: match self.source {
+                Source::Debian => format!("Debian: apt-get install {}", self.package),
+                Source::Crates => {
+                    format!("cargo install {}; ./squall does so itself", self.package)
+                }
+            },
         };
         if let Some(path) = environment_variable(self.variable) {
             let path = PathBuf::from(path);

@@ -148,7 +148,9 @@ impl<'s> Client<'s> {
                 })?)
             }
             Launch::Tab(kind) => {
+                let (browser, page) = manifest(*kind).tab().expect("it is a tab");
                 let options = BrowserOptions {
+                    browser,
                     profile: self.surroundings.folder("profiles").join(&self.name),
                     headed: false,
                     offline: false,
@@ -160,10 +162,7 @@ impl<'s> Client<'s> {
                     .await
                     .map_err(browser_failed)?;
                 let number = self.number as usize;
-                let url = {
-                    let page = manifest(*kind).page().expect("it is a tab");
-                    self.surroundings.pages.client_url(page, number, &self.name)
-                };
+                let url = self.surroundings.pages.client_url(page, number, &self.name);
                 browser.open_tab(&url).await.map_err(browser_failed)?;
                 Running::Tab(Box::new(browser))
             }

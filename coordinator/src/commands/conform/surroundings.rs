@@ -126,8 +126,8 @@ impl Surroundings {
                     }
                     _ => pages.check_bundle()?,
                 }
-                let started = Driver::start(&folder.path().join("logs")).await;
-                Some(started.map_err(|e| Failure::unavailable("cannot start chromedriver", e))?)
+                let driver = Driver::new(&folder.path().join("logs"));
+                Some(driver.map_err(|e| Failure::unavailable("cannot start browsers", e))?)
             }
         };
         Ok(Surroundings {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use tokio::net::TcpStream;
 
-use super::{FaultError, Sighting};
+use super::{FaultError, Sighting, Target};
 use crate::fleet::Client;
 
 /// The states of processes and tabs.
@@ -34,31 +34,93 @@ pub fn client_process(client: &Client) -> Sighting {
 
 /// The child process of ours that has all these words among its arguments.
 pub fn child(arguments: &[&str]) -> Sighting {
-    let own = std::process::id().to_string();
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let found = processes.into_iter().find_map(|entry| {
-        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        // proc(5): pid (command) state ppid …; the command may contain spaces and ")".
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-        let (state, parent) = (fields.next()?, fields.next()?);
-        let line = fs::read_to_string(entry.path().join("cmdline")).ok()?;
-        let is_wanted = arguments
+    found(find_child(|line| {
+        arguments
             .iter()
-            .all(|wanted| line.split('\0').any(|argument| argument == *wanted));
-        let lives = parent == own && !matches!(state, "Z" | "X");
-        (lives && is_wanted).then(|| (pid, state.to_owned()))
+            .all(|wanted| line.iter().any(|argument| argument == wanted))
+    }))
+}
+
+/// The browser of a client: stopped only if every process of its group is.
+pub fn browser(target: &Target) -> Result<Sighting, FaultError> {
+    let client = target.client()?;
+    let profiles = target.environment.folder("profiles");
+    let profile = profiles.map_err(|error| FaultError::Unseen(error.to_string()))?;
+    let profile = profile.join(client.name()).display().to_string();
+    let leader = find_child(|line| {
+        line.iter()
+            .any(|argument| argument.trim_start_matches("--user-data-dir=") == profile)
     });
-    let (state, life) = match found {
-        None => (GONE, None),
-        Some((pid, state)) if state == "T" => (STOPPED, Some(pid.to_string())),
-        Some((pid, _)) => (RUNS, Some(pid.to_string())),
+    let group = leader.map(|leader| {
+        let members = processes().filter(|process| process.group == leader.pid);
+        match members.into_iter().find(|process| !process.is_stopped()) {
+            Some(running) => Process {
+                pid: leader.pid,
+                ..running
+            },
+            None => leader,
+        }
+    });
+    Ok(Sighting {
+        kept: client.link.session().unwrap_or_default(),
+        ..found(group)
+    })
+}
+
+fn found(process: Option<Process>) -> Sighting {
+    let state = match &process {
+        None => GONE,
+        Some(process) if process.is_stopped() => STOPPED,
+        Some(_) => RUNS,
     };
     Sighting {
         state: state.to_owned(),
-        life,
+        life: process.map(|process| process.pid.to_string()),
         kept: String::new(),
     }
+}
+
+/// What the kernel says of a process that lives.
+struct Process {
+    pid: i32,
+    state: String,
+    parent: i32,
+    group: i32,
+}
+
+impl Process {
+    fn is_stopped(&self) -> bool {
+        self.state == "T"
+    }
+}
+
+/// All processes, without those that have ended and that nobody has collected.
+fn processes() -> impl Iterator<Item = Process> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let processes = entries.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        // proc(5): pid (command) state ppid pgrp …; the command may contain spaces and ")".
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        Some(Process {
+            pid,
+            state: fields.next()?.to_owned(),
+            parent: fields.next()?.parse().ok()?,
+            group: fields.next()?.parse().ok()?,
+        })
+    });
+    processes.filter(|process| !matches!(&process.state[..], "Z" | "X"))
+}
+
+/// The child process of ours with such arguments.
+fn find_child(has: impl Fn(&[&str]) -> bool) -> Option<Process> {
+    let own = std::process::id() as i32;
+    processes()
+        .filter(|process| process.parent == own)
+        .find(|process| {
+            let line = fs::read_to_string(format!("/proc/{}/cmdline", process.pid));
+            line.is_ok_and(|line| has(&line.split('\0').collect::<Vec<_>>()))
+        })
 }
 
 /// The tab of a client: whether it is there, whether its page thinks that it is online, and when that was

@@ -30,14 +30,14 @@ pub enum BrowserError {
     Log { path: PathBuf, source: io::Error },
     #[error("the profile {path:?} could not be prepared: {source}")]
     Profile { path: PathBuf, source: io::Error },
-    #[error("chromedriver opened no session: {0}")]
+    #[error("its driver opened no session: {0}")]
     Session(#[from] Box<NewSessionError>),
-    #[error("chromedriver could not {what}: {source}")]
+    #[error("the driver could not {what}: {source}")]
     Command {
         what: &'static str,
         source: Box<CmdError>,
     },
-    /// chromedriver may still be busy with the command, so later commands of this browser would
+    /// The driver may still be busy with the command, so later commands of this browser would
     /// queue up behind it: the way out is to kill the browser.
     #[error("{what} was not done after {limit:?}: kill this browser")]
     Deadline { what: &'static str, limit: Duration },

@@ -1,8 +1,8 @@
 //! Browsers: owned as processes, driven through WebDriver.
 //!
-//! squall starts every browser itself and lets chromedriver attach to it, so that a browser's life
+//! squall starts every browser itself and lets its driver attach to it, so that a browser's life
 //! and death do not depend on the driver: killing the process group leaves nothing behind, and a
-//! driver that hangs or dies can be got round. One chromedriver serves all browsers; every browser
+//! driver that hangs or dies can be got round. Every browser
 //! has a profile of its own, because the profile is the device, and holds at most one client tab,
 //! besides a spare one that keeps the WebDriver session open while there is no client tab.
 //!
@@ -12,139 +12,68 @@
 //! proxy has to cut those).
 
 mod bidi;
+mod chromium;
 mod error;
+mod firefox;
+mod start;
 mod temporary;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsString;
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use fantoccini::error::CmdError;
 use fantoccini::wd::{TimeoutConfiguration, WindowHandle};
-use fantoccini::{Client, ClientBuilder, Locator};
-use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::{Value, json};
+use fantoccini::{Client, Locator};
+use serde_json::Value;
 use squall_owned_process::OwnedProcess;
 use squall_throwaway_postgres::Temporary;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::sync::OnceCell;
 
-use crate::system::{port, programs};
+use crate::plan::kinds::BrowserName;
 use bidi::Bidi;
+use chromium::Chromedriver;
 pub use error::BrowserError;
+pub use start::BrowserOptions;
+use start::within;
 
-/// A browser starts in about a second; twenty at once on two cores took 43 s.
-const START_DEADLINE: Duration = Duration::from_secs(60);
-/// How many ports chromedriver is offered.
-const PORT_ATTEMPTS: usize = 20;
-/// chromedriver gives up on a script after this long.
+/// A driver gives up on a script after this long.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(2);
-/// chromedriver gives up on loading a page, and on a renderer that does not answer, after this.
+/// A driver gives up on loading a page, and on a renderer that does not answer, after this.
 const PAGE_LOAD_LIMIT: Duration = Duration::from_secs(10);
-/// Our own limit for a command, above chromedriver's, for a driver that does not answer itself.
+/// Our own limit for a command, above the driver's, for one that does not answer itself.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(15);
-/// How long to wait for a browser's end to be seen when the driver hints at it.
-const END_NOTICE_LIMIT: Duration = Duration::from_secs(2);
 
-/// The chromedriver process, which serves any number of browsers.
+/// What the browsers of a fleet have in common. One chromedriver serves any number of browsers and is started with
+/// the first of them; a geckodriver serves one, and comes and goes with it.
 #[derive(Debug)]
 pub struct Driver {
-    process: OwnedProcess,
-    url: String,
-    /// For the temporary files of the driver and of its browsers; last, so that it goes last.
+    /// Where drivers write down what they say.
+    logs: PathBuf,
+    chromedriver: OnceCell<Chromedriver>,
+    /// For the temporary files of drivers and browsers; last, so that it goes last.
     temporary: Temporary,
 }
 
 impl Driver {
-    /// Starts chromedriver on a free port; what it says goes to `chromedriver.log` in `log_dir`.
+    /// What drivers say goes to files in `logs` that have their names.
     ///
     /// # Errors
-    /// It is not installed, or did not say within a minute that it listens.
-    pub async fn start(log_dir: &Path) -> Result<Self, BrowserError> {
-        let mut ports = std::iter::repeat_with(port::free);
-        Self::start_on(&mut ports, log_dir).await
+    /// [`BrowserError::Temporary`].
+    pub fn new(logs: &Path) -> Result<Self, BrowserError> {
+        Ok(Self {
+            logs: logs.to_owned(),
+            chromedriver: OnceCell::new(),
+            temporary: temporary::make().map_err(BrowserError::Temporary)?,
+        })
     }
 
-    /// Tries one port after another, as they may be taken between the choice and its use.
-    /// (chromedriver's own choice is worse: it takes one that is free on `::1` and gives up if it is taken
-    /// on 127.0.0.1, and without IPv6 it says that it listens on port 0.)
-    async fn start_on(
-        ports: &mut impl Iterator<Item = io::Result<u16>>,
-        log_dir: &Path,
-    ) -> Result<Self, BrowserError> {
-        for port in ports.take(PORT_ATTEMPTS) {
-            let port = port.map_err(BrowserError::NoPort)?;
-            if let Some(driver) = Self::try_start(port, log_dir).await? {
-                return Ok(driver);
-            }
-        }
-        Err(BrowserError::PortsTaken)
-    }
-
-    /// None if the port is taken.
-    async fn try_start(port: u16, log_dir: &Path) -> Result<Option<Self>, BrowserError> {
-        let program = programs::CHROMEDRIVER.find()?;
-        let log_path = log_dir.join("chromedriver.log");
-        let log = open_log(&log_path)?;
-        let temporary = temporary::make().map_err(BrowserError::Temporary)?;
-        let mut command = Command::new(&program);
-        command
-            .arg(format!("--port={port}"))
-            .env("TMPDIR", temporary.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(clone_log(&log, &log_path)?);
-        let (process, stdout) = OwnedProcess::spawn(command)
-            .map_err(|source| BrowserError::Spawn { program, source })?;
-        let failed = |reason: String| BrowserError::Start {
-            what: "chromedriver",
-            reason,
-            log: log_path.clone(),
-        };
-        let mut lines = BufReader::new(stdout.expect("standard output is piped")).lines();
-        let mut log = tokio::fs::File::from_std(log);
-        let startup = async {
-            while let Ok(Some(line)) = lines.next_line().await {
-                let _ = log.write_all(format!("{line}\n").as_bytes()).await;
-                if let Some(startup) = startup(&line, port) {
-                    return Some(startup);
-                }
-            }
-            None
-        };
-        let startup = tokio::time::timeout(START_DEADLINE, startup)
-            .await
-            .map_err(|_| failed(format!("it did not start within {START_DEADLINE:?}")))?
-            .ok_or_else(|| failed("it ended without having started".to_owned()))?;
-        if startup == Startup::PortIsTaken {
-            let _ = log.flush().await;
-            return Ok(None);
-        }
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                let _ = log.write_all(format!("{line}\n").as_bytes()).await;
-            }
-            let _ = log.flush().await;
-        });
-        Ok(Some(Self {
-            process,
-            url: format!("http://127.0.0.1:{port}/"),
-            temporary,
-        }))
-    }
-
-    /// chromedriver's process id.
-    pub fn pid(&self) -> i32 {
-        self.process.pid()
-    }
-
-    /// Waits until chromedriver ends. Browsers live on without it, but can not be driven.
-    pub async fn exited(&self) -> ExitStatus {
-        self.process.exited().await
+    /// The chromedriver, started if there is none yet.
+    async fn chromedriver(&self) -> Result<&Chromedriver, BrowserError> {
+        let start = || Chromedriver::start(&self.logs, self.temporary.path());
+        self.chromedriver.get_or_try_init(start).await
     }
 
     /// Ends chromedriver. Browsers that still run are not affected.
@@ -152,42 +81,11 @@ impl Driver {
     /// # Errors
     /// [`BrowserError::Leftover`].
     pub async fn stop(self) -> Result<(), BrowserError> {
-        self.process.kill().await.map_err(BrowserError::Leftover)
+        match self.chromedriver.into_inner() {
+            Some(chromedriver) => chromedriver.stop().await,
+            None => Ok(()),
+        }
     }
-}
-
-/// What chromedriver says of the port that it shall listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Startup {
-    Started,
-    PortIsTaken,
-}
-
-/// It begins with "Starting ChromeDriver … on port 40123", which says nothing yet; then it "was started
-/// successfully on port 40123." (older versions do not name the port), or the "IPv4 port not available".
-fn startup(line: &str, port: u16) -> Option<Startup> {
-    if line.contains("port not available") {
-        return Some(Startup::PortIsTaken);
-    }
-    let rest = line.split_once("was started successfully")?.1;
-    let named = rest.strip_prefix(" on port ");
-    let ours = named.is_none_or(|named| named.trim_end_matches('.') == port.to_string());
-    ours.then_some(Startup::Started)
-}
-
-/// How to start a [`Browser`].
-#[derive(Debug, Clone)]
-pub struct BrowserOptions {
-    /// The profile folder: the device's storage. Made if missing, kept when the browser ends.
-    pub profile: PathBuf,
-    /// With a window to watch, instead of headless.
-    pub headed: bool,
-    /// Whether the tab is going to be taken offline. That takes WebDriver BiDi, whose mapper between
-    /// chromedriver and Chromium grows by some megabytes a second under load, so that it is left
-    /// out where nobody needs it.
-    pub offline: bool,
-    /// Where the browser's own messages and the console lines of its pages and workers go (appended).
-    pub log: PathBuf,
 }
 
 /// One browser process with one profile and at most one client tab.
@@ -198,7 +96,7 @@ pub struct BrowserOptions {
 pub struct Browser {
     process: OwnedProcess,
     client: Client,
-    bidi: Option<Bidi>,
+    behind: Behind,
     spare: WindowHandle,
     tab: Option<WindowHandle>,
 }
@@ -207,51 +105,22 @@ impl Browser {
     /// Starts a browser and attaches `driver` to it. No client tab is open yet.
     ///
     /// # Errors
-    /// It is not installed, did not open its debugging port within a minute, or could not be
+    /// It is not installed, did not open a port for its driver within a minute, or could not be
     /// attached to.
     pub async fn start(driver: &Driver, options: BrowserOptions) -> Result<Self, BrowserError> {
-        let program = programs::CHROMIUM.find()?;
-        let profile_error = |source| BrowserError::Profile {
-            path: options.profile.clone(),
-            source,
-        };
-        prepare_profile(&options.profile).map_err(profile_error)?;
-        let log = open_log(&options.log)?;
-        let mut command = Command::new(&program);
-        command
-            .args(flags(&options))
-            .env("TMPDIR", driver.temporary.path())
-            .stdin(Stdio::null())
-            .stdout(clone_log(&log, &options.log)?)
-            .stderr(log);
-        let (process, _) = OwnedProcess::spawn(command)
-            .map_err(|source| BrowserError::Spawn { program, source })?;
-
-        let port_file = options.profile.join("DevToolsActivePort");
-        let port = tokio::select! {
-            port = debugging_port(&port_file) => Ok(port),
-            status = process.exited() => Err(format!("it ended at once ({status})")),
-            () = tokio::time::sleep(START_DEADLINE) => {
-                Err(format!("it opened no debugging port within {START_DEADLINE:?}"))
+        let temporary = driver.temporary.path();
+        let (process, client, behind) = match options.browser {
+            BrowserName::Chromium => {
+                let chromedriver = driver.chromedriver().await?;
+                let started = chromium::start(chromedriver, temporary, &options);
+                let (process, client, bidi) = started.await?;
+                (process, client, Behind::Chromium { bidi })
             }
-        }
-        .map_err(|reason| BrowserError::Start {
-            what: "Chromium",
-            reason,
-            log: options.log.clone(),
-        })?;
-
-        let client = within(&process, "attach to the browser", START_DEADLINE, async {
-            ClientBuilder::new(HttpConnector::new())
-                .capabilities(capabilities(port, options.offline))
-                .connect(&driver.url)
-                .await
-                .map_err(|error| BrowserError::from(Box::new(error)))
-        })
-        .await?;
-        let bidi = match options.offline {
-            true => Some(connect_bidi(&client).await?),
-            false => None,
+            BrowserName::Firefox => {
+                let started = firefox::start(&driver.logs, temporary, &options);
+                let (process, client, geckodriver) = started.await?;
+                (process, client, Behind::Firefox { geckodriver })
+            }
         };
         let spare = command_within(&process, "find the first tab", client.window()).await?;
         command_within(
@@ -267,7 +136,7 @@ impl Browser {
         Ok(Self {
             process,
             client,
-            bidi,
+            behind,
             spare,
             tab: None,
         })
@@ -321,27 +190,26 @@ impl Browser {
 
     /// Takes the client tab offline, as the browser's own "offline" switch does, or back online.
     ///
-    /// New requests of the page and of its workers fail and `navigator.onLine` is false; only the
-    /// page gets `offline` and `online` events, and streams that are open flow on. Belongs to the
-    /// tab: it outlives a reload, and ends when the tab is closed.
+    /// New requests of the page and of its workers fail, `navigator.onLine` is false, the page gets `offline` and
+    /// `online` events, and streams that are open flow on. In Chromium it belongs to the tab: it outlives a
+    /// reload, and ends when the tab is closed. In Firefox it is the whole browser that is offline until it is
+    /// told otherwise, and workers get the events too.
     ///
     /// # Errors
     /// There is no tab, the browser refused, or [`BrowserOptions::offline`] was not set.
     pub async fn set_offline(&mut self, offline: bool) -> Result<(), BrowserError> {
-        let context = String::from(self.needs_tab("set the tab offline")?.clone());
-        let conditions = offline.then(|| json!({"type": "offline"}));
-        let method = "emulation.setNetworkConditions";
-        let bidi = self.bidi.as_ref().ok_or_else(|| BrowserError::Bidi {
-            method,
-            message: "the browser was started without BiDi".to_owned(),
-        })?;
-        let call = bidi.call(
-            method,
-            json!({"networkConditions": conditions, "contexts": [context]}),
-        );
-        within(&self.process, "set the tab offline", COMMAND_DEADLINE, call)
-            .await
-            .map(drop)
+        let what = "set the tab offline";
+        let tab = self.needs_tab(what)?.clone();
+        match &self.behind {
+            Behind::Chromium { bidi } => {
+                let call = chromium::set_offline(bidi.as_ref(), tab, offline);
+                within(&self.process, what, COMMAND_DEADLINE, call).await
+            }
+            Behind::Firefox { .. } => {
+                self.command(what, firefox::set_offline(&self.client, offline))
+                    .await
+            }
+        }
     }
 
     /// Runs a function body in the client tab (`return 1 + 1`) and gives what it returns; a promise
@@ -418,7 +286,18 @@ impl Browser {
     /// [`BrowserError::Leftover`].
     pub async fn kill(&mut self) -> Result<(), BrowserError> {
         self.tab = None;
-        self.process.kill().await.map_err(BrowserError::Leftover)
+        self.process.kill().await.map_err(BrowserError::Leftover)?;
+        match &self.behind {
+            Behind::Chromium { .. } => Ok(()),
+            Behind::Firefox { geckodriver } => {
+                geckodriver.kill().await.map_err(BrowserError::Leftover)
+            }
+        }
+    }
+
+    /// Sends a signal to the browser and all its processes.
+    pub fn signal(&self, signal: i32) {
+        self.process.signal(signal);
     }
 
     /// Ends the browser for good: its tab is closed first, so that the page can end in order, then
@@ -461,142 +340,9 @@ async fn command_within<T>(
     .await
 }
 
-async fn within<T>(
-    process: &OwnedProcess,
-    what: &'static str,
-    limit: Duration,
-    command: impl Future<Output = Result<T, BrowserError>>,
-) -> Result<T, BrowserError> {
-    let ended = |status| BrowserError::Ended { what, status };
-    tokio::select! {
-        outcome = command => match outcome {
-            Err(error) if error.may_mean_the_end() => {
-                match tokio::time::timeout(END_NOTICE_LIMIT, process.exited()).await {
-                    Ok(status) => Err(ended(status)),
-                    Err(_) => Err(error),
-                }
-            }
-            outcome => outcome,
-        },
-        status = process.exited() => Err(ended(status)),
-        () = tokio::time::sleep(limit) => Err(BrowserError::Deadline { what, limit }),
-    }
-}
-
-/// Removes what a killed browser left behind: the port that it listened on, and the lock that keeps
-/// a second browser off the profile (it names a pid, and that may be somebody else's by now).
-fn prepare_profile(profile: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(profile)?;
-    for name in [
-        "DevToolsActivePort",
-        "SingletonLock",
-        "SingletonSocket",
-        "SingletonCookie",
-    ] {
-        match std::fs::remove_file(profile.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Waits for the file that Chromium writes its debugging port to: the port in the first line, the
-/// socket's path in the second. It may be seen half written.
-async fn debugging_port(file: &Path) -> u16 {
-    loop {
-        if let Ok(text) = tokio::fs::read_to_string(file).await
-            && let Some((port, path)) = text.split_once('\n')
-            && !path.is_empty()
-            && let Ok(port) = port.parse()
-            && port != 0
-        {
-            return port;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-fn flags(options: &BrowserOptions) -> Vec<OsString> {
-    let mut flags: Vec<OsString> = [
-        "--remote-debugging-port=0",
-        // Only squall's own pages are ever loaded, and as root or in a container the sandbox does
-        // not come up.
-        "--no-sandbox",
-        "--disable-dev-shm-usage",
-        "--disable-gpu",
-        // Console lines go to the log too.
-        "--enable-logging=stderr",
-        // Nothing may reach beyond loopback.
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost",
-        "--no-proxy-server",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-default-apps",
-        "--disable-quic",
-        "--disable-sync",
-        // No questions, no bubbles, no keyrings.
-        "--no-first-run",
-        "--no-default-browser-check",
-        "--disable-hang-monitor",
-        "--disable-popup-blocking",
-        "--hide-crash-restore-bubble",
-        "--password-store=basic",
-        // What chromedriver gives to browsers that it starts itself: a tab in the background goes
-        // on at full speed.
-        "--disable-background-timer-throttling",
-        "--disable-backgrounding-occluded-windows",
-        "--disable-renderer-backgrounding",
-    ]
-    .map(OsString::from)
-    .to_vec();
-    if !options.headed {
-        flags.push("--headless".into());
-    }
-    let mut profile = OsString::from("--user-data-dir=");
-    profile.push(&options.profile);
-    flags.push(profile);
-    flags.push("about:blank".into());
-    flags
-}
-
-async fn connect_bidi(client: &Client) -> Result<Bidi, BrowserError> {
-    let url = client
-        .capabilities()
-        .and_then(|given| given.get("webSocketUrl"))
-        .and_then(Value::as_str)
-        .ok_or(BrowserError::Bidi {
-            method: "connect",
-            message: "chromedriver offered no webSocketUrl: a newer one is needed".to_owned(),
-        })?;
-    Bidi::connect(url).await
-}
-
-fn capabilities(port: u16, bidi: bool) -> fantoccini::wd::Capabilities {
-    let Value::Object(capabilities) = json!({
-        "browserName": "chrome",
-        "webSocketUrl": bidi,
-        "goog:chromeOptions": {"debuggerAddress": format!("127.0.0.1:{port}")},
-    }) else {
-        unreachable!("the literal is an object")
-    };
-    capabilities
-}
-
-fn open_log(path: &Path) -> Result<File, BrowserError> {
-    File::options()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(|source| BrowserError::Log {
-            path: path.to_owned(),
-            source,
-        })
-}
-
-fn clone_log(log: &File, path: &Path) -> Result<File, BrowserError> {
-    log.try_clone().map_err(|source| BrowserError::Log {
-        path: path.to_owned(),
-        source,
-    })
+/// What differs between browsers once they run.
+#[derive(Debug)]
+enum Behind {
+    Chromium { bidi: Option<Bidi> },
+    Firefox { geckodriver: OwnedProcess },
 }

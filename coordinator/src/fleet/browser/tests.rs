@@ -1,4 +1,5 @@
-//! These drive a real Chromium through a real chromedriver, on a page that keeps a counter in OPFS.
+//! These drive a real Chromium through a real chromedriver, and a real Firefox where that is asked for, on a page
+//! that keeps a counter in OPFS.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,15 +8,18 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 
-use super::*;
 use squall_owned_process::living_members;
+
+use super::chromium::{Chromedriver, Startup, startup};
+use super::*;
+use crate::system::{port, programs};
 
 const PAGE: &str = r#"<!doctype html><title>counter</title><p id=shown>fresh</p>
 <button onclick="shown.textContent = 'clicked'">click</button>
 <script>
   console.warn('the page has loaded');
   const worker = new Worker('/worker.js');
-  const ask = what => new Promise(answer => {
+  window.ask = what => new Promise(answer => {
     worker.onmessage = ({data}) => answer(data);
     worker.postMessage(what);
   });
@@ -44,13 +48,14 @@ const WORKER: &str = r"
 ";
 
 struct Setup {
+    browser: BrowserName,
     folder: tempfile::TempDir,
     origin: String,
     driver: Driver,
 }
 
 impl Setup {
-    async fn new() -> Self {
+    async fn new(browser: BrowserName) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         // The way browser clients get an origin of their own.
@@ -66,8 +71,9 @@ impl Setup {
             )
             .route("/ping", get(|| async { "pong" }));
         tokio::spawn(async move { axum::serve(listener, pages).await.unwrap() });
-        let driver = Driver::start(folder.path()).await.unwrap();
+        let driver = Driver::new(folder.path()).unwrap();
         Self {
+            browser,
             folder,
             origin,
             driver,
@@ -80,6 +86,7 @@ impl Setup {
 
     async fn browser(&self) -> Browser {
         let options = BrowserOptions {
+            browser: self.browser,
             profile: self.folder.path().join("profile"),
             headed: false,
             offline: true,
@@ -111,9 +118,35 @@ async fn wait_for_line(path: &Path, line: &str) {
         .unwrap_or_else(|_| panic!("{line:?} did not appear in {path:?}"));
 }
 
-#[tokio::test]
-async fn storage_outlives_reloads_tabs_and_kills() {
-    let setup = Setup::new().await;
+macro_rules! in_every_browser {
+    ($($test:ident),* $(,)?) => {
+        mod in_chromium {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::BrowserName::Chromium).await;
+            })*
+        }
+
+        mod in_firefox {
+            $(#[tokio::test]
+            #[ignore = "needs Firefox: ./squall self-test --firefox"]
+            async fn $test() {
+                super::$test(super::BrowserName::Firefox).await;
+            })*
+        }
+    };
+}
+
+in_every_browser!(
+    storage_outlives_reloads_tabs_and_kills,
+    offline_holds_for_page_and_worker_until_it_is_taken_back,
+    a_kill_leaves_nothing_and_a_death_is_noticed,
+    a_stopped_browser_stands_still,
+    only_the_addresses_of_squall_are_reachable,
+);
+
+async fn storage_outlives_reloads_tabs_and_kills(browser: BrowserName) {
+    let setup = Setup::new(browser).await;
     let mut browser = setup.browser_with_tab().await;
     assert_eq!(ask(&mut browser, "increment").await, 1);
     wait_for_line(&setup.console(), "the page has loaded").await;
@@ -147,9 +180,8 @@ async fn storage_outlives_reloads_tabs_and_kills() {
     setup.driver.stop().await.unwrap();
 }
 
-#[tokio::test]
-async fn offline_holds_for_page_and_worker_until_it_is_taken_back() {
-    let setup = Setup::new().await;
+async fn offline_holds_for_page_and_worker_until_it_is_taken_back(browser: BrowserName) {
+    let setup = Setup::new(browser).await;
     let mut browser = setup.browser_with_tab().await;
     let page_ping = "return fetch('/ping').then(a => a.text(), () => 'failed')";
     assert_eq!(ask(&mut browser, "ping").await, "pong");
@@ -166,12 +198,11 @@ async fn offline_holds_for_page_and_worker_until_it_is_taken_back() {
     browser.stop().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_kill_leaves_nothing_and_a_death_is_noticed() {
-    let setup = Setup::new().await;
+async fn a_kill_leaves_nothing_and_a_death_is_noticed(browser: BrowserName) {
+    let setup = Setup::new(browser).await;
     let mut browser = setup.browser_with_tab().await;
     let group = browser.pid();
-    assert!(living_members(group).len() > 3, "Chromium has helpers");
+    assert!(living_members(group).len() > 3, "it has helpers");
     browser.kill().await.unwrap();
     assert_eq!(living_members(group), Vec::<i32>::new());
     assert!(!browser.is_alive());
@@ -207,11 +238,49 @@ async fn a_kill_leaves_nothing_and_a_death_is_noticed() {
         .expect("a dropped browser's processes are gone");
 }
 
-/// 127.0.0.2 stands for the world outside: a server answers there, and the browser must not ask it.
-#[tokio::test]
-async fn only_the_addresses_of_squall_are_reachable() {
-    let setup = Setup::new().await;
-    let outside = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap();
+async fn a_stopped_browser_stands_still(browser: BrowserName) {
+    let setup = Setup::new(browser).await;
+    let mut browser = setup.browser_with_tab().await;
+    let group = browser.pid();
+    browser.signal(libc::SIGSTOP);
+    let states = || -> Vec<String> {
+        let members = living_members(group).into_iter();
+        let stats = members.map(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")));
+        let state = |stat: String| {
+            let rest = stat.rsplit_once(") ").unwrap().1;
+            rest.split(' ').next().unwrap().to_owned()
+        };
+        stats.flatten().map(state).collect()
+    };
+    let stopped = async {
+        while states().iter().any(|state| state != "T") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), stopped)
+        .await
+        .unwrap_or_else(|_| panic!("{:?}", states()));
+    browser.signal(libc::SIGCONT);
+    assert_eq!(ask(&mut browser, "increment").await, 1);
+    browser.stop().await.unwrap();
+}
+
+/// This machine's address in the network that it would use to reach others. (Nothing is sent.)
+fn own_address() -> std::io::Result<std::net::IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    socket.connect("192.0.2.1:9")?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// A server answers somewhere else, and the browser must not ask it. Chromium reaches but one address of loopback, so
+/// that another one is outside; Firefox reaches all of loopback.
+async fn only_the_addresses_of_squall_are_reachable(browser: BrowserName) {
+    let setup = Setup::new(browser).await;
+    let outside = match browser {
+        BrowserName::Chromium => "127.0.0.2".parse().unwrap(),
+        BrowserName::Firefox => own_address().expect("the machine has an address of a network"),
+    };
+    let outside = tokio::net::TcpListener::bind((outside, 0)).await.unwrap();
     let address = outside.local_addr().unwrap();
     let pages = Router::new().route("/", get(|| async { "the world" }));
     tokio::spawn(async move { axum::serve(outside, pages).await.unwrap() });
@@ -236,13 +305,15 @@ async fn ports_that_are_taken_are_passed_over() {
     // Several, since somebody else may take one before the driver does.
     let free: Vec<u16> = (0..5).map(|_| port::free().unwrap()).collect();
     let mut ports = taken.iter().chain(&free).copied().map(Ok);
-    let driver = Driver::start_on(&mut ports, folder.path()).await.unwrap();
+    let driver = Chromedriver::start_on(&mut ports, folder.path(), folder.path())
+        .await
+        .unwrap();
     let is_at = |port: &u16| driver.url == format!("http://127.0.0.1:{port}/");
     assert!(free.iter().any(is_at), "{} of {free:?}", driver.url);
     driver.stop().await.unwrap();
 
     let mut ports = taken.iter().copied().map(Ok);
-    let refused = Driver::start_on(&mut ports, folder.path()).await;
+    let refused = Chromedriver::start_on(&mut ports, folder.path(), folder.path()).await;
     assert!(matches!(refused, Err(BrowserError::PortsTaken)));
 }
 
