@@ -137,9 +137,9 @@ pub struct RunArgs {
     /// any Unicode, or 100 KB of text.
     #[arg(long)]
     pub payload: bool,
-    /// How many clients of which kind; the kinds are native, wasm, powersync-node, powersync-web and
-    /// postgres. Or, without any of those and without PostgreSQL: sqlite, sqlite3 and better-sqlite3,
-    /// which share one file, or one local.
+    /// How many clients of which kind; the kinds are native, wasm (in Chromium), wasm@firefox, powersync-node,
+    /// powersync-web and postgres. Or, without any of those and without PostgreSQL: sqlite, sqlite3 and
+    /// better-sqlite3, which share one file, or one local.
     #[arg(
         long,
         value_name = "KIND=N,…",

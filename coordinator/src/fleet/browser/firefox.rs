@@ -38,7 +38,6 @@ const SETTINGS: &[(&str, &str)] = &[
     ("extensions.webcompat.enable_shims", "false"),
     ("extensions.webcompat.perform_injections", "false"),
     ("extensions.webcompat.perform_ua_overrides", "false"),
-    ("services.settings.server", "\"data:,\""),
     ("toolkit.telemetry.enabled", "false"),
     // Only the faults take it offline, and then from squall's servers too.
     ("network.manage-offline-status", "false"),
@@ -152,7 +151,9 @@ fn address(line: &str) -> Option<String> {
 /// does it: by a script with the browser's rights.
 pub(super) async fn set_offline(client: &Client, offline: bool) -> Result<(), CmdError> {
     client.issue_cmd(Context("chrome")).await?;
-    let script = "Services.io.offline = arguments[0]";
+    // Connections that are idle would still be used: offline, it only makes no new ones to loopback.
+    let script = "Services.io.offline = arguments[0];
+        Services.obs.notifyObservers(null, 'net:prune-all-connections');";
     client.execute(script, vec![offline.into()]).await?;
     client.issue_cmd(Context("content")).await?;
     Ok(())
