@@ -100,14 +100,14 @@ impl<P: Platform> Client<P> {
             if state.prefetch.take() {
                 refresh.set(self.refresh(&credentials.token).fuse());
             }
-            let mut told = pin!(
+            let mut notified = pin!(
                 self.0
                     .changed
                     .until(|| state.stream_end.get().is_some() || state.prefetch.get())
                     .fuse()
             );
             select_biased! {
-                () = told => {}
+                () = notified => {}
                 () = refresh => {}
                 chunk = chunks.next() => match chunk {
                     Some(Ok(Some(chunk))) => {

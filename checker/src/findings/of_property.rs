@@ -178,8 +178,8 @@ mod tests {
         }
         let verdict = findings.into_verdict();
         assert_eq!(verdict.violations, 11);
-        let told = verdict.examples.iter().map(|example| example.operations[0]);
-        assert!(told.eq([1, 1, 2, 3, 4]));
+        let first = verdict.examples.iter().map(|example| example.operations[0]);
+        assert!(first.eq([1, 1, 2, 3, 4]));
         // Why, although no comparison was counted, needs no words.
         assert_eq!(verdict.note, None);
     }

@@ -274,7 +274,7 @@ impl<'h> Index<'h> {
         for (_, operation) in self.operations() {
             if let Some(Event::Ok { effects, .. }) = self.completion(operation) {
                 for (key, value) in &effects.writes {
-                    if *value != operation.value || !operation.told.contains(key) {
+                    if *value != operation.value || !operation.requested.contains(key) {
                         problems.push(format!(
                             "operation {} says that it wrote k{key} = {value}, which it was not \
                              told to write",

@@ -49,7 +49,7 @@ pub(crate) struct Operation {
     /// The keys that it wrote, or may have written, ascending.
     pub written: Box<[Key]>,
     /// The keys that it was told to write.
-    pub told: Box<[Key]>,
+    pub requested: Box<[Key]>,
     /// The row that it says it has inserted in the ledger.
     pub inserted: Option<Inserted>,
     /// The place of its invocation among the events.
@@ -71,7 +71,7 @@ impl Operation {
 
     /// Whether it was told to write anything.
     pub fn writes(&self) -> bool {
-        !self.told.is_empty()
+        !self.requested.is_empty()
     }
 
     /// Whether it certainly happened.
@@ -325,7 +325,7 @@ impl OperationLog {
             session: self.clients.session(client),
             value: transaction.value,
             written: sorted(transaction.keys.iter().copied()),
-            told: transaction.keys.iter().copied().collect(),
+            requested: transaction.keys.iter().copied().collect(),
             inserted: None,
             invoked: place,
             order: place,
@@ -353,10 +353,10 @@ impl OperationLog {
     fn committed(&mut self, operation: OperationIndex, effects: &Effects, place: usize) -> Asked {
         let Effects { writes, ledger, .. } = effects;
         let operation = &mut self.operations[operation as usize];
-        let told = std::mem::take(&mut operation.written);
+        let requested = std::mem::take(&mut operation.written);
         let value = operation.value;
         let possible = |(key, written): &(Key, Value)| {
-            (*written == value && told.binary_search(key).is_ok()).then_some(*key)
+            (*written == value && requested.binary_search(key).is_ok()).then_some(*key)
         };
         operation.written = sorted(writes.iter().filter_map(possible));
         let seq = ledger.as_ref().and_then(|ledger| ledger.seq);
@@ -400,7 +400,7 @@ impl OperationLog {
         }
         let operation = &self.operations[writer as usize];
         if !operation.wrote(key) {
-            return Err(if operation.told.contains(&key) {
+            return Err(if operation.requested.contains(&key) {
                 Impossible::NotWritten(writer)
             } else {
                 Impossible::OtherKeys(writer)

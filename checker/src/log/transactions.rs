@@ -245,8 +245,8 @@ pub(crate) fn read_what_is_extended(
             let Operation::Write { key, .. } = *operation else {
                 continue;
             };
-            let told = |o: &Operation| matches!(o, Operation::Read { key: k, .. } if *k == key);
-            if !transaction.operations.iter().any(told)
+            let is_read = |o: &Operation| matches!(o, Operation::Read { key: k, .. } if *k == key);
+            if !transaction.operations.iter().any(is_read)
                 && let Some(last) = extended(transaction.label, key as u32)
             {
                 let value = last.map(|last| last as u64);
@@ -289,18 +289,18 @@ impl Reader {
         asked: &Reads,
         collections: Option<&Collections>,
     ) -> Vec<(u64, Vec<u64>)> {
-        let Some(told) = collections else {
+        let Some(returned) = collections else {
             return Vec::new();
         };
-        let known: BTreeSet<Key> = told.iter().map(|(key, _)| *key).collect();
-        let told = told.iter().map(|(key, text)| (*key, elements(text)));
+        let known: BTreeSet<Key> = returned.iter().map(|(key, _)| *key).collect();
+        let read = returned.iter().map(|(key, text)| (*key, elements(text)));
         let asked: Vec<Key> = match asked {
             Reads::All => self.keys.iter().copied().collect(),
             Reads::Keys(keys) => keys.clone(),
             Reads::Nothing => Vec::new(),
         };
         let missing = asked.into_iter().filter(|key| !known.contains(key));
-        told.chain(missing.map(|key| (key, Vec::new())))
+        read.chain(missing.map(|key| (key, Vec::new())))
             .map(|(key, elements)| (u64::from(key), elements))
             .collect()
     }
@@ -320,7 +320,7 @@ fn elements(text: &str) -> Vec<u64> {
 fn keys(history: &History) -> BTreeSet<Key> {
     let mut keys = BTreeSet::new();
     for record in &history.records {
-        let told = match &record.event {
+        let effects = match &record.event {
             Event::Invoke { transaction, .. } => {
                 keys.extend(&transaction.keys);
                 continue;
@@ -329,8 +329,8 @@ fn keys(history: &History) -> BTreeSet<Key> {
             Event::FinalReadPostgres { effects, .. } => effects.as_ref(),
             _ => continue,
         };
-        let told = told.and_then(|effects| effects.collections.as_ref());
-        keys.extend(told.into_iter().flatten().map(|(key, _)| *key));
+        let collections = effects.and_then(|effects| effects.collections.as_ref());
+        keys.extend(collections.into_iter().flatten().map(|(key, _)| *key));
     }
     keys
 }

@@ -87,7 +87,10 @@ impl Counters {
         let not_added: Vec<Key> = match operation.ending {
             Ending::Failed => operation.written.to_vec(),
             _ => {
-                let left_out = operation.told.iter().filter(|key| !operation.wrote(**key));
+                let left_out = operation
+                    .requested
+                    .iter()
+                    .filter(|key| !operation.wrote(**key));
                 left_out.copied().collect()
             }
         };

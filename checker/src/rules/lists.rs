@@ -283,8 +283,8 @@ impl Lists {
             let operation = &log.operations[writer as usize];
             let (session, value) = (operation.session, operation.value);
             let written = operation.written.iter();
-            let told = |key: &&Key| taken.lists.binary_search_by_key(*key, |l| l.key).is_ok();
-            let written: Vec<Key> = written.filter(told).copied().collect();
+            let is_there = |key: &&Key| taken.lists.binary_search_by_key(*key, |l| l.key).is_ok();
+            let written: Vec<Key> = written.filter(is_there).copied().collect();
             let mut shows = false;
             for key in written {
                 let Ok(at) = taken.lists.binary_search_by_key(&key, |list| list.key) else {

@@ -140,7 +140,7 @@ fn difference(expected: &[PayloadRow], found: &[PayloadRow]) -> Option<String> {
              was deleted, or is not inserted yet",
             found.id, found.version
         ),
-        (Some(_), None) => unreachable!("what is missing at the end is told above"),
+        (Some(_), None) => unreachable!("what is missing at the end is reported above"),
     })
 }
 

@@ -98,10 +98,10 @@ impl Ledger {
             .read
             .as_ref()
             .filter(|read| read.asked != Asked::Nothing);
-        if let Some(told) = reads {
-            let read = Read::new(told, log);
+        if let Some(reads) = reads {
+            let read = Read::new(reads, log);
             if let Some(payload) = &mut self.payload {
-                payload.judge(read.as_ref(), told.payload, &mut found);
+                payload.judge(read.as_ref(), reads.payload, &mut found);
             }
             match read {
                 Some(read) => {

@@ -52,7 +52,7 @@ async fn wait_for(client: &Client, deadline: Duration) -> Result<(), Failure> {
             return Err(Failure::Unavailable(format!(
                 "{} did not receive the first state of the database: {}",
                 client.name(),
-                progress.tell(
+                progress.describe(
                     Instant::now(),
                     deadline,
                     status.and_then(|status| status.last_error)
@@ -110,7 +110,7 @@ impl Progress {
         now - self.last
     }
 
-    fn tell(&self, now: Instant, deadline: Duration, error: Option<String>) -> String {
+    fn describe(&self, now: Instant, deadline: Duration, error: Option<String>) -> String {
         let error = error.map_or_else(String::new, |error| format!("; its last error: {error}"));
         match self.download {
             None => format!(
@@ -157,7 +157,7 @@ mod tests {
             progress.download(seen, at(500));
         }
         assert_eq!(progress.rest(at(511)), Duration::from_secs(61));
-        let told = progress.tell(at(511), DEADLINE, Some("the stream was cut".to_owned()));
+        let line = progress.describe(at(511), DEADLINE, Some("the stream was cut".to_owned()));
         for part in [
             "360000 of 410000 operations came in 450 s, 800 a second",
             "nothing in the 60s after",
@@ -165,14 +165,14 @@ mod tests {
             "compact it",
             "--first-sync-deadline",
         ] {
-            assert!(told.contains(part), "{part}: {told}");
+            assert!(line.contains(part), "{part}: {line}");
         }
     }
 
     #[test]
     fn a_client_to_which_nothing_came_is_told_as_that() {
         let began = Instant::now();
-        let told = Progress::begin(began).tell(began + DEADLINE, DEADLINE, None);
-        assert!(told.starts_with("nothing at all came within 60s"), "{told}");
+        let line = Progress::begin(began).describe(began + DEADLINE, DEADLINE, None);
+        assert!(line.starts_with("nothing at all came within 60s"), "{line}");
     }
 }

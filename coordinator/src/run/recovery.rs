@@ -176,7 +176,7 @@ async fn settle(client: &Client, deadline: Duration, until: Instant) -> bool {
     }
     let began = Instant::now();
     let mut patience = Patience::new(began);
-    let mut told = false;
+    let mut reported = false;
     loop {
         let status = client.link.status();
         let now = Instant::now();
@@ -195,8 +195,8 @@ async fn settle(client: &Client, deadline: Duration, until: Instant) -> bool {
             ));
             return false;
         }
-        if now > began + deadline && !told {
-            told = true;
+        if now > began + deadline && !reported {
+            reported = true;
             output::eprintln(format_args!(
                 "{} has not recovered after {deadline:?} but makes progress, so it is waited for: {left} rows in its upload queue",
                 client.name()

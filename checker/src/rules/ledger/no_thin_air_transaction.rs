@@ -113,11 +113,11 @@ impl NoThinAirTransaction {
             }),
             Outcome::Unknown | Outcome::Pending => {
                 let first = self.first_read.entry(writer).or_insert_with(|| row.clone());
-                if !keys.iter().all(|key| operation.told.contains(key)) {
+                if !keys.iter().all(|key| operation.requested.contains(key)) {
                     Some(format!(
                         "which names the keys {keys:?}, but {} was told to write {:?}",
                         name(),
-                        operation.told
+                        operation.requested
                     ))
                 } else if (first.seq, &first.writes) != (row.seq, &row.writes) {
                     Some(format!(

@@ -198,11 +198,11 @@ impl Why {
 
 /// The sets that a read tells of. One that it was to read and does not name is empty.
 fn scope(read: &Read) -> Scope {
-    let told = read.collections.iter().flatten().map(|(key, _)| *key);
+    let returned = read.collections.iter().flatten().map(|(key, _)| *key);
     let mut keys: Vec<Key> = match &read.asked {
         Asked::All => return Scope::All,
-        Asked::Keys(keys) => told.chain(keys.iter().copied()).collect(),
-        Asked::Nothing => told.collect(),
+        Asked::Keys(keys) => returned.chain(keys.iter().copied()).collect(),
+        Asked::Nothing => returned.collect(),
     };
     keys.sort_unstable();
     keys.dedup();
