@@ -201,6 +201,7 @@ impl<'c> Simulation<'c> {
                 session: format!("session-of-{client}"),
                 client,
                 incarnation: 1,
+                engine: None,
             });
         }
         self.record(Event::Phase(Phase::Storm));

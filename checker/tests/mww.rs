@@ -2,6 +2,7 @@
 
 mod support;
 
+use squall_protocol::contract::Engine;
 use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::ClientKind;
 use squall_protocol::transaction::{Reads, Transaction};
@@ -31,6 +32,25 @@ fn a_healthy_history_is_ok() {
         assert!(property.exercised > 0, "{property:?}");
         assert_eq!(property.note, None, "{property:?}");
     }
+}
+
+#[test]
+fn what_clients_are_made_of_is_said() {
+    let mut story = healthy();
+    for (client, version) in [("b", "1.1.0"), ("a", "1.1.0"), ("a", "1.2.0")] {
+        story.record(Event::IncarnationStart {
+            client: client.to_owned(),
+            incarnation: 3,
+            session: format!("db-{client}"),
+            engine: Some(Engine {
+                name: "an engine".to_owned(),
+                version: Some(version.to_owned()),
+            }),
+        });
+    }
+    story.good_end(&[1, 2, 3]);
+    let notes = story.verdict().notes;
+    assert_eq!(notes, ["a, b: an engine 1.1.0", "a: an engine 1.2.0"]);
 }
 
 #[test]

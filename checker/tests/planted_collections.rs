@@ -258,6 +258,7 @@ fn events(
                 client: client.clone(),
                 incarnation,
                 session: "the same".to_owned(),
+                engine: None,
             };
             events.splice(..0, [restart(1), restart(2)]);
         }

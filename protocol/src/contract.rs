@@ -10,6 +10,8 @@
 //! is open. This connection is never disturbed by the fault proxies: it belongs to the experiment,
 //! not to the system under test.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Isolation, SdkOptions, Uploader};
@@ -135,6 +137,15 @@ pub struct Engine {
     /// None if it is not known before the database is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.version {
+            Some(version) => write!(formatter, "{} {version}", self.name),
+            None => formatter.write_str(&self.name),
+        }
+    }
 }
 
 /// What a client can do beside transactions. It is not asked for what it cannot.

@@ -14,7 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::ClientStatus;
+use crate::contract::{ClientStatus, Engine};
 use crate::fault::Fault;
 use crate::plan::{ClientSpec, Isolation, Workload};
 use crate::transaction::{Effects, Transaction};
@@ -117,6 +117,9 @@ pub enum Event {
         incarnation: u32,
         /// The identity of the database; a change means that the old one was lost.
         session: String,
+        /// What the client says it is made of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        engine: Option<Engine>,
     },
     /// A client's incarnation is over.
     IncarnationEnd {

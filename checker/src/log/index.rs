@@ -1,6 +1,6 @@
 //! A whole history: who did what, in which session, what was read, and how it ended.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use squall_protocol::history::{Event, Header, Phase, Record};
 use squall_protocol::plan::{ClientKind, Store};
@@ -94,6 +94,8 @@ pub(crate) struct Index<'h> {
     /// The length of arrays over rows: no row that exists and occurs in the history is higher.
     pub key_count: usize,
     notes: Vec<String>,
+    /// What clients say they are made of, and who.
+    engines: BTreeMap<String, BTreeSet<&'h str>>,
 }
 
 impl<'h> Index<'h> {
@@ -125,6 +127,7 @@ impl<'h> Index<'h> {
             end: history.records.last().map_or(0, |record| record.time),
             key_count: 0,
             notes: Vec::new(),
+            engines: BTreeMap::new(),
         };
         index.walk(history);
         if let Some(cut) = history.cut {
@@ -182,8 +185,15 @@ impl<'h> Index<'h> {
                     });
                 }
                 Event::IncarnationStart {
-                    client, session, ..
+                    client,
+                    session,
+                    engine,
+                    ..
                 } => {
+                    if let Some(engine) = engine {
+                        let clients = self.engines.entry(engine.to_string()).or_default();
+                        clients.insert(client);
+                    }
                     if let Some(before) = update.lost_database {
                         self.lost_databases.push(LostDatabase {
                             client,
@@ -340,7 +350,12 @@ impl<'h> Index<'h> {
         self.complete && !self.troubled
     }
 
-    pub fn into_notes(self) -> Vec<String> {
+    /// What else there is to say: what speaks against an `ok`, and what the clients were.
+    pub fn into_notes(mut self) -> Vec<String> {
+        for (engine, clients) in self.engines {
+            let clients: Vec<&str> = clients.into_iter().collect();
+            self.notes.push(format!("{}: {engine}", clients.join(", ")));
+        }
         self.notes
     }
 

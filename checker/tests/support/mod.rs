@@ -191,6 +191,7 @@ impl Story {
             client: client.to_owned(),
             incarnation,
             session: session.to_owned(),
+            engine: None,
         });
     }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::{SinkExt, StreamExt};
 use squall_protocol::contract::{
-    Access, CONTRACT_VERSION, Capabilities, ClientConfig, ClientStatus, Execution, FromClient,
-    LogLevel, ToClient,
+    Access, CONTRACT_VERSION, Capabilities, ClientConfig, ClientStatus, Engine, Execution,
+    FromClient, LogLevel, ToClient,
 };
 use squall_protocol::history::Event;
 use squall_protocol::sql::{Call, SqlRows};
@@ -48,6 +48,7 @@ struct State {
     incarnation: u32,
     /// What the latest incarnation says that it can do.
     capabilities: Capabilities,
+    engine: Option<Engine>,
     connection: Option<Connection>,
     status: Option<ClientStatus>,
     fatal: Option<String>,
@@ -439,6 +440,7 @@ impl Link {
                     return;
                 }
                 state.capabilities = hello.capabilities;
+                state.engine = hello.engine;
                 let config = Box::new(self.config.as_ref().clone());
                 let _ = to_client.send(ToClient::Configure(config));
                 state.fatal = None;
@@ -482,6 +484,7 @@ impl Link {
                         client: self.name().to_owned(),
                         incarnation: state.incarnation,
                         session,
+                        engine: state.engine.clone(),
                     });
                 }
             }
