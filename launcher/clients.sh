@@ -41,7 +41,7 @@ set_up_client() {
         (cd "$root/clients/$folder" && tar -cf - --exclude=./node_modules .) | tar -xf - -C "$clients/$folder"
     done
     folder=$clients/$name
-    locked "$name" | cmp -s - "$folder/.installed" ||
+    [[ -f $folder/.installed && $(<"$folder/.installed") == "$(locked "$name")" ]] ||
         step "client-$name" "installing the packages of $name" install_packages_of "$name" ||
         fail "the packages of $name could not be installed; they stand in clients/$name/package-lock.json"
     case $name in
