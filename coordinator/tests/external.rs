@@ -158,7 +158,12 @@ fn what_cannot_be_is_said_before_anything_starts() {
     );
     for (fleet, client, code, says) in [
         ("mine=1", None, 64, "--client mine='COMMAND'"),
-        ("firefox=1", None, 64, "native, wasm, postgres"),
+        (
+            "firefox=1",
+            None,
+            64,
+            "native, wasm, wasm@firefox, postgres",
+        ),
         ("native=1", Some(&client[..]), 64, "add mine=1 to --fleet"),
         ("mine=1", Some("mine="), 64, "the command is empty"),
         ("mine=1", Some("mine='x"), 64, "ends within quotes"),
