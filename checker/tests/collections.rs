@@ -116,6 +116,22 @@ fn elements_out_of_thin_air_twice_and_garbled() {
     assert!(violated(&check(&garbled)).contains(&Property::NoThinAirRead));
 }
 
+/// A list that is there twice hides neither itself nor another that is missing.
+#[test]
+fn a_list_that_is_there_twice() {
+    let change: [(fn(&mut Collections), u64); 2] = [
+        (|lists| lists.insert(1, lists[0].clone()), 1),
+        (|lists| lists[1] = lists[0].clone(), 2),
+    ];
+    for (change, violations) in change {
+        let mut history = with_read(Workload::ListAppend, ["1", "1 2"]);
+        let (_, last) = final_reads(&mut history).last().unwrap();
+        change(last.collections.as_mut().unwrap());
+        let found = of(&check(&history), Property::NoThinAirRead);
+        assert_eq!(found.violations, violations, "{found:#?}");
+    }
+}
+
 #[test]
 fn fractured_reads_and_what_was_seen_before() {
     for workload in BOTH {

@@ -139,7 +139,7 @@ impl Lists {
             self.without += u64::from(read.asked != Asked::Nothing);
             return;
         };
-        self.missing(log, &read, lists);
+        self.rows(log, &read, lists);
         read.sources(log, &mut self.report);
         let mut taken = Taken::new(&read);
         for (key, parts) in lists {
@@ -163,13 +163,15 @@ impl Lists {
         self.compare_with_others(log, taken);
     }
 
-    /// Lists that were to be read and are not told of.
-    fn missing(&mut self, log: &OperationLog, read: &Read, lists: &[(Key, Vec<Part>)]) {
+    /// Lists that were to be read and are not there, and those that are there more than once.
+    fn rows(&mut self, log: &OperationLog, read: &Read, lists: &[(Key, Vec<Part>)]) {
         let keys = log.keys;
+        let repeated = lists.windows(2).filter(|two| two[0].0 == two[1].0).count() as u64;
         let missing = |key: &Key| lists.binary_search_by_key(key, |list| list.0).is_err();
         let (first, missing) = match &read.asked {
             Asked::All => {
-                let missing_count = u64::from(keys).saturating_sub(lists.len() as u64);
+                let distinct = lists.len() as u64 - repeated;
+                let missing_count = u64::from(keys).saturating_sub(distinct);
                 let first = (missing_count > 0).then(|| (0..keys).find(missing));
                 (first.flatten(), missing_count)
             }
@@ -183,12 +185,18 @@ impl Lists {
         };
         let thin_air = self.report.of(Property::NoThinAirRead);
         thin_air.exercise(lists.len() as u64 + missing);
+        let reader = || read.step(log);
         if missing > 0 {
-            let reader = read.step(log);
+            let violation = || explain::missing_rows(reader(), first.unwrap_or(0), missing);
+            let (property, place) = (Property::NoThinAirRead, read.completed);
             self.report
-                .violate_times(Property::NoThinAirRead, missing, read.completed, || {
-                    explain::missing_rows(reader, first.unwrap_or(0), missing)
-                });
+                .violate_times(property, missing, place, violation);
+        }
+        if repeated > 0 {
+            let violation = || explain::repeated_rows(reader(), repeated);
+            let (property, place) = (Property::NoThinAirRead, read.completed);
+            self.report
+                .violate_times(property, repeated, place, violation);
         }
     }
 
