@@ -10,6 +10,7 @@ pub(crate) mod malformed;
 pub(crate) mod payload_intact;
 pub(crate) mod reads;
 pub(crate) mod recovery;
+mod rows;
 pub(crate) mod sets;
 pub(crate) mod storage_intact;
 pub(crate) mod strict_serializability;

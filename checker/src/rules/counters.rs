@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use squall_protocol::transaction::{Key, Reads as Asked, Value, increment};
+use squall_protocol::transaction::{Key, Value, increment};
 use squall_protocol::verdict::{Property, Step, Violation};
 
 use super::judge::Judge;
 use super::recovery::{NotRead, Probes, Recovery, Unseen};
-use super::strong_convergence;
+use super::{rows, strong_convergence};
 use crate::findings::explain::{self, place};
 use crate::findings::{Findings, Report};
 use crate::log::index::Index;
@@ -118,7 +118,16 @@ impl Counters {
     }
 
     fn judge(&mut self, log: &OperationLog, read: &Found) {
-        self.count_rows(log, read);
+        let found = read.rows.iter().map(|(key, _)| *key).collect();
+        let reader = || log.step(read.session, read.operation);
+        rows::judge(
+            &mut self.report,
+            log.keys,
+            &read.asked,
+            found,
+            read.completed,
+            reader,
+        );
         // Of each counter what transactions that are under way add.
         let mut under_way: HashMap<Key, Value> = HashMap::new();
         for pending in &self.pending {
@@ -162,40 +171,6 @@ impl Counters {
                     pending: self.pending.clone(),
                 });
             }
-        }
-    }
-
-    /// Every counter that was to be read is there, once.
-    fn count_rows(&mut self, log: &OperationLog, read: &Found) {
-        let keys = log.keys;
-        let mut found: Vec<Key> = read.rows.iter().map(|(key, _)| *key).collect();
-        found.sort_unstable();
-        found.retain(|key| *key < keys);
-        let rows = found.len();
-        found.dedup();
-        let repeated = (rows - found.len()) as u64;
-        let lacks = |key: &Key| found.binary_search(key).is_err();
-        let missing: Vec<Key> = match &read.asked {
-            Asked::All if found.len() == keys as usize => Vec::new(),
-            Asked::All => (0..keys).filter(lacks).collect(),
-            Asked::Keys(asked) => asked.iter().copied().filter(lacks).collect(),
-            Asked::Nothing => Vec::new(),
-        };
-        let reader = || log.step(read.session, read.operation);
-        if let Some(first) = missing.first() {
-            let missed = missing.len() as u64;
-            let violation = explain::missing_rows(reader(), *first, missed);
-            self.report
-                .violate_times(Property::NoThinAirRead, missed, read.completed, || {
-                    violation
-                });
-        }
-        if repeated > 0 {
-            let violation = explain::repeated_rows(reader(), repeated);
-            self.report
-                .violate_times(Property::NoThinAirRead, repeated, read.completed, || {
-                    violation
-                });
         }
     }
 

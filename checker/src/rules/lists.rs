@@ -11,9 +11,9 @@ use squall_models::registers::Model;
 use squall_protocol::transaction::{Key, Reads as Asked, Value};
 use squall_protocol::verdict::{Property, Violation};
 
-use super::by_model;
 use super::collections::{Faulty, Part, Read};
 use super::judge::Judge;
+use super::{by_model, rows};
 use crate::findings::{Findings, Report, explain};
 use crate::log::known::Known;
 use crate::log::operations::{FINAL_READ, OperationLog, Update};
@@ -139,7 +139,12 @@ impl Lists {
             self.without += u64::from(read.asked != Asked::Nothing);
             return;
         };
-        self.rows(log, &read, lists);
+        let found = lists.iter().map(|(key, _)| *key).collect();
+        let reader = || read.step(log);
+        let report = &mut self.report;
+        let missing = rows::judge(report, log.keys, &read.asked, found, read.completed, reader);
+        let thin_air = report.of(Property::NoThinAirRead);
+        thin_air.exercise(lists.len() as u64 + missing);
         read.sources(log, &mut self.report);
         let mut taken = Taken::new(&read);
         for (key, parts) in lists {
@@ -161,43 +166,6 @@ impl Lists {
         self.sessions[read.session].read(&taken);
         taken.keep_latest(log);
         self.compare_with_others(log, taken);
-    }
-
-    /// Lists that were to be read and are not there, and those that are there more than once.
-    fn rows(&mut self, log: &OperationLog, read: &Read, lists: &[(Key, Vec<Part>)]) {
-        let keys = log.keys;
-        let repeated = lists.windows(2).filter(|two| two[0].0 == two[1].0).count() as u64;
-        let missing = |key: &Key| lists.binary_search_by_key(key, |list| list.0).is_err();
-        let (first, missing) = match &read.asked {
-            Asked::All => {
-                let distinct = lists.len() as u64 - repeated;
-                let missing_count = u64::from(keys).saturating_sub(distinct);
-                let first = (missing_count > 0).then(|| (0..keys).find(missing));
-                (first.flatten(), missing_count)
-            }
-            Asked::Keys(asked) => {
-                let mut of_these = asked.iter().copied();
-                let missing = |key: &Key| *key < keys && missing(key);
-                let count = asked.iter().filter(|key| missing(key)).count();
-                (of_these.find(missing), count as u64)
-            }
-            Asked::Nothing => (None, 0),
-        };
-        let thin_air = self.report.of(Property::NoThinAirRead);
-        thin_air.exercise(lists.len() as u64 + missing);
-        let reader = || read.step(log);
-        if missing > 0 {
-            let violation = || explain::missing_rows(reader(), first.unwrap_or(0), missing);
-            let (property, place) = (Property::NoThinAirRead, read.completed);
-            self.report
-                .violate_times(property, missing, place, violation);
-        }
-        if repeated > 0 {
-            let violation = || explain::repeated_rows(reader(), repeated);
-            let (property, place) = (Property::NoThinAirRead, read.completed);
-            self.report
-                .violate_times(property, repeated, place, violation);
-        }
     }
 
     /// Learns from a list that was read, and compares it with what is known.

@@ -18,8 +18,7 @@ use crate::plan::kinds::is_tab;
 
 /// The name of a workload.
 pub(super) fn workload(text: &str) -> Result<Workload, String> {
-    let named = Workload::ALL.iter().map(|&one| (one.name(), one));
-    one_of("workload", text, &named.collect::<Vec<_>>())
+    one_of("workload", text, &named(Workload::ALL, Workload::name))
 }
 
 /// The name of one of PostgreSQL's isolation levels.
@@ -34,32 +33,18 @@ pub(super) fn isolation(text: &str) -> Result<Isolation, String> {
 
 /// The name of a format to read.
 pub(super) fn format(text: &str) -> Result<Format, String> {
-    let named: Vec<_> = Format::ALL.iter().map(|&one| (one.name(), one)).collect();
+    let named = named(Format::ALL, Format::name);
     Format::from_name(text).map_or_else(|| one_of("format", text, &named), Ok)
 }
 
 /// The name of a format to write.
 pub(super) fn target(text: &str) -> Result<Target, String> {
-    one_of(
-        "format to export",
-        text,
-        &Target::ALL
-            .iter()
-            .map(|&one| (one.name(), one))
-            .collect::<Vec<_>>(),
-    )
+    one_of("format to export", text, &named(Target::ALL, Target::name))
 }
 
 /// The name of a consistency model.
 pub(super) fn model(text: &str) -> Result<Model, String> {
-    one_of(
-        "model",
-        text,
-        &Model::ALL
-            .iter()
-            .map(|&one| (one.name(), one))
-            .collect::<Vec<_>>(),
-    )
+    one_of("model", text, &named(Model::ALL, Model::name))
 }
 
 /// `4`, or a range with both ends such as `1..8`.
@@ -147,9 +132,11 @@ pub const VFS: [&str; 4] = [
 
 /// A kind of clients that are tabs.
 pub fn tab_kind(name: &str) -> Result<ClientKind, String> {
-    let tabs = ClientKind::ALL.into_iter().filter(|kind| is_tab(*kind));
-    let named: Vec<_> = tabs.map(|kind| (kind.name(), kind)).collect();
-    one_of("kind of tab", name, &named)
+    let tabs: Vec<_> = ClientKind::ALL
+        .into_iter()
+        .filter(|kind| is_tab(*kind))
+        .collect();
+    one_of("kind of tab", name, &named(&tabs, ClientKind::name))
 }
 
 /// The kinds of clients that are processes of their own.
@@ -296,6 +283,11 @@ impl FromStr for FaultsArg {
 pub fn faults_help() -> String {
     let names: Vec<_> = faults::names().collect();
     format!("Which faults: all, none, or a list of {}", names.join(", "))
+}
+
+/// Values with their names.
+fn named<T: Copy>(all: &[T], name: fn(T) -> &'static str) -> Vec<(&'static str, T)> {
+    all.iter().map(|&one| (name(one), one)).collect()
 }
 
 /// The value of that name.

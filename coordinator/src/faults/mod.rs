@@ -12,13 +12,11 @@ pub mod nemesis;
 mod observe;
 
 mod backend_drop_ack;
-mod browser_kill;
-mod browser_pause;
 mod client_disconnect;
-mod client_kill;
-mod client_pause;
+mod kill;
 mod kind;
 mod net_partition;
+mod pause;
 mod postgres_restart;
 mod service_kill;
 mod tab_close;
@@ -34,10 +32,10 @@ pub static KINDS: [&dyn FaultKind; 12] = [
     &tab_reload::TabReload,
     &tab_close::TabClose,
     &tab_offline::TabOffline,
-    &browser_kill::BrowserKill,
-    &browser_pause::BrowserPause,
-    &client_kill::ClientKill,
-    &client_pause::ClientPause,
+    &kill::BROWSER,
+    &pause::BROWSER,
+    &kill::CLIENT,
+    &pause::CLIENT,
     &client_disconnect::ClientDisconnect,
     &net_partition::NetPartition,
     &service_kill::ServiceKill,

@@ -28,11 +28,7 @@ async fn what_was_written_before_the_request_is_there_when_it_is_reached() {
                 .await;
             counter += 1;
             let id = ask(&fixture, &service.url, counter).await;
-            client
-                .sync_until_now("the write checkpoint", |books| {
-                    books.write_checkpoint >= Some(id)
-                })
-                .await;
+            client.sync_to_now(id).await;
             assert_eq!(client.books.rows("mww")["1"]["v"], value);
         }
     }
@@ -47,11 +43,7 @@ async fn announced_on_an_idle_source() {
     client.sync_with(&fixture).await;
     for id in [1, 2, AHEAD, AHEAD + 1, AHEAD + 1, 7] {
         let given = ask(&fixture, &service.url, id).await;
-        client
-            .sync_until_now("the write checkpoint", |books| {
-                books.write_checkpoint >= Some(given)
-            })
-            .await;
+        client.sync_to_now(given).await;
     }
     // A client that comes back learns it again, and one that does not count gets a later one.
     client.connect(&fixture.http, &service.url).await;
@@ -62,11 +54,7 @@ async fn announced_on_an_idle_source() {
         .await;
     let id = client.write_checkpoint(&fixture.http, &service.url).await;
     assert_eq!(id, AHEAD + 2);
-    client
-        .sync_until_now("the write checkpoint", |books| {
-            books.write_checkpoint >= Some(id)
-        })
-        .await;
+    client.sync_to_now(id).await;
 }
 
 /// What a service knew of ids beyond the log is gone with it; the client brings its id again.
@@ -82,9 +70,5 @@ async fn an_id_of_an_earlier_life_is_announced_when_it_is_asked_for_again() {
     client.sync_with(&fixture).await;
     assert!(client.books.write_checkpoint < Some(AHEAD));
     let id = ask(&fixture, &service.url, AHEAD).await;
-    client
-        .sync_until("the write checkpoint", |books| {
-            books.write_checkpoint >= Some(id)
-        })
-        .await;
+    client.sync_to(id).await;
 }

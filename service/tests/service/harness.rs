@@ -181,11 +181,7 @@ impl Service {
         let mut client = Client::new("settling", "s");
         client.connect(http, &self.url).await;
         let id = client.write_checkpoint(http, &self.url).await;
-        client
-            .sync_until_now("the write checkpoint", |books| {
-                books.write_checkpoint >= Some(id)
-            })
-            .await;
+        client.sync_to_now(id).await;
     }
 
     /// Stops the service and waits until it is gone.
@@ -314,6 +310,19 @@ impl Client {
     ) {
         if !condition(&self.books) {
             self.sync_until(what, condition).await;
+        }
+    }
+
+    /// Reads until a completed checkpoint after this has reached that write checkpoint.
+    pub async fn sync_to(&mut self, write_checkpoint: u64) {
+        let is_reached = |books: &SimulatedClient| books.write_checkpoint >= Some(write_checkpoint);
+        self.sync_until("the write checkpoint", is_reached).await;
+    }
+
+    /// The same, unless it is reached already.
+    pub async fn sync_to_now(&mut self, write_checkpoint: u64) {
+        if self.books.write_checkpoint < Some(write_checkpoint) {
+            self.sync_to(write_checkpoint).await;
         }
     }
 

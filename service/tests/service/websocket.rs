@@ -237,11 +237,7 @@ async fn clients_that_sync_over_a_websocket_see_what_others_see() {
         .await;
     client.sync_with(&fixture).await;
     let id = client.write_checkpoint(&fixture.http, &service.url).await;
-    client
-        .sync_until("the write checkpoint", |books| {
-            books.write_checkpoint >= Some(id)
-        })
-        .await;
+    client.sync_to(id).await;
     // Only what it misses, when it comes back.
     let before = client.books.operations;
     let socket = Socket::set_up(&service, &token("user"), JSON).await;

@@ -37,11 +37,7 @@ async fn a_client_that_comes_later_learns_its_write_checkpoint() {
     let mut client = Client::new("user", "a");
     let id = client.write_checkpoint(&fixture.http, &service.url).await;
     client.connect(&fixture.http, &service.url).await;
-    client
-        .sync_until("the write checkpoint", |books| {
-            books.write_checkpoint >= Some(id)
-        })
-        .await;
+    client.sync_to(id).await;
 }
 
 #[tokio::test]
@@ -57,11 +53,7 @@ async fn what_was_written_before_the_request_is_there_when_it_is_reached() {
             .execute(&format!("UPDATE mww SET v = {value} WHERE k = 1"))
             .await;
         let id = client.write_checkpoint(&fixture.http, &service.url).await;
-        client
-            .sync_until("the write checkpoint", |books| {
-                books.write_checkpoint >= Some(id)
-            })
-            .await;
+        client.sync_to(id).await;
         assert_eq!(client.books.rows("mww")["1"]["v"], value);
     }
 }
@@ -81,11 +73,7 @@ async fn other_clients_are_not_bothered() {
     // The first request also serves clients of an earlier life of the service; see it through.
     for client in others.iter_mut().chain([&mut asking]) {
         let id = client.write_checkpoint(&fixture.http, &service.url).await;
-        client
-            .sync_until("the write checkpoint", |books| {
-                books.write_checkpoint >= Some(id)
-            })
-            .await;
+        client.sync_to(id).await;
     }
     // Whatever is still on its way to somebody comes before this.
     fixture.execute("UPDATE mww SET v = 0 WHERE k = 2").await;
@@ -95,11 +83,7 @@ async fn other_clients_are_not_bothered() {
     let before: Vec<u64> = others.iter().map(|other| other.books.completed).collect();
     for _ in 0..5 {
         let id = asking.write_checkpoint(&fixture.http, &service.url).await;
-        asking
-            .sync_until("the write checkpoint", |books| {
-                books.write_checkpoint >= Some(id)
-            })
-            .await;
+        asking.sync_to(id).await;
     }
     fixture.execute("UPDATE mww SET v = 1 WHERE k = 1").await;
     for (other, before) in others.iter_mut().zip(before) {
@@ -121,11 +105,7 @@ async fn concurrent_requests_are_all_announced() {
     let rounds = clients.iter_mut().map(|client| async {
         for _ in 0..10 {
             let id = client.write_checkpoint(&fixture.http, &service.url).await;
-            client
-                .sync_until("the write checkpoint", |books| {
-                    books.write_checkpoint >= Some(id)
-                })
-                .await;
+            client.sync_to(id).await;
         }
     });
     futures_util::future::join_all(rounds).await;
@@ -141,11 +121,7 @@ async fn an_id_of_an_earlier_life_is_announced() {
     // Another process could still have been waiting for this; nothing was stored about it.
     let service = fixture.serve().await;
     client.connect(&fixture.http, &service.url).await;
-    client
-        .sync_until("the write checkpoint", |books| {
-            books.write_checkpoint >= Some(id)
-        })
-        .await;
+    client.sync_to(id).await;
 }
 
 #[tokio::test]
@@ -163,11 +139,7 @@ async fn a_connection_to_the_source_that_was_lost_is_made_again() {
             )
             .await;
         let id = client.write_checkpoint(&fixture.http, &service.url).await;
-        client
-            .sync_until("the write checkpoint", |books| {
-                books.write_checkpoint >= Some(id)
-            })
-            .await;
+        client.sync_to(id).await;
         fixture.execute("UPDATE mww SET v = v + 1").await;
         client.sync_with(&fixture).await;
     }

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use super::{FaultError, Sighting, Target};
 use crate::fleet::Client;
+use crate::plan::kinds::is_tab;
 
 /// The states of processes and tabs.
 pub const GONE: &str = "gone";
@@ -24,8 +25,16 @@ pub const OFFLINE: &str = "offline";
 pub const LISTENS: &str = "listens";
 pub const REFUSES: &str = "refuses";
 
-/// The process of a client, with the identity of its database.
-pub fn client_process(client: &Client) -> Sighting {
+/// The process or the browser of a client, with the identity of its database.
+pub fn life(target: &Target) -> Result<Sighting, FaultError> {
+    let client = target.client()?;
+    match is_tab(client.spec.kind) {
+        true => browser(target),
+        false => Ok(client_process(client)),
+    }
+}
+
+fn client_process(client: &Client) -> Sighting {
     Sighting {
         kept: client.link.session().unwrap_or_default(),
         ..child(&["client", "--client", client.name()])
@@ -42,7 +51,7 @@ pub fn child(arguments: &[&str]) -> Sighting {
 }
 
 /// The browser of a client: stopped only if every process of its group is.
-pub fn browser(target: &Target) -> Result<Sighting, FaultError> {
+fn browser(target: &Target) -> Result<Sighting, FaultError> {
     let client = target.client()?;
     let profiles = target.environment.folder("profiles");
     let profile = profiles.map_err(|error| FaultError::Unseen(error.to_string()))?;

@@ -1,24 +1,41 @@
-//! `client.pause`: SIGSTOP to the client's process, SIGCONT at the end.
+//! `client.pause` and `browser.pause`: SIGSTOP to the process of a client, or to a browser and all its processes, and
+//! SIGCONT at the end.
 
 use squall_protocol::fault::Fault;
+use squall_protocol::plan::ClientKind;
 
 use super::{Doing, FaultKind, Sighting, Target, observe};
-use crate::plan::kinds::is_process;
+use crate::plan::kinds::{is_process, is_tab};
 use crate::plan::{Kind, Victims};
 
-pub struct ClientPause;
+pub struct Pause {
+    name: &'static str,
+    victims: fn(ClientKind) -> bool,
+}
 
-impl Kind for ClientPause {
+/// Of clients that are processes.
+pub const CLIENT: Pause = Pause {
+    name: "client.pause",
+    victims: is_process,
+};
+
+/// Of clients that are tabs.
+pub const BROWSER: Pause = Pause {
+    name: "browser.pause",
+    victims: is_tab,
+};
+
+impl Kind for Pause {
     fn name(&self) -> &'static str {
-        "client.pause"
+        self.name
     }
 
     fn victims(&self) -> Victims {
-        Victims::Clients(is_process)
+        Victims::Clients(self.victims)
     }
 }
 
-impl FaultKind for ClientPause {
+impl FaultKind for Pause {
     fn begin<'a>(&'a self, target: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
         Box::pin(async move { Ok(target.client()?.signal(libc::SIGSTOP).await?) })
     }
@@ -28,7 +45,7 @@ impl FaultKind for ClientPause {
     }
 
     fn observe<'a>(&'a self, target: &'a Target<'a>) -> Doing<'a, Sighting> {
-        Box::pin(async move { Ok(observe::client_process(target.client()?)) })
+        Box::pin(async move { observe::life(target) })
     }
 
     fn state_at_rest(&self) -> String {

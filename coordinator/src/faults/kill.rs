@@ -1,24 +1,41 @@
-//! `browser.kill`: SIGKILL to a browser and all its processes; it is started again on the same profile at the end.
+//! `client.kill` and `browser.kill`: SIGKILL to the process of a client, or to a browser and all its processes. It is
+//! started again on the same database or profile at the end.
 
 use squall_protocol::fault::Fault;
+use squall_protocol::plan::ClientKind;
 
 use super::{Doing, FaultKind, Sighting, Target, observe};
-use crate::plan::kinds::is_tab;
+use crate::plan::kinds::{is_process, is_tab};
 use crate::plan::{Kind, Victims};
 
-pub struct BrowserKill;
+pub struct Kill {
+    name: &'static str,
+    victims: fn(ClientKind) -> bool,
+}
 
-impl Kind for BrowserKill {
+/// Of clients that are processes.
+pub const CLIENT: Kill = Kill {
+    name: "client.kill",
+    victims: is_process,
+};
+
+/// Of clients that are tabs.
+pub const BROWSER: Kill = Kill {
+    name: "browser.kill",
+    victims: is_tab,
+};
+
+impl Kind for Kill {
     fn name(&self) -> &'static str {
-        "browser.kill"
+        self.name
     }
 
     fn victims(&self) -> Victims {
-        Victims::Clients(is_tab)
+        Victims::Clients(self.victims)
     }
 }
 
-impl FaultKind for BrowserKill {
+impl FaultKind for Kill {
     fn begin<'a>(&'a self, target: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
         Box::pin(async move { Ok(target.client()?.kill().await?) })
     }
@@ -28,7 +45,7 @@ impl FaultKind for BrowserKill {
     }
 
     fn observe<'a>(&'a self, target: &'a Target<'a>) -> Doing<'a, Sighting> {
-        Box::pin(async move { observe::browser(target) })
+        Box::pin(async move { observe::life(target) })
     }
 
     fn state_at_rest(&self) -> String {
