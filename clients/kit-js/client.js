@@ -39,7 +39,7 @@ export class Client {
   async live() {
     const socket = (this.#socket = new WebSocket(this.#surroundings.controlUrl));
     socket.addEventListener("open", () => this.#hello());
-    socket.addEventListener("message", ({ data }) => this.#hear(data));
+    socket.addEventListener("message", ({ data }) => this.#onMessage(data));
     await new Promise((resolve) => socket.addEventListener("close", resolve));
     if (this.#stopping) return this.#surroundings.end(0);
     // The end of the connection is the end of the run, and without a word it is nobody's wish.
@@ -61,19 +61,19 @@ export class Client {
     this.#send({ hello: { client: this.#surroundings.client, contract: CONTRACT, dialect, engine, capabilities } });
   }
 
-  #hear(data) {
+  #onMessage(data) {
     let message;
     try {
       message = parse(data);
     } catch {
       // What is not understood is ignored.
     }
-    if (typeof message === "string") return this.#obey(message, {});
+    if (typeof message === "string") return this.#handle(message, {});
     const members = Object.entries(message ?? {});
-    if (members.length === 1) this.#obey(members[0][0], members[0][1] ?? {});
+    if (members.length === 1) this.#handle(members[0][0], members[0][1] ?? {});
   }
 
-  #obey(name, content) {
+  #handle(name, content) {
     switch (name) {
       case "configure":
         return this.#configure(content);
@@ -102,12 +102,12 @@ export class Client {
       const session = await this.#adapter.open(configuration, this.#log);
       this.#send({ ready: session });
     } catch (error) {
-      this.#send({ fatal: { error: told(error) } });
+      this.#send({ fatal: { error: describe(error) } });
       return this.#end();
     }
     if (connect) {
       this.#switch("connect");
-      this.#keepTelling();
+      this.#keepReporting();
     }
   }
 
@@ -129,7 +129,7 @@ export class Client {
     } catch (error) {
       // Once all calls are done, it may have been committed, whatever was thrown.
       const uncertain = results !== undefined && access === "write";
-      return { [uncertain ? "unknown" : "failed"]: told(error) };
+      return { [uncertain ? "unknown" : "failed"]: describe(error) };
     }
   }
 
@@ -184,19 +184,19 @@ export class Client {
   #switch(name) {
     this.#switched = this.#switched
       .then(() => this.#adapter[name]())
-      .catch((error) => this.#log("error", `${name}: ${told(error)}`));
+      .catch((error) => this.#log("error", `${name}: ${describe(error)}`));
   }
 
   /** Sends the status, whenever it changed and at least every second. */
-  async #keepTelling() {
+  async #keepReporting() {
     while (!this.#stopping) {
-      await this.#inTurn(() => this.#tell());
+      await this.#inTurn(() => this.#reportStatus());
       if (this.#due) this.#changed();
       await new Promise((resolve) => setTimeout(resolve, STATUS_EVERY_MS));
     }
   }
 
-  async #tell() {
+  async #reportStatus() {
     const status = await this.#adapter.status();
     const text = JSON.stringify(status);
     const silent = performance.now() - this.#status.sentAt;
@@ -212,7 +212,7 @@ export class Client {
       try {
         await this.#adapter.close();
       } catch (error) {
-        this.#log("error", `close: ${told(error)}`);
+        this.#log("error", `close: ${describe(error)}`);
       }
     }
     this.#end();
@@ -224,7 +224,7 @@ export class Client {
 
   /** Does something when everything before it is done. An error is logged. */
   #inTurn(work) {
-    this.#turn = this.#turn.then(work).catch((error) => this.#log("error", told(error)));
+    this.#turn = this.#turn.then(work).catch((error) => this.#log("error", describe(error)));
     return this.#turn;
   }
 
@@ -244,6 +244,6 @@ function encoded(results) {
   return results.map((rows) => rows.map((row) => Array.from(row, encode)));
 }
 
-function told(error) {
+function describe(error) {
   return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 }
