@@ -19,7 +19,9 @@ self_test() {
     check "tests, compiled" cargo test "${release[@]}" --workspace --no-run
     check "tests in a browser, compiled" cargo test "${release[@]}" "${wasm[@]}" -p squall-client-wasm --no-run
     limit=$STEP_LIMIT
-    tests "tests" cargo test "${release[@]}" --workspace --no-fail-fast
+    tests "tests" bash launcher/test-programs.sh "$results/programs" \
+        cargo test "${release[@]}" --workspace --no-fail-fast --lib --bins --tests
+    tests "tests in documentation" cargo test "${release[@]}" --workspace --no-fail-fast --doc
     tests "tests in a browser" env \
         CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(wasm_bindgen_folder)/wasm-bindgen-test-runner" \
         CHROMEDRIVER="${SQUALL_CHROMEDRIVER:-$(command -v chromedriver)}" WASM_BINDGEN_TEST_TIMEOUT=120 \
