@@ -133,17 +133,23 @@ function state() {
 function render() {
   const { status } = view;
   showState(element("state"), state());
-  document.title = `${client ?? "squall client"}: ${state()}`;
-  element("queue").textContent = status ? rowsInWords(status.queue) : "–";
-  element("last-synced").textContent = status ? ago(status.last_synced_at_ms) : "–";
-  element("acknowledged").textContent = status ? (status.acknowledged ? "all" : "not yet") : "–";
-  element("control").textContent = view.control ? "connected" : "not connected";
-  element("last-error").textContent = status?.last_error ?? "none";
+  const title = `${client ?? "squall client"}: ${state()}`;
+  if (document.title !== title) document.title = title;
+  show("queue", status ? rowsInWords(status.queue) : "–");
+  show("last-synced", status ? ago(status.last_synced_at_ms) : "–");
+  show("acknowledged", status ? (status.acknowledged ? "all" : "not yet") : "–");
+  show("control", view.control ? "connected" : "not connected");
+  show("last-error", status?.last_error ?? "none");
   element("last-error").toggleAttribute("data-bad", Boolean(status?.last_error));
   element("write").disabled = !view.ready || view.rows.length === 0;
   element("connection").disabled = !view.ready;
-  element("connection").textContent = view.wanted ? "Disconnect" : "Connect";
+  show("connection", view.wanted ? "Disconnect" : "Connect");
   element("no-rows").hidden = view.rows.length > 0;
+}
+
+/** Shows a text. One that stands there already is not set again, which would make the browser paint anew. */
+function show(id, text) {
+  if (element(id).textContent !== text) element(id).textContent = text;
 }
 
 function log(level, line) {
