@@ -74,6 +74,10 @@ pub enum ClientKind {
     PowersyncNode,
     /// A browser tab on PowerSync's SDK for the web.
     PowersyncWeb,
+    /// As `powersync-web`, in Firefox.
+    #[serde(rename = "powersync-web@firefox")]
+    #[strum(serialize = "powersync-web@firefox")]
+    PowersyncWebFirefox,
     /// A process of somebody's that speaks the client contract, with its rows there.
     External(Store),
 }
@@ -94,7 +98,7 @@ pub enum Store {
 
 impl ClientKind {
     /// Every kind of squall's own, in the order in which they are documented.
-    pub const ALL: [ClientKind; 10] = [
+    pub const ALL: [ClientKind; 11] = [
         ClientKind::Native,
         ClientKind::Wasm,
         ClientKind::WasmFirefox,
@@ -105,6 +109,7 @@ impl ClientKind {
         ClientKind::BetterSqlite3,
         ClientKind::PowersyncNode,
         ClientKind::PowersyncWeb,
+        ClientKind::PowersyncWebFirefox,
     ];
 
     /// The kind's name, as on the command line and in client names; those of somebody's clients have others
@@ -120,7 +125,8 @@ impl ClientKind {
             | ClientKind::Wasm
             | ClientKind::WasmFirefox
             | ClientKind::PowersyncNode
-            | ClientKind::PowersyncWeb => Store::Synced,
+            | ClientKind::PowersyncWeb
+            | ClientKind::PowersyncWebFirefox => Store::Synced,
             ClientKind::Postgres => Store::Postgres,
             ClientKind::Sqlite | ClientKind::Sqlite3 | ClientKind::BetterSqlite3 => {
                 Store::SharedFile

@@ -138,7 +138,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub payload: bool,
     /// How many clients of which kind; the kinds are native, wasm (in Chromium), wasm@firefox, powersync-node,
-    /// powersync-web and postgres. Or, without any of those and without PostgreSQL: sqlite, sqlite3 and
+    /// powersync-web, powersync-web@firefox and postgres. Or, without any of those and without PostgreSQL: sqlite, sqlite3 and
     /// better-sqlite3, which share one file, or one local.
     #[arg(
         long,

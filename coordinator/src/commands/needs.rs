@@ -9,7 +9,7 @@ use crate::cli::{self, Command, DEFAULT_FLEET, FleetArg, NeedsArgs};
 use crate::exit::Exit;
 use crate::faults;
 use crate::output;
-use crate::plan::kinds::manifest;
+use crate::plan::kinds::{BrowserName, manifest};
 
 /// Prints the packages that are missing, one a line: Debian's, and `geckodriver`; or the folders of `clients/`, whether they are set up
 /// or not, which the launcher sees for itself.
@@ -57,8 +57,11 @@ fn kinds(args: &NeedsArgs) -> Vec<ClientKind> {
         Command::Doctor => {
             // What is big and seldom wanted is only got for who wants it.
             let all = ClientKind::ALL.into_iter();
-            all.filter(|kind| *kind != ClientKind::WasmFirefox)
-                .collect()
+            let in_firefox = |kind| {
+                let tab = manifest(kind).tab();
+                tab.is_some_and(|(browser, _)| browser == BrowserName::Firefox)
+            };
+            all.filter(|kind| !in_firefox(*kind)).collect()
         }
         Command::Conform(conform) => vec![conform.browser.unwrap_or(external)],
         _ => Vec::new(),

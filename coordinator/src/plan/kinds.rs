@@ -141,6 +141,22 @@ const KINDS: &[Manifest] = &[
         watches: true,
     },
     Manifest {
+        kind: ClientKind::PowersyncWebFirefox,
+        runs_as: RunsAs::Tab {
+            browser: BrowserName::Firefox,
+            page: "clients/powersync-web",
+        },
+        needs: &[
+            Need::Tool(&NPM),
+            Need::Folder("node"),
+            Need::Folder("powersync-web"),
+            Need::Program(&FIREFOX),
+            Need::Program(&GECKODRIVER),
+            Need::Postgres,
+        ],
+        watches: true,
+    },
+    Manifest {
         kind: ClientKind::Postgres,
         runs_as: RunsAs::Process,
         needs: &[Need::Postgres],

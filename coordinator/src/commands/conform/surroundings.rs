@@ -24,6 +24,7 @@ use crate::exit::Failure;
 use crate::fleet::browser::Driver;
 use crate::fleet::pages::{self, Conversation, Pages};
 use crate::fleet::program::Program;
+use crate::plan::kinds::manifest;
 use crate::recorder::Recorder;
 use crate::run::judge;
 use crate::system::javascript;
@@ -119,12 +120,13 @@ impl Surroundings {
         let driver = match launch {
             Launch::Process(_) => None,
             Launch::Tab(kind) => {
-                match kind {
-                    ClientKind::PowersyncWeb => {
-                        javascript::folder(&own_program()?, kind.name())
+                let mut folders = manifest(kind).needs.iter().filter_map(|need| need.folder());
+                match folders.next_back() {
+                    Some(folder) => {
+                        javascript::folder(&own_program()?, folder)
                             .map_err(Failure::Unavailable)?;
                     }
-                    _ => pages.check_bundle()?,
+                    None => pages.check_bundle()?,
                 }
                 let driver = Driver::new(&folder.path().join("logs"));
                 Some(driver.map_err(|e| Failure::unavailable("cannot start browsers", e))?)
