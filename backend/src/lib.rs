@@ -72,13 +72,22 @@ pub struct Backend {
     workload: &'static dyn Workload,
     pool: Pool,
     signer: Arc<Signer>,
-    /// The address of the sync service for each client: it leads through the client's proxy.
-    endpoints: Arc<Mutex<BTreeMap<String, String>>>,
+    /// By client.
+    endpoints: Arc<Mutex<BTreeMap<String, Endpoint>>>,
     /// The port of the pages that may speak to it.
     pages: Arc<OnceLock<u16>>,
     inability: Arc<Mutex<Inability>>,
     down: watch::Receiver<bool>,
     on_trouble: Arc<dyn Fn(String) + Send + Sync>,
+}
+
+/// What a client is told.
+#[derive(Clone)]
+struct Endpoint {
+    /// The user that its tokens name: tabs on one database are one.
+    user: String,
+    /// The address of the sync service: it leads through the proxy of what the client runs on.
+    service: String,
 }
 
 /// Since when PostgreSQL has taken no upload of a client, by client.
@@ -167,10 +176,11 @@ impl Backend {
         let _ = self.pages.set(port);
     }
 
-    /// Lets a client in: from now on it is told that the sync service is at `endpoint`.
-    pub fn register(&self, client: &str, endpoint: String) {
+    /// Lets a client in: from now on it is told that the sync service is at that address, and that it is that user.
+    pub fn register(&self, client: &str, user: &str, service: String) {
+        let user = user.to_owned();
         let mut endpoints = self.endpoints.lock().expect("no one panics here");
-        endpoints.insert(client.to_owned(), endpoint);
+        endpoints.insert(client.to_owned(), Endpoint { user, service });
     }
 }
 
@@ -195,9 +205,9 @@ async fn credentials(
                 format!("there is no client {} in this run", query.client),
             )
         })?;
-    let (token, expires_at_ms) = backend.signer.token(&query.client);
+    let (token, expires_at_ms) = backend.signer.token(&endpoint.user);
     Ok(Json(Credentials {
-        endpoint,
+        endpoint: endpoint.service,
         token,
         expires_at_ms,
     }))
@@ -353,7 +363,7 @@ mod tests {
         };
         let backend = Backend::new(options).unwrap();
         let address = backend.listen(0).await.unwrap();
-        backend.register("wasm-1", "http://127.0.0.1:2".to_owned());
+        backend.register("wasm-1", "wasm-1", "http://127.0.0.1:2".to_owned());
         backend.allow_pages(4000);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let ask = async |headers: &[(&str, &str)]| {

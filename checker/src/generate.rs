@@ -153,10 +153,7 @@ impl<'c> Simulation<'c> {
         let clients: Vec<ClientSpec> = kinds
             .into_iter()
             .flat_map(|(kind, count)| (1..=count).map(move |number| (kind, number)))
-            .map(|(kind, number)| ClientSpec {
-                name: format!("{}-{number}", kind.name()),
-                kind,
-            })
+            .map(|(kind, number)| ClientSpec::new(format!("{}-{number}", kind.name()), kind))
             .collect();
         let initial = vec![INITIAL_VALUE; config.keys as usize];
         Simulation {

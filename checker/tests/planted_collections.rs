@@ -273,10 +273,10 @@ fn plant(history: &mut History, anomaly: &Anomaly, random: &mut Random) {
     let key = header.keys;
     header.keys += 3;
     let names: Vec<String> = (0..4).map(|number| format!("planted-{number}")).collect();
-    header.clients.extend(names.iter().map(|name| ClientSpec {
-        name: name.clone(),
-        kind: ClientKind::Native,
-    }));
+    let clients = names
+        .iter()
+        .map(|name| ClientSpec::new(name, ClientKind::Native));
+    header.clients.extend(clients);
     for record in &mut history.records {
         let effects = match &mut record.event {
             Event::Ok { effects, .. } => Some(effects),

@@ -50,13 +50,14 @@ export class Client {
   }
 
   #hello() {
-    const { dialect = "sqlite", engine, sharesAFile = false, ...can } = this.#adapter;
+    const { dialect = "sqlite", engine, sharesAFile = false, severalTabs = false, ...can } = this.#adapter;
     const capabilities = {
       syncs: can.connect !== undefined,
       watches: can.watch !== undefined,
       disconnects: can.disconnect !== undefined,
       checks_integrity: can.checkIntegrity !== undefined,
       shares_a_file: sharesAFile,
+      several_tabs: severalTabs,
     };
     this.#send({ hello: { client: this.#surroundings.client, contract: CONTRACT, dialect, engine, capabilities } });
   }

@@ -42,6 +42,7 @@
  * @property {{name: string, version?: string}} engine For reports.
  * @property {"sqlite" | "postgres"} [dialect] "sqlite" without it.
  * @property {boolean} [sharesAFile] It works on a SQLite file that is there and that others work on.
+ * @property {boolean} [severalTabs] Several tabs of a browser may have its database open at once.
  * @property {(configuration: Configuration, log: Log) => Promise<Session> | Session} open Opens the database, or
  *   makes it.
  * @property {Execute} [execute] Does a statement on the one connection on which the kit also does BEGIN and

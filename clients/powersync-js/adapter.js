@@ -15,15 +15,17 @@ const UPLOADS = `
  * @param {any} sdk.common The package @powersync/common.
  * @param {(configuration: any, schema: any) => Promise<{database: any, isNew: boolean}>} sdk.open Makes the
  *   PowerSyncDatabase, which need not be ready yet.
+ * @param {boolean} [sdk.severalTabs] Whether several tabs may have the database open at once.
  * @param {(sql: string, parameters: any[]) => [string, any[]]} [sdk.bind] What to give the SDK for a statement of
  *   the run, so that no value is garbled on its way.
  * @returns {import("../kit-js/types.js").Adapter}
  */
-export function adapter({ engine, common, open, bind = (...statement) => statement }) {
+export function adapter({ engine, common, open, severalTabs = false, bind = (...statement) => statement }) {
   let configuration, database, connector, log;
 
   return {
     engine,
+    severalTabs,
 
     async open(given, logger) {
       [configuration, log] = [given, logger];
@@ -65,7 +67,8 @@ export function adapter({ engine, common, open, bind = (...statement) => stateme
       return rows.map((row) => row.integrity_check);
     },
 
-    close: () => database.close({ disconnect: true }),
+    // As the SDK does it: the last tab disconnects.
+    close: () => database.close(),
   };
 }
 

@@ -3,11 +3,9 @@
 import * as common from "@powersync/common";
 import { PowerSyncDatabase } from "@powersync/web";
 import { version } from "./node_modules/@powersync/web/package.json";
-import { fromPage, serve } from "squall-client-kit";
+import { serve } from "squall-client-kit";
 
 import { adapter } from "../powersync-js/adapter.js";
-
-const { client } = fromPage();
 
 /** SQLite's binding in the SDK ends a text at a NUL, which is refused here, and makes NULL of an empty blob. */
 function bind(sql, parameters) {
@@ -33,11 +31,13 @@ await serve(
   adapter({
     engine: { name: "@powersync/web", version },
     common,
+    severalTabs: true,
     bind,
     async open({ sdk = {} }, schema) {
       const isNew = !(await hasStored());
       const vfs = sdk.vfs && { vfs: sdk.vfs };
-      const database = new PowerSyncDatabase({ schema, database: { dbFilename: `${client}.db`, ...vfs } });
+      // All tabs of a browser have this one: its origin is theirs alone.
+      const database = new PowerSyncDatabase({ schema, database: { dbFilename: "squall.db", ...vfs } });
       return { database, isNew };
     },
   }),

@@ -97,7 +97,9 @@ impl World {
     fn victims(&self, kind: &dyn FaultKind) -> Vec<Victim> {
         let mut victims = kind.victims().among(&self.plan.clients);
         let sort = |victim: &mut Victim| match *victim {
-            Victim::Client(client) => Some(self.plan.clients[client].kind),
+            Victim::Client(client) | Victim::Browser(client) => {
+                Some(self.plan.clients[client].kind)
+            }
             Victim::Server(_) => None,
         };
         victims.dedup_by_key(sort);
@@ -274,7 +276,7 @@ fn every_fault_of_a_tab_has_its_effect_in_firefox() {
     block_on(async {
         let world = World::start(vec![(ClientKind::WasmFirefox, 1)]).await;
         let of_tabs = |kind: &&dyn FaultKind| match kind.victims() {
-            Victims::Clients(fits) => fits(ClientKind::WasmFirefox),
+            Victims::Clients(fits) | Victims::Devices(fits) => fits(ClientKind::WasmFirefox),
             Victims::Server(..) => false,
         };
         let kinds: Vec<_> = KINDS.into_iter().filter(of_tabs).collect();

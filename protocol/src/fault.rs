@@ -96,6 +96,8 @@ impl TryFrom<Form> for Fault {
 pub enum Victim {
     /// An index into [`crate::plan::Plan::clients`].
     Client(usize),
+    /// A browser with several tabs: the index of the first of them.
+    Browser(usize),
     Server(Server),
 }
 

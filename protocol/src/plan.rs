@@ -169,13 +169,33 @@ impl ClientKind {
 /// A client of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientSpec {
-    /// The name, such as `wasm-2`: the kind and a number that counts from 1 within the kind.
+    /// The name, such as `wasm-2`: the kind and a number that counts from 1 within the kind. Of several tabs of a
+    /// browser the name of that, and a number that counts from 1 within it: `powersync-web-2.1`.
     pub name: String,
     /// What runs it.
     pub kind: ClientKind,
+    /// The browser that it is one of several tabs of, such as `powersync-web-2`. They have one database: one
+    /// session, in which they work at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub browser: Option<String>,
 }
 
 impl ClientSpec {
+    /// A client that has its database, if it has one, for itself.
+    pub fn new(name: impl Into<String>, kind: ClientKind) -> ClientSpec {
+        ClientSpec {
+            name: name.into(),
+            kind,
+            browser: None,
+        }
+    }
+
+    /// The name of what it runs on and shares with no other device: its browser if that has several tabs, and its
+    /// own otherwise.
+    pub fn device(&self) -> &str {
+        self.browser.as_deref().unwrap_or(&self.name)
+    }
+
     /// The name of its kind, which somebody's clients have from the command line.
     pub fn kind_name(&self) -> &str {
         self.name
@@ -338,7 +358,7 @@ pub struct PlannedFault {
     pub at_ms: u64,
     /// How long it lasts, in milliseconds. A reload takes as long as it takes and has 0 here.
     pub duration_ms: u64,
-    /// In the file a field `client` (an index) or `server`.
+    /// In the file a field `client` or `browser` (an index) or `server`.
     #[serde(flatten)]
     pub victim: Victim,
     pub fault: Fault,
@@ -373,6 +393,7 @@ impl Plan {
     pub fn victim_name(&self, victim: Victim) -> &str {
         match victim {
             Victim::Client(client) => &self.clients[client].name,
+            Victim::Browser(client) => self.clients[client].device(),
             Victim::Server(server) => server.name(),
         }
     }

@@ -44,11 +44,12 @@ impl Stale {
     /// The session itself had written the missed value.
     pub fn read_your_writes(self, writer: Step) -> Violation {
         let summary = format!(
-            "{} wrote {} in {}. Later, in {}, it {}: it does not see its own write.",
+            "{} wrote {} in {}. Later, in {}, {} {}: it does not see its own write.",
             writer.client,
             row(self.key, self.floor),
             place(&writer),
             place(&self.reader),
+            self.who(&writer),
             self.found(),
         );
         let path = vec![session_order(&writer, &self.reader)];
@@ -58,12 +59,13 @@ impl Stale {
     /// The session had read the missed value before.
     pub fn monotonic_reads(self, earlier: Step, writer: Option<Step>) -> Violation {
         let summary = format!(
-            "{} read {} in {}{}. Later, in {}, it {}: it has gone back in time.",
+            "{} read {} in {}{}. Later, in {}, {} {}: it has gone back in time.",
             earlier.client,
             row(self.key, self.floor),
             place(&earlier),
             written_by(writer.as_ref()),
             place(&self.reader),
+            self.who(&earlier),
             self.found(),
         );
         let mut path = self.first_read(writer.as_ref(), &earlier);
@@ -74,11 +76,12 @@ impl Stale {
     /// The read shows a later transaction of the session that wrote the missed value.
     pub fn monotonic_writes(self, shown: Shown, writer: Step) -> Violation {
         let summary = format!(
-            "{} wrote {} in {} and later {} in {}. {} sees the later of the two without the \
+            "{} wrote {} in {} and later{} {} in {}. {} sees the later of the two without the \
              earlier: in {} it read {}, but {}.",
             writer.client,
             row(self.key, self.floor),
             place(&writer),
+            other_tab(&writer, &shown.writer),
             row(shown.key, shown.value),
             place(&shown.writer),
             self.reader.client,
@@ -109,7 +112,8 @@ impl Stale {
             )
         } else {
             format!(
-                "and later wrote {} in {}",
+                "and later{} wrote {} in {}",
+                other_tab(&earlier, &shown.writer),
                 row(shown.key, shown.value),
                 place(&shown.writer)
             )
@@ -194,6 +198,14 @@ impl Stale {
         self.violation(summary, path, writer.as_ref())
     }
 
+    /// The reader, when that of which was told is known: `it`, or another tab on the same database.
+    fn who(&self, earlier: &Step) -> String {
+        if self.reader.client == earlier.client {
+            return "it".to_owned();
+        }
+        format!("{}, a tab on the same database,", self.reader.client)
+    }
+
     fn first_read(&self, writer: Option<&Step>, reader: &Step) -> Vec<Edge> {
         let edge = |writer| reads_from(writer, reader, self.key, self.floor);
         writer.map(edge).into_iter().collect()
@@ -234,6 +246,14 @@ impl Stale {
             None => format!("has no row k{}", self.key),
         }
     }
+}
+
+/// Who did the later of two steps of a session, if that was another tab.
+fn other_tab(earlier: &Step, later: &Step) -> String {
+    if later.client == earlier.client {
+        return String::new();
+    }
+    format!(", on the same database, {}", later.client)
 }
 
 /// A value that can not have been in its row.

@@ -10,7 +10,7 @@ use super::operations::{Found, Operation, OperationLog};
 use super::trace::OperationIndex;
 use crate::log::history::History;
 
-/// A database that operations were done on.
+/// What a client did on a database.
 pub(crate) struct Session<'h> {
     /// An index into [`Index::clients`]; none for PostgreSQL's final read.
     pub client: Option<usize>,
@@ -27,6 +27,8 @@ pub(crate) struct Client {
     pub kind: Option<ClientKind>,
     /// The index of its latest session.
     pub session: usize,
+    /// A number for the database of that.
+    pub database: usize,
 }
 
 impl Client {
@@ -254,6 +256,7 @@ impl<'h> Index<'h> {
                 name: name.to_owned(),
                 kind: kinds.get(name).copied(),
                 session,
+                database: self.log.database(session),
             })
             .collect();
         // They are met in the order of their invocation; but of operations that overlap, such as an emission of a

@@ -10,7 +10,8 @@ use squall_protocol::ledger::LedgerRead;
 use squall_protocol::payload::PayloadRead;
 use squall_protocol::plan::Workload;
 use squall_protocol::transaction::{
-    Collections, Effects, INITIAL_VALUE, Key, Reads as Asked, Rows, Transaction, Value,
+    Collections, Effects, INITIAL_VALUE, Key, Reads as Asked, Rows, Transaction, TransactionMode,
+    Value,
 };
 use squall_protocol::verdict::Step;
 
@@ -54,6 +55,9 @@ pub(crate) struct Operation {
     pub inserted: Option<Inserted>,
     /// The place of its invocation among the events.
     pub invoked: usize,
+    /// What its siblings had ended before that place is before it in its session (see [`super::sessions`]): that of
+    /// its invocation, and of an emission of a live query one that it certainly began after.
+    pub began: usize,
     /// Its place in its session: where it ended if it committed, and where it was invoked otherwise.
     pub order: usize,
     /// Whether it is its client's final read.
@@ -91,6 +95,8 @@ pub(crate) struct Found<'e> {
     pub collections: Option<&'e Collections>,
     pub ledger: Option<&'e LedgerRead>,
     pub payload: Option<&'e PayloadRead>,
+    /// See [`Operation::began`].
+    pub began: usize,
     /// The place of the event that tells of it.
     pub completed: usize,
 }
@@ -100,12 +106,13 @@ impl<'e> Found<'e> {
         (session, operation): (usize, OperationIndex),
         asked: Asked,
         effects: &'e Effects,
-        completed: usize,
+        (began, completed): (usize, usize),
     ) -> Self {
         Found {
             session,
             operation,
             asked,
+            began,
             rows: &effects.reads,
             collections: effects.collections.as_ref(),
             ledger: effects.ledger.as_ref().map(|ledger| &ledger.reads),
@@ -223,10 +230,11 @@ impl OperationLog {
                 };
                 self.count_keys(&effects.reads);
                 let asked = self.committed(ended, effects, place);
-                let session = self.operations[ended as usize].session;
+                let Operation { session, began, .. } = self.operations[ended as usize];
+                let places = (began, place);
                 Update {
                     ended: Some(ended),
-                    read: Some(Found::new((session, ended), asked, effects, place)),
+                    read: Some(Found::new((session, ended), asked, effects, places)),
                     ..Update::default()
                 }
             }
@@ -260,8 +268,8 @@ impl OperationLog {
                 let effects = effects.as_ref().filter(|effects| self.is_told(effects));
                 let read = effects.map(|effects| {
                     self.count_keys(&effects.reads);
-                    let session = self.clients.new_session(None);
-                    Found::new((session, FINAL_READ), Asked::All, effects, place)
+                    let session = self.clients.new_session();
+                    Found::new((session, FINAL_READ), Asked::All, effects, (place, place))
                 });
                 Update {
                     read,
@@ -328,6 +336,10 @@ impl OperationLog {
             requested: transaction.keys.iter().copied().collect(),
             inserted: None,
             invoked: place,
+            began: match transaction.through {
+                TransactionMode::Watch => self.clients.emission_began(client),
+                _ => place,
+            },
             order: place,
             is_final_read: self.phase == Phase::FinalRead && transaction.reads_everything(),
             asked: transaction.reads.clone(),
@@ -345,6 +357,9 @@ impl OperationLog {
             return None;
         }
         operation.ending = ending;
+        if ending == Ending::Ok && operation.began == operation.invoked {
+            self.clients.transacted(client, operation.invoked);
+        }
         self.pending -= 1;
         Some(index)
     }
@@ -443,6 +458,21 @@ impl OperationLog {
     /// The place of an operation in its session.
     pub fn order(&self, operation: OperationIndex) -> usize {
         self.operations[operation as usize].order
+    }
+
+    /// What other clients do on the database of a session, at the same time.
+    pub fn siblings(&self, session: usize) -> impl Iterator<Item = usize> + '_ {
+        self.clients.siblings(session)
+    }
+
+    /// A number for the database of a session.
+    pub fn database(&self, session: usize) -> usize {
+        self.clients.database(session)
+    }
+
+    /// See [`Operation::began`].
+    pub fn began(&self, operation: OperationIndex) -> usize {
+        self.operations[operation as usize].began
     }
 
     /// Whether any operation has not ended.

@@ -5,7 +5,8 @@
 //! a transaction that reads every row and then writes some, and PostgreSQL's final read a transaction too. The
 //! value -1 of a row is its initial one. Of `list-append` and `gset`: a key is a list or a set, and a
 //! transaction reads some whole, then appends or adds to some. A session is a database, as in
-//! [`crate::workload::mww`]. What these have no word for is left out: faults, states, rows that are missing, the
+//! [`crate::workload::mww`]; of several tabs on one database each is in a session of its own, since models know
+//! only sessions that do one transaction after the other (but see [`order_siblings`]). What these have no word for is left out: faults, states, rows that are missing, the
 //! ledger and the payload.
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,6 +23,7 @@ use squall_protocol::transaction::{
 
 use super::history::{History, HistoryError, read_history};
 use super::operations::{FINAL_READ, Found, OperationLog, POSTGRESQL};
+use super::trace::OperationIndex;
 
 /// Why something could not be read as a history.
 #[derive(Debug, thiserror::Error)]
@@ -260,6 +262,55 @@ pub(crate) fn read_what_is_extended(
 
 /// The reads of registers, and the lists or sets, that a transaction found.
 type TransactionReads = (Vec<Operation>, Vec<(u64, Vec<u64>)>);
+
+/// Registers from this key on are no rows: they stand for the order of transactions of siblings.
+pub(crate) const ORDER: u64 = 1 << 32;
+
+/// Puts the order of siblings' transactions into words of the models, in which each client is in a session of its
+/// own: a transaction writes a register that is its own, and whoever began when it had ended has read that. The last
+/// one of each sibling is enough, since that comes after the others in session order.
+pub(crate) fn order_siblings(recording: &mut Recording, log: &OperationLog) {
+    let of = |transaction: &Transaction| {
+        let committed = transaction.outcome == Outcome::Committed;
+        log.operation(transaction.label).filter(|_| committed)
+    };
+    // By session, in its order.
+    let mut ended: HashMap<usize, Vec<OperationIndex>> = HashMap::new();
+    for operation in recording.transactions.iter().filter_map(of) {
+        let session = log.operations[operation as usize].session;
+        if log.siblings(session).next().is_some() {
+            ended.entry(session).or_default().push(operation);
+        }
+    }
+    for operations in ended.values_mut() {
+        operations.sort_unstable_by_key(|operation| log.order(*operation));
+    }
+    if ended.is_empty() {
+        return;
+    }
+    let key = |operation: OperationIndex| ORDER + u64::from(operation);
+    for transaction in &mut recording.transactions {
+        let Some(operation) = of(transaction) else {
+            continue;
+        };
+        let session = log.operations[operation as usize].session;
+        for sibling in log.siblings(session) {
+            let before = ended.get(&sibling).map_or(&[][..], Vec::as_slice);
+            let began = log.began(operation);
+            let count = before.partition_point(|earlier| log.order(*earlier) < began);
+            if let Some(last) = count.checked_sub(1) {
+                let (key, value) = (key(before[last]), Some(1));
+                transaction.operations.push(Operation::Read { key, value });
+            }
+        }
+        if ended.contains_key(&session) {
+            let key = key(operation);
+            transaction
+                .operations
+                .push(Operation::Write { key, value: 1 });
+        }
+    }
+}
 
 /// Understands what was read.
 struct Reader {

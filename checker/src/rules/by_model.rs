@@ -3,7 +3,8 @@
 use squall_protocol::verdict::{Property, Violation};
 
 use crate::findings::Findings;
-use squall_models::recording::Recording;
+use crate::log::transactions::ORDER;
+use squall_models::recording::{Operation, Recording};
 use squall_models::registers::{Anomaly, Judgement, Model};
 
 /// Judges the recording by a model. Only the anomalies that `count` are violations of the property;
@@ -23,7 +24,13 @@ pub(crate) fn judge(
         }
         Ok(registers) => registers.check(model),
     };
-    findings.exercise(report.operations);
+    // What stands for the order of siblings can not be wrong.
+    let all = recording.transactions.iter().flat_map(|t| &t.operations);
+    let order = all.filter(|operation| match operation {
+        Operation::Read { key, .. } | Operation::Write { key, .. } => *key >= ORDER,
+    });
+    let order = order.count() as u64;
+    findings.exercise(report.operations.saturating_sub(order));
     if report.judgement == Judgement::Unknown {
         let why = report.note;
         findings.doubt(why.unwrap_or_else(|| "it was not decided".to_owned()));
@@ -66,5 +73,27 @@ fn in_words_of(recording: &Recording, anomaly: &Anomaly) -> String {
             .replace(&called, &small)
             .replace(&at_the_beginning, &capital);
     }
-    summary
+    order_in_words(&summary)
+}
+
+/// What is read of registers that stand for the order of siblings, in words of that.
+fn order_in_words(summary: &str) -> String {
+    const READS: &str = " read key ";
+    const FROM: &str = " from ";
+    let mut parts = summary.split(READS);
+    let mut words = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let key = part.split_once(FROM);
+        match key.and_then(|(key, rest)| Some((key.parse::<u64>().ok()?, rest))) {
+            Some((key, rest)) if key >= ORDER => {
+                words.push_str(" began, on the same database, after the end of ");
+                words.push_str(rest);
+            }
+            _ => {
+                words.push_str(READS);
+                words.push_str(part);
+            }
+        }
+    }
+    words
 }

@@ -28,6 +28,8 @@ pub(crate) struct Read {
     pub asked: Asked,
     /// By key, ascending; none if the read tells nothing of collections.
     pub collections: Option<Vec<(Key, Vec<Part>)>>,
+    /// See [`Operation::began`](crate::log::operations::Operation::began).
+    pub began: usize,
     /// The place of the event that tells of it.
     pub completed: usize,
 }
@@ -48,6 +50,7 @@ impl Read {
             operation: found.operation,
             asked: found.asked.clone(),
             collections,
+            began: found.began,
             completed: found.completed,
         }
     }

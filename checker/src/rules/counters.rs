@@ -39,6 +39,8 @@ pub(crate) struct Counters {
     pending: Vec<OperationIndex>,
     /// For each session what its counters hold at least.
     floors: Vec<HashMap<Key, Floor>>,
+    /// For each database what its counters hold at least, as far as siblings have to know.
+    shared: HashMap<usize, Shared>,
     waiting: Vec<Waiting>,
     report: Report,
 }
@@ -72,6 +74,7 @@ impl Counters {
             invoked: HashMap::new(),
             pending: Vec::new(),
             floors: Vec::new(),
+            shared: HashMap::new(),
             waiting: Vec::new(),
             report: Report::new([
                 Property::ReadYourWrites,
@@ -176,7 +179,14 @@ impl Counters {
 
     /// A counter holds at least what its session knows of.
     fn judge_floor(&mut self, log: &OperationLog, read: &Found, key: Key, value: Value) {
-        let floor = self.floors[read.session].get(&key).copied();
+        let own = self.floors[read.session].get(&key).copied();
+        let shared = self.shared.get(&log.database(read.session));
+        let of_siblings = shared.and_then(|shared| shared.before(key, read.began));
+        let floor = match (own, of_siblings) {
+            (Some(own), Some(siblings)) if siblings.value <= own.value => Some(own),
+            (own, None) => own,
+            (_, siblings) => siblings,
+        };
         if let Some(floor) = floor {
             let property = match floor.own {
                 true => Property::ReadYourWrites,
@@ -184,18 +194,39 @@ impl Counters {
             };
             self.report.of(property).exercise(1);
             if value < floor.value {
-                let earlier = log.step(read.session, floor.by);
+                let by = log.operations.get(floor.by as usize);
+                let earlier = log.step(by.map_or(read.session, |by| by.session), floor.by);
                 let violation = gone_back(&earlier, floor, &log.reader(read), key, value);
                 self.report.violate(property, read.completed, || violation);
             }
         }
-        if floor.is_none_or(|floor| value > floor.value) {
-            let floor = Floor {
+        let floor = match floor {
+            Some(floor) if value <= floor.value => floor,
+            _ => Floor {
                 value,
                 by: read.operation,
                 own: false,
-            };
-            self.floors[read.session].insert(key, floor);
+            },
+        };
+        self.floors[read.session].insert(key, floor);
+    }
+
+    /// What an operation of a database with siblings has read and added, they all know of from then on.
+    fn share(&mut self, log: &OperationLog, ended: OperationIndex, read: &Found) {
+        let operation = &log.operations[ended as usize];
+        if log.siblings(operation.session).next().is_none() {
+            return;
+        }
+        if let Some(shared) = self.shared.get_mut(&log.database(operation.session)) {
+            let floors = &self.floors[operation.session];
+            let read = read.rows.iter().map(|(key, _)| key);
+            let read = read.filter(|key| !operation.wrote(**key));
+            for key in read.chain(&operation.written) {
+                let added = operation.wrote(*key).then(|| increment(operation.value));
+                if let Some(floor) = floors.get(key) {
+                    shared.raise(*key, *floor, added, (operation.order, ended));
+                }
+            }
         }
     }
 
@@ -205,9 +236,14 @@ impl Counters {
         if !operation.committed() {
             return;
         }
+        let shared = self.shared.get(&log.database(operation.session));
         let floors = &mut self.floors[operation.session];
         for key in &operation.written {
-            let before = floors.get(key).map_or(0, |floor| floor.value);
+            let of_siblings = shared.and_then(|shared| shared.before(*key, operation.began));
+            let before = [floors.get(key).copied(), of_siblings]
+                .into_iter()
+                .flatten();
+            let before = before.map(|floor| floor.value).max().unwrap_or(0);
             let floor = Floor {
                 value: before.saturating_add(increment(operation.value)),
                 by: ended,
@@ -215,6 +251,72 @@ impl Counters {
             };
             floors.insert(*key, floor);
         }
+    }
+}
+
+/// What is known of the counters of a database that siblings work on: how what they hold at least has grown.
+///
+/// What overlapping transactions have added adds up. So beside what each has read and added itself counts: what was
+/// known when nothing was under way, and all that was added since then.
+#[derive(Clone, Default)]
+struct Shared {
+    /// Of each counter, by the places where it was known.
+    counters: HashMap<Key, Grown>,
+    /// How many of its operations are under way, and how often there was none.
+    pending: usize,
+    period: u64,
+}
+
+#[derive(Clone, Default)]
+struct Grown {
+    floors: Vec<(usize, Floor)>,
+    /// The period that these are of: what was known when it began, and what was added in it.
+    period: u64,
+    base: Value,
+    added: Value,
+}
+
+impl Shared {
+    /// What was known before that place.
+    fn before(&self, key: Key, place: usize) -> Option<Floor> {
+        let floors = &self.counters.get(&key)?.floors;
+        let count = floors.partition_point(|(known, _)| *known < place);
+        Some(floors[count.checked_sub(1)?].1)
+    }
+
+    /// An operation that ended at that place knows of that floor, with what it has `added` itself.
+    fn raise(
+        &mut self,
+        key: Key,
+        floor: Floor,
+        added: Option<Value>,
+        (place, by): (usize, OperationIndex),
+    ) {
+        let grown = self.counters.entry(key).or_default();
+        let latest = grown.floors.last().map_or(0, |(_, floor)| floor.value);
+        if grown.period != self.period {
+            (grown.period, grown.base, grown.added) = (self.period, latest, 0);
+        }
+        let mut floor = floor;
+        if let Some(added) = added {
+            grown.added = grown.added.saturating_add(added);
+            let value = grown.base.saturating_add(grown.added);
+            if value > floor.value {
+                floor = Floor {
+                    value,
+                    by,
+                    own: true,
+                };
+            }
+        }
+        if floor.value > latest {
+            grown.floors.push((place, floor));
+        }
+    }
+
+    fn ended(&mut self) {
+        self.pending = self.pending.saturating_sub(1);
+        self.period += u64::from(self.pending == 0);
     }
 }
 
@@ -229,6 +331,10 @@ impl Judge for Counters {
             self.pending.push(number);
         }
         self.counted = log.operations.len();
+        if let Some(invoked) = update.invoked {
+            let database = log.database(log.operations[invoked as usize].session);
+            self.shared.entry(database).or_default().pending += 1;
+        }
         if let Some(ended) = update.ended {
             self.pending.retain(|pending| *pending != ended);
             self.withdraw(log, ended);
@@ -238,6 +344,13 @@ impl Judge for Counters {
         }
         if let Some(ended) = update.ended {
             self.add_own(log, ended);
+            if let Some(read) = &update.read {
+                self.share(log, ended, read);
+            }
+            let session = log.operations[ended as usize].session;
+            if let Some(shared) = self.shared.get_mut(&log.database(session)) {
+                shared.ended();
+            }
         }
     }
 

@@ -83,7 +83,7 @@ impl Lists {
         )
     }
 
-    /// The lists as registers, each of which whoever appends to it has read.
+    /// The lists as registers, each of which whoever appends to it has read; with the order of siblings.
     pub fn as_registers(&self, log: &OperationLog, recording: Recording) -> Recording {
         let mut recording = recording.into_registers();
         transactions::read_what_is_extended(&mut recording, |number, key| {
@@ -91,6 +91,7 @@ impl Lists {
             let value = log.operations[operation as usize].value;
             self.tree.before((key, value))
         });
+        transactions::order_siblings(&mut recording, log);
         recording
     }
 
@@ -116,9 +117,24 @@ impl Lists {
         }
     }
 
-    /// Takes in what can be taken in of a session.
+    /// Takes in what can be taken in of a session and of its siblings.
     fn advance(&mut self, log: &OperationLog, session: usize) {
+        let mut sessions = vec![session];
+        while let Some(session) = sessions.pop() {
+            let open = self.sessions[session].open.len();
+            self.advance_alone(log, session);
+            if self.sessions[session].open.len() < open {
+                sessions.extend(log.siblings(session));
+            }
+        }
+    }
+
+    fn advance_alone(&mut self, log: &OperationLog, session: usize) {
         while let Some(read) = self.sessions[session].open.pop_front() {
+            if self.late_sibling(log, read.session, read.began).is_some() {
+                self.sessions[session].open.push_front(read);
+                break;
+            }
             if let Some(writer) = read.pending(log) {
                 self.sessions[session].open.push_front(read);
                 let sessions = self.blocked.entry(writer).or_default();
@@ -132,6 +148,24 @@ impl Lists {
         for taken in std::mem::take(&mut self.sessions[session].waiting) {
             self.compare_with_others(log, taken);
         }
+    }
+
+    /// A sibling of a session with a read that had ended before that place and is not taken in.
+    fn late_sibling(&self, log: &OperationLog, session: usize, began: usize) -> Option<usize> {
+        let last = began.checked_sub(1)?;
+        let mut siblings = log.siblings(session);
+        siblings.find(|sibling| !self.sessions[*sibling].is_taken_in_up_to(last))
+    }
+
+    /// What is before a place in a session: the sessions, each with the place before which it counts. Siblings count
+    /// as far as they had ended it when the session's operation began.
+    fn before(
+        log: &OperationLog,
+        session: usize,
+        (own, began): (usize, usize),
+    ) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let siblings = log.siblings(session).map(move |sibling| (sibling, began));
+        [(session, own)].into_iter().chain(siblings)
     }
 
     fn take_in(&mut self, log: &OperationLog, read: Read) {
@@ -225,16 +259,18 @@ impl Lists {
 
     /// Read your writes, and monotonic reads.
     fn compare_with_own(&mut self, log: &OperationLog, taken: &Taken) {
-        for list in &taken.lists {
-            let session = &self.sessions[taken.session];
-            let written = session.written_before(list.key, taken.completed);
-            let read = session.read_before(list.key, taken.completed);
+        let before = || Self::before(log, taken.session, (taken.completed, taken.began));
+        let with_own = taken.lists.iter();
+        for (list, (number, place)) in with_own.flat_map(|list| before().map(move |s| (list, s))) {
+            let session = &self.sessions[number];
+            let written = session.written_before(list.key, place);
+            let read = session.read_before(list.key, place);
             let comparison = |property, known| Comparison {
                 property,
                 read: taken.name(),
                 key: list.key,
                 last: list.last,
-                session: taken.session,
+                session: number,
                 known,
                 shown: None,
             };
@@ -289,12 +325,14 @@ impl Lists {
 
     /// Monotonic writes and writes follow reads, once the sessions that the read shows are taken in.
     fn compare_with_others(&mut self, log: &OperationLog, taken: Taken) {
-        let late = taken.shown.iter().find(|shown| {
+        let late = taken.shown.iter().find_map(|shown| {
             let place = log.order(shown.writer);
-            !self.sessions[shown.session].is_taken_in_up_to(place)
+            match self.sessions[shown.session].is_taken_in_up_to(place) {
+                true => self.late_sibling(log, shown.session, log.began(shown.writer)),
+                false => Some(shown.session),
+            }
         });
-        if let Some(late) = late {
-            let session = late.session;
+        if let Some(session) = late {
             self.sessions[session].waiting.push(taken);
             return;
         }
@@ -302,16 +340,20 @@ impl Lists {
             let by = &log.operations[shown.writer as usize];
             let (place, committed, value) = (by.order, by.committed(), by.value);
             let others = taken.lists.iter();
-            for list in others.filter(|list| list.last != Some(value)) {
-                let session = &self.sessions[shown.session];
+            let others = others.filter(|list| list.last != Some(value));
+            let before = || Self::before(log, shown.session, (place, by.began));
+            for (list, (number, place)) in others.flat_map(|list| before().map(move |s| (list, s)))
+            {
+                let session = &self.sessions[number];
+                let own_read = usize::from(committed && number == shown.session);
                 let written = session.written_before(list.key, place);
-                let read = session.read_before(list.key, place + usize::from(committed));
+                let read = session.read_before(list.key, place + own_read);
                 let comparison = |property, known| Comparison {
                     property,
                     read: taken.name(),
                     key: list.key,
                     last: list.last,
-                    session: shown.session,
+                    session: number,
                     known,
                     shown: Some(shown.writer),
                 };

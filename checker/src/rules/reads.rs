@@ -5,7 +5,7 @@
 //!
 //! - Once every operation whose value it returned has ended (one that fails makes the value an aborted
 //!   read, and the row is then not held against any other guarantee), and likewise for every operation
-//!   before it in its session. What has not ended comes after it. The read is then *resolved*:
+//!   before it in its session, those of siblings too. What has not ended comes after it. The read is then *resolved*:
 //!   no-thin-air-read, read your writes, monotonic reads and atomic visibility are decided;
 //! - once every session of which it shows a transaction is resolved up to that transaction. Then
 //!   monotonic writes and writes follow reads are decided.
@@ -43,7 +43,7 @@ use crate::log::known::Known;
 use crate::log::operations::{OperationLog, Update};
 use crate::log::trace::{OperationIndex, Source};
 use atomic_visibility::AtomicVisibility;
-use session::{Read, Session, Unjudged};
+use session::{Before, Read, Session, Unjudged};
 
 /// Judges reads of rows event by event.
 #[derive(Clone)]
@@ -69,9 +69,24 @@ impl Reads {
         }
     }
 
-    /// Resolves what can be resolved of a session, and judges the reads that waited for that.
+    /// Resolves what can be resolved of a session and of its siblings, and judges the reads that waited for that.
     fn advance(&mut self, known: Known, session: usize) {
+        let mut sessions = vec![session];
+        while let Some(session) = sessions.pop() {
+            let open = self.sessions[session].open.len();
+            self.advance_alone(known, session);
+            if self.sessions[session].open.len() < open {
+                sessions.extend(known.log.siblings(session));
+            }
+        }
+    }
+
+    fn advance_alone(&mut self, known: Known, session: usize) {
         while let Some(read) = self.sessions[session].open.pop_front() {
+            if self.is_early(known.log, &read) {
+                self.sessions[session].open.push_front(read);
+                break;
+            }
             if let Some(writer) = blocker(known.log, &read) {
                 self.sessions[session].open.push_front(read);
                 let sessions = self.blocked.entry(writer).or_default();
@@ -87,33 +102,51 @@ impl Reads {
         }
     }
 
+    /// Whether a sibling has a read that is before this one in their session and is not resolved.
+    fn is_early(&self, log: &OperationLog, read: &Read) -> bool {
+        let mut siblings = log.siblings(read.session);
+        siblings.any(|sibling| {
+            let open = self.sessions[sibling].open.front();
+            open.is_some_and(|open| open.completed < read.began)
+        })
+    }
+
     /// Judges a read by its own session, and by the transactions that it shows.
     fn resolve(&mut self, known: Known, mut read: Read) {
         let (log, report) = (known.log, &mut self.report);
         read.sources = no_thin_air_read::judge(log, &read, report);
-        let session = &mut self.sessions[read.session];
-        read_your_writes::judge(log, &read, session, report);
-        monotonic_reads::judge(log, &read, session, report);
-        session.take_in(log, &read);
+        let before = Before::new(log, &self.sessions, read.session, (usize::MAX, read.began));
+        read_your_writes::judge(log, &read, &before, report);
+        monotonic_reads::judge(log, &read, &before, report);
+        self.sessions[read.session].take_in(log, &read);
         self.atomic_visibility.judge(log, &read, report);
         let shown = shown(log, &read);
         self.judge_when_possible(known, Unjudged { read, shown });
     }
 
     fn judge_when_possible(&mut self, known: Known, unjudged: Unjudged) {
+        let log = known.log;
         let mut shown = unjudged.shown.iter();
-        let late = shown
-            .find(|(session, latest)| !self.is_resolved_up_to(*session, known.log.order(*latest)));
-        if let Some((session, _)) = late {
-            let waiting = &mut self.sessions[*session].waiting;
+        let late = shown.find_map(|(session, latest)| {
+            if !self.is_resolved_up_to(*session, log.order(*latest)) {
+                return Some(*session);
+            }
+            // What siblings had ended before the transaction began.
+            let last = log.began(*latest).checked_sub(1)?;
+            let mut siblings = log.siblings(*session);
+            siblings.find(|sibling| !self.is_resolved_up_to(*sibling, last))
+        });
+        if let Some(session) = late {
+            let waiting = &mut self.sessions[session].waiting;
             waiting.push(unjudged.into_owned());
             return;
         }
         let (read, report) = (&unjudged.read, &mut self.report);
         for (session, latest) in &unjudged.shown {
-            let session = &self.sessions[*session];
-            monotonic_writes::judge(known.log, read, session, *latest, report);
-            writes_follow_reads::judge(known, read, session, *latest, report);
+            let (order, began) = (log.order(*latest), log.began(*latest));
+            let before = |own| Before::new(log, &self.sessions, *session, (own, began));
+            monotonic_writes::judge(log, read, &before(order), *latest, report);
+            writes_follow_reads::judge(known, read, &before(order + 1), *latest, report);
         }
     }
 
@@ -133,10 +166,11 @@ impl Judge for Reads {
             let session = read.session;
             self.place = read.completed;
             let open = &mut self.sessions[session].open;
-            if open.is_empty() && blocker(known.log, &read).is_none() {
+            let is_next = open.is_empty();
+            if is_next && !self.is_early(known.log, &read) && blocker(known.log, &read).is_none() {
                 self.resolve(known, read);
             } else {
-                open.push_back(read.into_owned());
+                self.sessions[session].open.push_back(read.into_owned());
             }
             self.advance(known, session);
         }
@@ -173,7 +207,7 @@ fn blocker(log: &OperationLog, read: &Read) -> Option<OperationIndex> {
     )
 }
 
-/// For each other session the latest of its operations that the read shows.
+/// For each other session, siblings too, the latest of its operations that the read shows.
 fn shown(log: &OperationLog, read: &Read) -> Vec<(usize, OperationIndex)> {
     let mut latest: Vec<Option<(usize, OperationIndex)>> = vec![None; log.sessions()];
     for source in &read.sources {

@@ -78,12 +78,22 @@ impl Sets {
         if let Some(operation) = read.pending(log) {
             return Some(Waits::ForOperation(operation));
         }
+        if let Some(sibling) = self.open_sibling(log, read) {
+            return Some(Waits::ForSession(sibling));
+        }
         let mut writers = read.writers(log);
         writers.find_map(|writer| {
             let session = log.operations[writer as usize].session;
             let waits = session != read.session && self.is_open(log, writer);
             waits.then_some(Waits::ForSession(session))
         })
+    }
+
+    /// A sibling with a read that is before this one in their session and is not judged.
+    fn open_sibling(&self, log: &OperationLog, read: &Read) -> Option<usize> {
+        let last = read.began.checked_sub(1)?;
+        let mut siblings = log.siblings(read.session);
+        siblings.find(|sibling| !self.sessions[*sibling].is_judged_up_to(last))
     }
 
     /// Whether what a transaction of another session had seen is not known yet.
@@ -123,6 +133,14 @@ impl Sets {
     /// The causal past of a read that shows these.
     fn past(&mut self, log: &OperationLog, read: &Read, shown: &Shown) -> Past {
         let mut past = self.sessions[read.session].past.clone();
+        if let Some(sibling) = self.open_sibling(log, read) {
+            self.report
+                .violate(Property::CausalConsistency, read.completed, || {
+                    let earlier = &self.sessions[sibling].open[0];
+                    before_itself(log, read, earlier)
+                });
+        }
+        self.add_siblings(log, &mut past, read.session, read.began);
         for writer in shown.latest.iter().copied().flatten() {
             let of = &log.operations[writer as usize];
             if of.session == read.session {
@@ -139,6 +157,10 @@ impl Sets {
             }
             let committed = of.committed();
             past.raise(of.session, of.order + usize::from(committed));
+            if !committed {
+                // It has not told its own past.
+                self.add_siblings(log, &mut past, of.session, of.began);
+            }
         }
         let unknown = |writer: &OperationIndex| !log.operations[*writer as usize].committed();
         past.add_unknown(shown.all.iter().copied().filter(unknown));
@@ -146,6 +168,19 @@ impl Sets {
             past.limit(read.session, read.completed);
         }
         past
+    }
+
+    /// Adds what the siblings of a session had ended before that place, and its past.
+    fn add_siblings(&self, log: &OperationLog, past: &mut Past, session: usize, began: usize) {
+        let Some(last) = began.checked_sub(1) else {
+            return;
+        };
+        for sibling in log.siblings(session) {
+            if let Some(before) = self.sessions[sibling].past_at(last) {
+                past.join(before);
+            }
+            past.raise(sibling, began);
+        }
     }
 }
 
@@ -191,6 +226,26 @@ impl Judge for Sets {
 
     fn report(&mut self) -> &mut Report {
         &mut self.report
+    }
+}
+
+/// A read of a tab that began when another tab's had ended, and that this in turn comes after.
+fn before_itself(log: &OperationLog, read: &Read, earlier: &Read) -> Violation {
+    let (reader, earlier) = (read.step(log), earlier.step(log));
+    Violation {
+        summary: format!(
+            "{} began {} after {} of {}, a tab on the same database, had ended, and yet that shows what comes \
+             after it: each is in the other's causal past (circular information flow, G1c).",
+            reader.client,
+            explain::place(&reader),
+            explain::place(&earlier),
+            earlier.client,
+        ),
+        operations: [reader.operation, earlier.operation]
+            .into_iter()
+            .flatten()
+            .collect(),
+        evidence: Vec::new(),
     }
 }
 

@@ -1,13 +1,13 @@
 //! *Strict serializability*, where there is only one copy of the data: clients on one SQLite file, a
-//! client that never connects, one syncing client alone, or PostgreSQL clients at the level
-//! SERIALIZABLE. Elsewhere a client may see what others have done late, and the property is no part of
+//! client that never connects, one syncing client (or the tabs of one browser) alone, or PostgreSQL clients at the
+//! level SERIALIZABLE. Elsewhere a client may see what others have done late, and the property is no part of
 //! the verdict.
 //!
 //! Rows as registers, lists or sets are judged by [`Model::StrictSerializability`], with the records as
 //! the clock. When an emission of a live query began is not known.
 
 use squall_protocol::history::Header;
-use squall_protocol::plan::{Isolation, Store, Workload};
+use squall_protocol::plan::{ClientSpec, Isolation, Store, Workload};
 use squall_protocol::verdict::Property;
 
 use crate::findings::Findings;
@@ -26,8 +26,11 @@ pub(crate) fn applies(header: &Header) -> bool {
     let clients = header.clients.iter();
     let stores: Vec<Store> = clients.map(|client| client.kind.store()).collect();
     let all = |of: Store| !stores.is_empty() && stores.iter().all(|store| *store == of);
+    let first = header.clients.first().map(ClientSpec::device);
+    let mut clients = header.clients.iter();
+    let one_device = first.is_some() && clients.all(|client| Some(client.device()) == first);
     all(Store::SharedFile)
-        || (stores.len() == 1 && matches!(stores[0], Store::Alone | Store::Synced))
+        || (one_device && matches!(stores[0], Store::Alone | Store::Synced))
         || (all(Store::Postgres) && header.isolation == Isolation::Serializable)
 }
 

@@ -19,6 +19,8 @@ enum End {
 #[derive(Clone, Debug)]
 struct Operation {
     session: String,
+    /// The number of the database; several tabs may work on one, each in a session of its own.
+    database: usize,
     value: Value,
     keys: Vec<Key>,
     invoked: usize,
@@ -28,6 +30,8 @@ struct Operation {
 #[derive(Clone, Debug)]
 struct Read {
     session: String,
+    database: usize,
+    began: usize,
     /// The operation that read, and for PostgreSQL's final read none.
     operation: Option<usize>,
     rows: Rows,
@@ -51,13 +55,74 @@ pub struct Definition {
     reads: Vec<Read>,
 }
 
+/// Who is in which session, on which database.
+#[derive(Default)]
+struct Sessions {
+    /// By client: how many sessions it had before, the number of its database, and its identity.
+    clients: BTreeMap<String, (u32, usize, Option<String>)>,
+    databases: usize,
+}
+
+impl Sessions {
+    /// The clients of the header that have their database together, this one too.
+    fn together<'h>(history: &'h History, client: &str) -> Vec<&'h str> {
+        let clients = &history.header.clients;
+        let browser = clients.iter().find(|c| c.name == client);
+        let browser = browser.and_then(|c| c.browser.as_ref());
+        let tabs = clients
+            .iter()
+            .filter(|c| c.browser.is_some() && c.browser.as_ref() == browser);
+        tabs.map(|c| c.name.as_str()).collect()
+    }
+
+    fn of(&mut self, history: &History, client: &str) -> (String, usize) {
+        if !self.clients.contains_key(client) {
+            self.databases += 1;
+            for tab in Self::together(history, client).into_iter().chain([client]) {
+                self.clients
+                    .insert(tab.to_owned(), (0, self.databases, None));
+            }
+        }
+        let (count, database, _) = &self.clients[client];
+        (format!("{client}/{count}"), *database)
+    }
+
+    fn identify(&mut self, history: &History, client: &str, identity: &str) {
+        self.of(history, client);
+        let tabs = Self::together(history, client);
+        let others = tabs.into_iter().filter(|tab| *tab != client);
+        let others: Vec<(usize, Option<String>)> = others
+            .map(|tab| (self.clients[tab].1, self.clients[tab].2.clone()))
+            .collect();
+        let (count, database, known) = self.clients.get_mut(client).unwrap();
+        if known.as_deref() == Some(identity) {
+            return;
+        }
+        let same = others
+            .iter()
+            .find(|other| other.1.as_deref() == Some(identity));
+        let first = known.is_none() && others.iter().all(|other| other.1.is_none());
+        *known = Some(identity.to_owned());
+        let number = match same {
+            Some((number, _)) => *number,
+            None if first => *database,
+            None => {
+                self.databases += 1;
+                self.databases
+            }
+        };
+        if number != *database {
+            (*count, *database) = (*count + 1, number);
+        }
+    }
+}
+
 /// How often each property of reads is violated.
 pub type Violations = BTreeMap<Property, u64>;
 
 impl Definition {
     pub fn new(history: &History) -> Self {
-        let mut identities: BTreeMap<String, (String, u32)> = BTreeMap::new();
-        let mut session = BTreeMap::new();
+        let mut sessions = Sessions::default();
         let mut operations: Vec<Operation> = Vec::new();
         let mut by_number = BTreeMap::new();
         let mut reads = Vec::new();
@@ -66,10 +131,6 @@ impl Definition {
             clients.any(|c| c.name == name && c.kind != ClientKind::Postgres)
         };
         for (place, record) in history.records.iter().enumerate() {
-            let mut session_of = |client: &String| {
-                let entry = session.entry(client.clone());
-                entry.or_insert_with(|| format!("{client}/0")).clone()
-            };
             match &record.event {
                 Event::Invoke {
                     client,
@@ -77,8 +138,10 @@ impl Definition {
                     transaction,
                 } => {
                     by_number.insert(*operation, operations.len());
+                    let (session, database) = sessions.of(history, client);
                     operations.push(Operation {
-                        session: session_of(client),
+                        session,
+                        database,
                         value: transaction.value,
                         keys: transaction.keys.clone(),
                         invoked: place,
@@ -95,6 +158,8 @@ impl Definition {
                     };
                     reads.push(Read {
                         session: operations[operation].session.clone(),
+                        database: operations[operation].database,
+                        began: operations[operation].invoked,
                         operation: Some(operation),
                         rows: effects.reads.clone(),
                         completed: place,
@@ -105,20 +170,14 @@ impl Definition {
                     client,
                     session: identity,
                     ..
-                } if syncs(client) => {
-                    let entry = identities.entry(client.clone());
-                    let (current, count) = entry.or_insert_with(|| (identity.clone(), 0));
-                    if current != identity {
-                        *current = identity.clone();
-                        *count += 1;
-                        session.insert(client.clone(), format!("{client}/{count}"));
-                    }
-                }
+                } if syncs(client) => sessions.identify(history, client, identity),
                 Event::FinalReadPostgres {
                     effects: Some(effects),
                     ..
                 } => reads.push(Read {
                     session: "PostgreSQL".to_owned(),
+                    database: usize::MAX,
+                    began: place,
                     operation: None,
                     rows: effects.reads.clone(),
                     completed: place,
@@ -202,8 +261,28 @@ impl Definition {
         read.map_or(self.operations[operation].invoked, |read| read.completed)
     }
 
+    /// Whether what ended there is before what began there, of two tabs on one database.
+    fn is_of_sibling(
+        &self,
+        earlier: usize,
+        (session, database, began): (&str, usize, usize),
+    ) -> bool {
+        let operation = &self.operations[earlier];
+        operation.session != session
+            && operation.database == database
+            && self.committed(earlier)
+            && self.place(earlier) < began
+    }
+
     /// Whether the one comes before the other in a session.
     fn precedes(&self, earlier: &Read, later: &Read) -> bool {
+        let began = (later.session.as_str(), later.database, later.began);
+        if earlier
+            .operation
+            .is_some_and(|earlier| self.is_of_sibling(earlier, began))
+        {
+            return true;
+        }
         earlier.session == later.session
             && match (earlier.operation, later.operation) {
                 (Some(_), Some(_)) => earlier.completed < later.completed,
@@ -227,10 +306,12 @@ impl Definition {
     /// The highest value in a row among those that a predicate over earlier reads and writes gives.
     fn read_your_writes(&self, read: &Read, key: Key) -> Option<Value> {
         (0..self.operations.len())
-            .filter(|o| self.operations[*o].session == read.session)
             .filter(|o| {
-                read.operation
-                    .is_none_or(|own| self.place(*o) < self.place(own))
+                let own = self.operations[*o].session == read.session
+                    && read
+                        .operation
+                        .is_none_or(|own| self.place(*o) < self.place(own));
+                own || self.is_of_sibling(*o, (&read.session, read.database, read.began))
             })
             .filter(|o| self.committed(*o) && self.certain(*o).contains(&key))
             .map(|o| self.operations[o].value)
@@ -258,9 +339,13 @@ impl Definition {
 
     /// What a session had written to a row before an operation.
     fn written_before(&self, operation: usize, key: Key) -> Option<Value> {
+        let of = &self.operations[operation];
         (0..self.operations.len())
-            .filter(|o| self.place(*o) < self.place(operation))
-            .filter(|o| self.operations[*o].session == self.operations[operation].session)
+            .filter(|o| {
+                let own = self.operations[*o].session == of.session
+                    && self.place(*o) < self.place(operation);
+                own || self.is_of_sibling(*o, (&of.session, of.database, of.invoked))
+            })
             .filter(|o| self.committed(*o) && self.certain(*o).contains(&key))
             .map(|o| self.operations[o].value)
             .max()
@@ -268,13 +353,15 @@ impl Definition {
 
     /// What a session had read from a row, before an operation or in it.
     fn read_before(&self, operation: usize, key: Key) -> Option<Value> {
+        let of = &self.operations[operation];
         self.reads
             .iter()
             .filter(|read| {
-                read.operation
-                    .is_some_and(|o| self.place(o) <= self.place(operation))
+                read.operation.is_some_and(|o| {
+                    let own = read.session == of.session && self.place(o) <= self.place(operation);
+                    own || self.is_of_sibling(o, (&of.session, of.database, of.invoked))
+                })
             })
-            .filter(|read| read.session == self.operations[operation].session)
             .filter_map(|read| self.foreign(read, key))
             .max()
     }

@@ -88,10 +88,7 @@ impl Story {
                 isolation: Isolation::default(),
                 clients: clients
                     .into_iter()
-                    .map(|(name, kind)| ClientSpec {
-                        name: name.to_owned(),
-                        kind,
-                    })
+                    .map(|(name, kind)| ClientSpec::new(name, kind))
                     .collect(),
                 recovery_deadline_ms: 100,
                 started_at_ms: 0,
@@ -99,6 +96,15 @@ impl Story {
             records: Vec::new(),
             time: 0,
             operations: 0,
+        }
+    }
+
+    /// Makes clients tabs of one browser, with one database.
+    pub fn tabs(&mut self, browser: &str, tabs: &[&str]) {
+        for client in &mut self.header.clients {
+            if tabs.contains(&client.name.as_str()) {
+                client.browser = Some(browser.to_owned());
+            }
         }
     }
 

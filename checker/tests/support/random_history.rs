@@ -15,13 +15,18 @@ impl Choices<'_> {
     }
 }
 
-/// A random history in which most reads are plausible: rows hold what somebody wrote there.
+/// A random history in which most reads are plausible: rows hold what somebody wrote there. In some, two of the
+/// clients are tabs on one database, and more operations overlap.
 pub fn history(bytes: &[u8]) -> History {
     let mut choices = Choices(bytes.iter());
+    let are_tabs = choices.below(2) == 1;
     let keys = 1 + choices.below(3) as Key;
     let names = ["a", "b", "c"];
     let kinds = [ClientKind::Native, ClientKind::Native, ClientKind::Postgres];
     let mut story = Story::with_clients(keys, names.into_iter().zip(kinds));
+    if are_tabs {
+        story.tabs("t", &["a", "b"]);
+    }
     let count = 2 + choices.below(5);
     // For each row what could be read from it.
     let mut offers: Vec<Vec<Value>> = vec![vec![-1]; keys as usize];
@@ -63,6 +68,7 @@ pub fn history(bytes: &[u8]) -> History {
             0 => story.fail(client, operation),
             1 | 2 => story.info(client, operation),
             3 => open.push((operation, client, value, written, rows)),
+            4..=6 if are_tabs => open.push((operation, client, value, written, rows)),
             _ => complete(&mut story, (operation, client, value, written, rows)),
         }
         if choices.below(2) == 0

@@ -226,7 +226,7 @@ impl World {
         let control = format!("ws://{}/control?client={name}", self.shared.address);
         self.shared
             .backend
-            .register(name, self.shared.service.clone());
+            .register(name, name, self.shared.service.clone());
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "client_process", "--ignored", "--nocapture"])
             .env(CLIENT_PROCESS, [kind, &control, name, &database].join(" "))

@@ -138,7 +138,8 @@ pub struct RunArgs {
     #[arg(long)]
     pub payload: bool,
     /// How many clients of which kind; the kinds are native, wasm (in Chromium), wasm@firefox, powersync-node,
-    /// powersync-web, powersync-web@firefox and postgres. Or, without any of those and without PostgreSQL: sqlite, sqlite3 and
+    /// powersync-web, powersync-web@firefox and postgres; powersync-web=2x3 is two browsers of three tabs each, all of a browser on one
+    /// database. Or, without any of those and without PostgreSQL: sqlite, sqlite3 and
     /// better-sqlite3, which share one file, or one local.
     #[arg(
         long,

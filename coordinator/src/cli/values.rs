@@ -14,6 +14,7 @@ use squall_protocol::plan::{
 
 use crate::faults;
 use crate::fleet::program::Program;
+use crate::plan::Count;
 use crate::plan::kinds::is_tab;
 
 /// The name of a workload.
@@ -190,30 +191,52 @@ impl FromStr for ReadsArg {
     }
 }
 
-/// `native=3,wasm=2`: how many clients of the kind of that name, each name once.
+/// `native=3,web=2x3`: how many clients of the kind of that name, each name once; `2x3` is two browsers of three tabs
+/// each.
 #[derive(Clone, Debug)]
-pub struct FleetArg(pub Vec<(String, u32)>);
+pub struct FleetArg(pub Vec<(String, Count)>);
+
+/// The most clients of a kind.
+const MOST: u32 = 200;
+
+/// `3`, or `2x3`.
+fn count(text: &str) -> Result<Count, String> {
+    let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number <= MOST);
+    let count = match text.split_once('x') {
+        None => number(text).map(Count::of),
+        Some((devices, tabs)) => number(devices)
+            .zip(number(tabs))
+            .map(|(devices, tabs)| Count { devices, tabs }),
+    };
+    match count {
+        None => Err(format!(
+            "`{text}` is not a number from 0 to {MOST}, or BROWSERSxTABS such as 2x3"
+        )),
+        Some(Count { tabs: 0, .. }) => Err(format!("`{text}`: a browser needs at least one tab")),
+        Some(count) if count.clients() > MOST => Err(format!(
+            "`{text}` are {} clients, and {MOST} are the most",
+            count.clients()
+        )),
+        Some(count) => Ok(count),
+    }
+}
 
 impl FromStr for FleetArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut fleet = Vec::<(String, u32)>::new();
+        let mut fleet = Vec::<(String, Count)>::new();
         for part in text.split(',').map(str::trim) {
-            let (kind, count) = part
+            let (kind, number) = part
                 .split_once('=')
                 .ok_or_else(|| format!("`{part}` is not KIND=N, such as native=3"))?;
-            let count = count
-                .parse()
-                .ok()
-                .filter(|count| *count <= 200)
-                .ok_or_else(|| format!("`{count}` is not a number from 0 to 200"))?;
+            let count = count(number)?;
             if fleet.iter().any(|(known, _)| known == kind) {
                 return Err(format!("{kind} is there twice"));
             }
             fleet.push((kind.to_owned(), count));
         }
-        if fleet.iter().all(|(_, count)| *count == 0) {
+        if fleet.iter().all(|(_, count)| count.devices == 0) {
             return Err("a fleet needs at least one client".to_owned());
         }
         Ok(FleetArg(fleet))
@@ -385,8 +408,28 @@ mod tests {
     #[test]
     fn fleets_are_read_and_refused() {
         let fleet: FleetArg = "wasm=2,native=1".parse().unwrap();
-        assert_eq!(fleet.0, [("wasm".to_owned(), 2), ("native".to_owned(), 1)]);
-        for bad in ["", "native", "native=x", "native=0", "native=1,native=2"] {
+        let expected = [
+            ("wasm".to_owned(), Count::of(2)),
+            ("native".to_owned(), Count::of(1)),
+        ];
+        assert_eq!(fleet.0, expected);
+        let fleet: FleetArg = "powersync-web=2x3".parse().unwrap();
+        let (devices, tabs) = (2, 3);
+        assert_eq!(fleet.0[0].1, Count { devices, tabs });
+        for bad in [
+            "",
+            "native",
+            "native=x",
+            "native=0",
+            "native=1,native=2",
+            "web=0x3",
+            "web=3x0",
+            "web=2x",
+            "web=x3",
+            "web=2x3x4",
+            "web=201",
+            "web=20x11",
+        ] {
             assert!(bad.parse::<FleetArg>().is_err(), "{bad}");
         }
         for bad in [

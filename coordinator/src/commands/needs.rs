@@ -9,6 +9,7 @@ use crate::cli::{self, Command, DEFAULT_FLEET, FleetArg, NeedsArgs};
 use crate::exit::Exit;
 use crate::faults;
 use crate::output;
+use crate::plan::Count;
 use crate::plan::kinds::{BrowserName, manifest};
 
 /// Prints the packages that are missing, one a line: Debian's, and `geckodriver`; or the folders of `clients/`, whether they are set up
@@ -69,8 +70,8 @@ fn kinds(args: &NeedsArgs) -> Vec<ClientKind> {
 }
 
 fn of_fleet(fleet: &FleetArg) -> Vec<ClientKind> {
-    let present = fleet.0.iter().filter(|(_, count)| *count > 0);
-    let kind = |(name, _): &(String, u32)| {
+    let present = fleet.0.iter().filter(|(_, count)| count.devices > 0);
+    let kind = |(name, _): &(String, Count)| {
         let mut own = ClientKind::ALL.into_iter();
         let own = own.find(|kind| kind.name() == name);
         own.unwrap_or(ClientKind::External(Store::Synced))

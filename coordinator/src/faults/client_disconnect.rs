@@ -1,5 +1,6 @@
 //! `client.disconnect`: the client is asked to disconnect from the sync service, as an application may, and to
-//! connect again at the end.
+//! connect again at the end. Of several tabs one is asked, and its SDK disconnects all of them; so any of them that
+//! connects ends it, as one does that is reloaded.
 
 use squall_protocol::contract::ToClient;
 use squall_protocol::fault::Fault;

@@ -1,5 +1,5 @@
-//! `client.kill` and `browser.kill`: SIGKILL to the process of a client, or to a browser and all its processes. It is
-//! started again on the same database or profile at the end.
+//! `client.kill` and `browser.kill`: SIGKILL to the process of a client, or to a browser and all its processes: all
+//! its tabs are gone. It is started again on the same database or profile at the end, with all of them.
 
 use squall_protocol::fault::Fault;
 use squall_protocol::plan::ClientKind;
@@ -31,7 +31,7 @@ impl Kind for Kill {
     }
 
     fn victims(&self) -> Victims {
-        Victims::Clients(self.victims)
+        Victims::Devices(self.victims)
     }
 }
 
@@ -41,7 +41,7 @@ impl FaultKind for Kill {
     }
 
     fn end<'a>(&'a self, target: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
-        Box::pin(async move { Ok(target.client()?.start(target.fleet.driver()).await?) })
+        Box::pin(async move { target.start().await })
     }
 
     fn observe<'a>(&'a self, target: &'a Target<'a>) -> Doing<'a, Sighting> {

@@ -75,18 +75,45 @@ pub struct Target<'r> {
 }
 
 impl Target<'_> {
-    /// The client that it is.
+    /// The client that it is, or the first tab of the browser that it is.
     ///
     /// # Errors
     ///
     /// When it is none of the fleet.
     pub fn client(&self) -> Result<&Client, FaultError> {
         let client = match self.victim {
-            Victim::Client(client) => self.fleet.clients.get(client),
+            Victim::Client(client) | Victim::Browser(client) => self.fleet.clients.get(client),
             Victim::Server(_) => None,
         };
         let client = client.map(AsRef::as_ref);
         client.ok_or(FaultError::OtherVictim(self.victim))
+    }
+
+    /// The client that it is, or all tabs of the browser that it is.
+    ///
+    /// # Errors
+    ///
+    /// When it is none of the fleet.
+    pub fn clients(&self) -> Result<Vec<&Client>, FaultError> {
+        let first = self.client()?;
+        Ok(match self.victim {
+            Victim::Browser(_) => self.fleet.tabs_with(first),
+            _ => vec![first],
+        })
+    }
+
+    /// Starts whatever of it does not run, and waits until all is ready for transactions.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start, or is not ready in time.
+    pub async fn start(&self) -> Result<(), FaultError> {
+        let clients = self.clients()?;
+        let starts = clients
+            .iter()
+            .map(|client| client.start(self.fleet.driver()));
+        futures_util::future::try_join_all(starts).await?;
+        Ok(())
     }
 
     /// The servers, one of which it is.
@@ -96,7 +123,7 @@ impl Target<'_> {
     /// When it is a client, or no client of the fleet needs a server.
     pub fn servers(&self) -> Result<&Servers, FaultError> {
         let servers = match self.victim {
-            Victim::Client(_) => None,
+            Victim::Client(_) | Victim::Browser(_) => None,
             Victim::Server(_) => self.environment.servers(),
         };
         servers.ok_or(FaultError::OtherVictim(self.victim))

@@ -85,7 +85,10 @@ impl Nemesis<'_> {
             fleet: self.fleet,
             environment: self.environment,
         };
-        let is_down = || target.client().is_ok_and(|client| !client.link.is_ready());
+        let is_down = || {
+            let clients = target.clients();
+            clients.is_ok_and(|clients| clients.iter().all(|client| !client.link.is_ready()))
+        };
         // A client that is down has not said what it can do.
         let down = is_down().then(|| "the client was down".to_owned());
         if let Some(reason) = down.or_else(|| kind.obstacle(&target)) {
@@ -141,7 +144,7 @@ impl Nemesis<'_> {
 /// After a fault failed: whatever is left of it is ended by force.
 async fn restore(target: &Target<'_>) -> Result<(), FaultError> {
     match target.victim {
-        Victim::Client(_) => {
+        Victim::Client(_) | Victim::Browser(_) => {
             let client = target.client()?;
             let environment = client.environment();
             environment.set_network(NetworkCondition::OPEN, NetworkCondition::OPEN);
@@ -151,7 +154,11 @@ async fn restore(target: &Target<'_>) -> Result<(), FaultError> {
                 true => drop(client.kill().await),
                 false => drop(client.signal(libc::SIGCONT).await),
             }
-            Ok(client.start(target.fleet.driver()).await?)
+            // Other tabs went with their browser.
+            for tab in target.fleet.tabs_with(client) {
+                tab.start(target.fleet.driver()).await?;
+            }
+            Ok(())
         }
         Victim::Server(Server::Service) => Ok(target.servers()?.start_service_again().await?),
         Victim::Server(Server::Postgres) => Ok(target.servers()?.postgres().bring_up().await?),

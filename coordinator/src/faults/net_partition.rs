@@ -1,4 +1,4 @@
-//! `net.partition`: the client's fault proxies hold bytes back or reset connections.
+//! `net.partition`: the fault proxies of a client, or of all tabs of a browser, hold bytes back or reset connections.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -85,7 +85,7 @@ impl Kind for NetPartition {
     }
 
     fn victims(&self) -> Victims {
-        Victims::Clients(ClientKind::syncs)
+        Victims::Devices(ClientKind::syncs)
     }
 
     fn draw(&self, random: &mut ChaCha8Rng) -> Fault {

@@ -31,7 +31,7 @@ impl Kind for Pause {
     }
 
     fn victims(&self) -> Victims {
-        Victims::Clients(self.victims)
+        Victims::Devices(self.victims)
     }
 }
 

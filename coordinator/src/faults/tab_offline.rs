@@ -1,4 +1,5 @@
-//! `tab.offline`: the browser tells the page that it is offline, and the client's connections are cut.
+//! `tab.offline`: the browser tells the page that it is offline, and the client's connections are cut. Where there are
+//! several tabs, so it is with all of them: the network is the device's.
 
 use squall_protocol::fault::Fault;
 
@@ -16,17 +17,18 @@ impl Kind for TabOffline {
     }
 
     fn victims(&self) -> Victims {
-        Victims::Clients(is_tab)
+        Victims::Devices(is_tab)
     }
 }
 
 impl FaultKind for TabOffline {
     fn begin<'a>(&'a self, target: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
         Box::pin(async move {
-            let client = target.client()?;
-            client.set_tab_offline(true).await?;
+            for client in target.clients()? {
+                client.set_tab_offline(true).await?;
+            }
             // The browser's own emulation lets streams that are open go on, so the proxies cut them.
-            let environment = client.environment();
+            let environment = target.client()?.environment();
             environment.set_network(NetworkCondition::CUT, NetworkCondition::CUT);
             Ok(())
         })
@@ -34,10 +36,12 @@ impl FaultKind for TabOffline {
 
     fn end<'a>(&'a self, target: &'a Target<'a>, _: &'a Fault) -> Doing<'a, ()> {
         Box::pin(async move {
-            let client = target.client()?;
-            let environment = client.environment();
+            let environment = target.client()?.environment();
             environment.set_network(NetworkCondition::OPEN, NetworkCondition::OPEN);
-            Ok(client.set_tab_offline(false).await?)
+            for client in target.clients()? {
+                client.set_tab_offline(false).await?;
+            }
+            Ok(())
         })
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use squall_protocol::contract::ClientConfig;
@@ -45,8 +46,8 @@ pub struct Environment {
 /// What belongs to one client: its control link and its fault proxies.
 pub struct ClientEnvironment {
     pub link: Link,
-    /// None for a client without connections.
-    proxies: Option<Proxies>,
+    /// None for a client without connections. Tabs of one browser have the same: the network is the device's.
+    proxies: Option<Arc<Proxies>>,
 }
 
 impl ClientEnvironment {
@@ -60,7 +61,7 @@ impl ClientEnvironment {
 
     /// The proxies, if the client has connections.
     pub fn proxies(&self) -> Option<&Proxies> {
-        self.proxies.as_ref()
+        self.proxies.as_deref()
     }
 }
 
@@ -236,13 +237,20 @@ async fn provision(
         None => None,
     };
     let mut clients = BTreeMap::new();
+    let mut by_device: BTreeMap<&str, Arc<Proxies>> = BTreeMap::new();
     for client in &options.clients {
-        let proxies = match &endpoints {
-            Some(endpoints) => Some(endpoints.register(&client.name).await?),
-            None => None,
+        let device = client.device();
+        let proxies = match (&endpoints, by_device.get(device)) {
+            (None, _) => None,
+            (Some(_), Some(proxies)) => Some(Arc::clone(proxies)),
+            (Some(endpoints), None) => Some(Arc::new(endpoints.proxies().await?)),
         };
+        if let (Some(endpoints), Some(proxies)) = (&endpoints, &proxies) {
+            endpoints.register(&client.name, device, proxies);
+            by_device.insert(device, Arc::clone(proxies));
+        }
         let compiler = compiler(&options.plan, client);
-        let config = config(options, client, &compiler, proxies.as_ref());
+        let config = config(options, client, &compiler, proxies.as_deref());
         let watches = plan::watches(&options.plan, client.kind);
         clients.insert(
             client.name.clone(),

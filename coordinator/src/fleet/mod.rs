@@ -7,6 +7,7 @@ pub mod link;
 pub mod pages;
 pub mod program;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
@@ -76,8 +77,15 @@ pub struct Client {
     environment: Arc<Environment>,
     recorder: Recorder,
     headed: bool,
+    device: Arc<Device>,
+}
+
+/// What a client runs on, with the other tabs if it is one of several.
+struct Device {
     /// The number of its origin, counted from 1.
     number: usize,
+    /// Of all clients that run on it.
+    links: Vec<Link>,
     running: Mutex<Running>,
     /// Cancelled before its process or browser is ended on purpose: an end without that is trouble.
     released: SyncMutex<CancellationToken>,
@@ -130,16 +138,28 @@ impl Fleet {
                 return Err(Failure::Unavailable(missing));
             }
         }
-        let clients = clients.iter().enumerate().map(|(index, spec)| {
+        let link = |spec: &ClientSpec| environment.client(&spec.name).link.clone();
+        let mut devices: BTreeMap<&str, Arc<Device>> = BTreeMap::new();
+        for (index, spec) in clients.iter().enumerate() {
+            let device = spec.device();
+            let members = clients.iter().filter(|other| other.device() == device);
+            devices.entry(device).or_insert_with(|| {
+                Arc::new(Device {
+                    number: index + 1,
+                    links: members.map(link).collect(),
+                    running: Mutex::default(),
+                    released: SyncMutex::default(),
+                })
+            });
+        }
+        let clients = clients.iter().map(|spec| {
             Arc::new(Client {
                 spec: spec.clone(),
-                link: environment.client(&spec.name).link.clone(),
+                link: link(spec),
                 environment: Arc::clone(environment),
                 recorder: recorder.clone(),
                 headed,
-                number: index + 1,
-                running: Mutex::default(),
-                released: SyncMutex::default(),
+                device: Arc::clone(&devices[spec.device()]),
             })
         });
         let fleet = Fleet {
@@ -167,6 +187,15 @@ impl Fleet {
     /// What browsers are started with, if the fleet has tabs.
     pub fn driver(&self) -> Option<&Driver> {
         self.driver.as_ref()
+    }
+
+    /// The client, with the other tabs of its browser.
+    pub fn tabs_with(&self, client: &Client) -> Vec<&Client> {
+        let clients = self.clients.iter().map(AsRef::as_ref);
+        let device = client.spec.device();
+        clients
+            .filter(|other| other.spec.device() == device)
+            .collect()
     }
 
     /// Forgets what clients have reported, so that the next reports are known to be newer than now.
@@ -204,7 +233,7 @@ impl Client {
     ///
     /// When it does not start, or is not ready in time.
     pub async fn start(&self, driver: Option<&Driver>) -> Result<(), ClientError> {
-        let mut running = self.running.lock().await;
+        let mut running = self.device.running.lock().await;
         match manifest(self.spec.kind).runs_as {
             RunsAs::Process => {
                 if !running.process.as_ref().is_some_and(OwnedProcess::is_alive) {
@@ -219,18 +248,24 @@ impl Client {
                 if !running.browser.as_mut().is_some_and(|b| b.is_alive()) {
                     running.browser = Some(self.start_browser(driver, name).await?);
                 }
-                let browser = running.browser.as_mut().expect("it was just started");
+                let browser = self.browser(&mut running)?;
                 if !browser.has_tab() {
-                    let url = self
-                        .environment
-                        .pages()
-                        .client_url(page, self.number, self.name());
+                    let pages = self.environment.pages();
+                    let url = pages.client_url(page, self.device.number, self.name());
                     let opened = browser.open_tab(&url).await;
                     opened.map_err(|source| self.browser_error(source))?;
                 }
             }
         }
-        self.ready().await
+        drop(running);
+        self.ready().await?;
+        if self.spec.browser.is_some() && !self.link.capabilities().several_tabs {
+            return Err(ClientError::Fatal {
+                client: self.name().to_owned(),
+                error: "it says that it cannot have several tabs on one database".to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// Waits until an incarnation is ready for transactions.
@@ -298,14 +333,14 @@ impl Client {
                 .environment
                 .folder("profiles")
                 .map_err(failed)?
-                .join(self.name()),
+                .join(self.spec.device()),
             headed: self.headed,
             offline: self.environment.can_cause("tab.offline"),
             log: self
                 .environment
                 .folder("logs")
                 .map_err(failed)?
-                .join(format!("{}.log", self.name())),
+                .join(format!("{}.log", self.spec.device())),
         };
         let browser = Browser::start(driver, options)
             .await
@@ -321,8 +356,8 @@ impl Client {
         exited: impl Future<Output = std::process::ExitStatus> + Send + 'static,
     ) {
         let released = CancellationToken::new();
-        *self.released.lock().expect("no one panics here") = released.clone();
-        let (client, recorder) = (self.name().to_owned(), self.recorder.clone());
+        *self.device.released.lock().expect("no one panics here") = released.clone();
+        let (client, recorder) = (self.spec.device().to_owned(), self.recorder.clone());
         tokio::spawn(async move {
             let status = exited.await;
             if !released.is_cancelled() {
@@ -335,21 +370,27 @@ impl Client {
 
     /// From here on, the end of its process or browser is no surprise.
     fn release(&self) {
-        self.released.lock().expect("no one panics here").cancel();
+        self.device
+            .released
+            .lock()
+            .expect("no one panics here")
+            .cancel();
     }
 
-    /// Kills the client's process or browser.
+    /// Kills the client's process or browser, with all its tabs.
     ///
     /// # Errors
     ///
     /// When it has none, or survives.
     pub async fn kill(&self) -> Result<(), ClientError> {
-        let mut running = self.running.lock().await;
+        let mut running = self.device.running.lock().await;
         let Running { process, browser } = std::mem::take(&mut *running);
         if process.is_none() && browser.is_none() {
             return Err(self.down());
         }
-        self.link.expect_end("killed");
+        for link in &self.device.links {
+            link.expect_end("killed");
+        }
         self.release();
         if let Some(process) = process {
             let killed = process.kill().await;
@@ -362,7 +403,9 @@ impl Client {
             let killed = browser.kill().await;
             killed.map_err(|source| self.browser_error(source))?;
         }
-        self.link.wait(|link| !link.is_ready()).await;
+        for link in &self.device.links {
+            link.wait(|link| !link.is_ready()).await;
+        }
         Ok(())
     }
 
@@ -372,7 +415,7 @@ impl Client {
     ///
     /// When it has none.
     pub async fn signal(&self, signal: i32) -> Result<(), ClientError> {
-        let running = self.running.lock().await;
+        let running = self.device.running.lock().await;
         match (&running.process, &running.browser) {
             (Some(process), _) => process.signal(signal),
             (None, Some(browser)) => browser.signal(signal),
@@ -387,12 +430,13 @@ impl Client {
     ///
     /// The browser's, or when the new page is not ready in time.
     pub async fn reload_tab(&self) -> Result<(), ClientError> {
-        let mut running = self.running.lock().await;
+        let mut running = self.device.running.lock().await;
         let before = self.link.incarnation();
         self.link.expect_end("the tab was reloaded");
         let browser = self.browser(&mut running)?;
         let reloaded = browser.reload_tab().await;
         reloaded.map_err(|source| self.browser_error(source))?;
+        drop(running);
         let restarted = self.link.wait(|link| {
             link.fatal().is_some() || (link.is_ready() && link.incarnation() > before)
         });
@@ -406,7 +450,7 @@ impl Client {
     ///
     /// The browser's.
     pub async fn close_tab(&self) -> Result<(), ClientError> {
-        let mut running = self.running.lock().await;
+        let mut running = self.device.running.lock().await;
         self.link.expect_end("the tab was closed");
         let browser = self.browser(&mut running)?;
         let closed = browser.close_tab().await;
@@ -419,7 +463,7 @@ impl Client {
     ///
     /// The browser's.
     pub async fn set_tab_offline(&self, offline: bool) -> Result<(), ClientError> {
-        let mut running = self.running.lock().await;
+        let mut running = self.device.running.lock().await;
         let browser = self.browser(&mut running)?;
         let set = browser.set_offline(offline).await;
         set.map_err(|source| self.browser_error(source))
@@ -431,7 +475,7 @@ impl Client {
     ///
     /// The browser's.
     pub async fn evaluate(&self, script: &str) -> Result<Option<serde_json::Value>, ClientError> {
-        let mut running = self.running.lock().await;
+        let mut running = self.device.running.lock().await;
         let browser = self.browser(&mut running)?;
         let evaluated = async {
             match browser.shows_tab().await? {
@@ -449,7 +493,7 @@ impl Client {
     }
 
     async fn stop(&self) {
-        let mut running = self.running.lock().await;
+        let mut running = self.device.running.lock().await;
         self.release();
         self.link.expect_end("stopped at the end of the run");
         if let Some(process) = running.process.take() {
@@ -471,7 +515,9 @@ impl Client {
         &self,
         running: &'b mut MutexGuard<'_, Running>,
     ) -> Result<&'b mut Browser, ClientError> {
-        running.browser.as_mut().ok_or_else(|| self.down())
+        let browser = running.browser.as_mut().ok_or_else(|| self.down())?;
+        browser.select_tab(self.name());
+        Ok(browser)
     }
 
     fn browser_error(&self, source: crate::fleet::browser::BrowserError) -> ClientError {

@@ -66,6 +66,8 @@ pub trait Kind: Sync {
 pub enum Victims {
     /// Clients of those kinds.
     Clients(fn(ClientKind) -> bool),
+    /// What clients of those kinds run on, with all tabs of a browser.
+    Devices(fn(ClientKind) -> bool),
     /// A server, where there is a client of those kinds: the others do not need it.
     Server(Server, fn(ClientKind) -> bool),
 }
@@ -79,11 +81,28 @@ impl Victims {
                 .filter(|(_, client)| fits(client.kind))
                 .map(|(index, _)| Victim::Client(index))
                 .collect(),
+            Victims::Devices(fits) => {
+                let fitting = fitting.filter(|(_, client)| fits(client.kind));
+                let victims = fitting.filter_map(|(index, _)| device(clients, index));
+                victims.collect()
+            }
             Victims::Server(server, needs) => fitting
                 .any(|(_, client)| needs(client.kind))
                 .then_some(Victim::Server(server))
                 .into_iter()
                 .collect(),
+        }
+    }
+}
+
+/// What the client runs on: itself, if that has no other tabs, and otherwise the browser if it is the first tab.
+fn device(clients: &[ClientSpec], index: usize) -> Option<Victim> {
+    match &clients[index].browser {
+        None => Some(Victim::Client(index)),
+        Some(browser) => {
+            let mut clients = clients.iter();
+            let first = clients.position(|client| client.browser.as_ref() == Some(browser));
+            (first == Some(index)).then_some(Victim::Browser(index))
         }
     }
 }
@@ -204,10 +223,35 @@ impl Drawing<'_> {
         }
     }
 
-    /// Whether a victim has no fault and no rest from one at that time, and none begins meanwhile.
+    /// Whether a victim has no fault and no rest from one at that time, and none begins meanwhile; nor the browser
+    /// that it is a tab of, nor a tab of the browser that it is.
     fn is_free(&self, victim: Victim, at_ms: u64, end_ms: u64) -> bool {
-        let before = self.busy.range((victim, 0)..=(victim, at_ms)).next_back();
-        let after = self.busy.range((victim, at_ms)..(victim, end_ms)).next();
-        before.is_none_or(|(_, end)| *end <= at_ms) && after.is_none()
+        self.hit_with(victim).into_iter().all(|victim| {
+            let before = self.busy.range((victim, 0)..=(victim, at_ms)).next_back();
+            let after = self.busy.range((victim, at_ms)..(victim, end_ms)).next();
+            before.is_none_or(|(_, end)| *end <= at_ms) && after.is_none()
+        })
+    }
+
+    /// The victim, and those whose faults are its own too.
+    fn hit_with(&self, victim: Victim) -> Vec<Victim> {
+        let (Victim::Client(client) | Victim::Browser(client)) = victim else {
+            return vec![victim];
+        };
+        let Some(browser) = &self.clients[client].browser else {
+            return vec![victim];
+        };
+        let clients = self.clients.iter().enumerate();
+        let tabs = clients.filter(|(_, tab)| tab.browser.as_ref() == Some(browser));
+        let mut tabs = tabs.map(|(index, _)| index);
+        match victim {
+            Victim::Client(_) => tabs
+                .next()
+                .map(Victim::Browser)
+                .into_iter()
+                .chain([victim])
+                .collect(),
+            _ => tabs.map(Victim::Client).chain([victim]).collect(),
+        }
     }
 }

@@ -22,6 +22,8 @@ pub struct Manifest {
     pub needs: &'static [Need],
     /// Whether it may be able to keep a live query; a client says in `hello` whether it is.
     pub watches: bool,
+    /// Whether several tabs of a browser may work on one database; a client says in `hello` whether it can.
+    pub several_tabs: bool,
 }
 
 /// Something that has to be installed.
@@ -83,6 +85,7 @@ const KINDS: &[Manifest] = &[
         runs_as: RunsAs::Process,
         needs: &[Need::Postgres],
         watches: true,
+        several_tabs: false,
     },
     Manifest {
         kind: ClientKind::Wasm,
@@ -96,6 +99,7 @@ const KINDS: &[Manifest] = &[
             Need::Postgres,
         ],
         watches: true,
+        several_tabs: false,
     },
     Manifest {
         kind: ClientKind::WasmFirefox,
@@ -109,6 +113,7 @@ const KINDS: &[Manifest] = &[
             Need::Postgres,
         ],
         watches: true,
+        several_tabs: false,
     },
     Manifest {
         kind: ClientKind::PowersyncNode,
@@ -123,6 +128,7 @@ const KINDS: &[Manifest] = &[
             Need::Postgres,
         ],
         watches: true,
+        several_tabs: false,
     },
     Manifest {
         kind: ClientKind::PowersyncWeb,
@@ -139,6 +145,7 @@ const KINDS: &[Manifest] = &[
             Need::Postgres,
         ],
         watches: true,
+        several_tabs: true,
     },
     Manifest {
         kind: ClientKind::PowersyncWebFirefox,
@@ -161,18 +168,21 @@ const KINDS: &[Manifest] = &[
         runs_as: RunsAs::Process,
         needs: &[Need::Postgres],
         watches: false,
+        several_tabs: false,
     },
     Manifest {
         kind: ClientKind::Sqlite,
         runs_as: RunsAs::Process,
         needs: &[],
         watches: false,
+        several_tabs: false,
     },
     Manifest {
         kind: ClientKind::Sqlite3,
         runs_as: RunsAs::Process,
         needs: &[Need::Program(&SQLITE3)],
         watches: false,
+        several_tabs: false,
     },
     Manifest {
         kind: ClientKind::BetterSqlite3,
@@ -186,36 +196,42 @@ const KINDS: &[Manifest] = &[
             Need::Folder("better-sqlite3"),
         ],
         watches: false,
+        several_tabs: false,
     },
     Manifest {
         kind: ClientKind::Local,
         runs_as: RunsAs::Process,
         needs: &[],
         watches: true,
+        several_tabs: false,
     },
     Manifest {
         kind: ClientKind::External(Store::Synced),
         runs_as: RunsAs::Process,
         needs: &[Need::Postgres],
         watches: true,
+        several_tabs: false,
     },
     Manifest {
         kind: ClientKind::External(Store::Postgres),
         runs_as: RunsAs::Process,
         needs: &[Need::Postgres],
         watches: true,
+        several_tabs: false,
     },
     Manifest {
         kind: ClientKind::External(Store::SharedFile),
         runs_as: RunsAs::Process,
         needs: &[],
         watches: true,
+        several_tabs: false,
     },
     Manifest {
         kind: ClientKind::External(Store::Alone),
         runs_as: RunsAs::Process,
         needs: &[],
         watches: true,
+        several_tabs: false,
     },
 ];
 
@@ -278,6 +294,28 @@ pub fn store(hello: &Hello) -> Store {
 ///
 /// Why they can not.
 pub fn check(clients: &[ClientSpec]) -> Result<(), String> {
+    for client in clients.iter().filter(|client| client.browser.is_some()) {
+        let kind = client.kind_name();
+        if !manifest(client.kind).several_tabs {
+            let can = KINDS.iter().filter(|manifest| manifest.several_tabs);
+            let can: Vec<&str> = can.map(|manifest| manifest.kind.name()).collect();
+            return Err(format!(
+                "a client {kind} cannot have several tabs on one database: write {kind}=N; {} can",
+                can.join(", ")
+            ));
+        }
+        let mut others = clients
+            .iter()
+            .filter(|other| other.device() == client.device());
+        if let Some(other) =
+            others.find(|other| (other.kind, &other.browser) != (client.kind, &client.browser))
+        {
+            return Err(format!(
+                "{} and {} cannot be tabs of one browser",
+                client.name, other.name
+            ));
+        }
+    }
     let one_of = |wanted: fn(ClientKind) -> bool| clients.iter().find(|spec| wanted(spec.kind));
     if let Some(alone) = one_of(|kind| kind.store() == Store::Alone)
         && clients.len() > 1

@@ -2,6 +2,7 @@
 //! seed's, so that the same seed and options give the same plan, byte for byte.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -21,21 +22,57 @@ pub mod kinds;
 mod roles;
 mod transactions;
 
-/// How many clients of a kind a fleet has, in the order of the command line.
+/// How many clients of a kind a fleet has, in the order of the command line. None has several tabs.
 pub type Fleet = Vec<(ClientKind, u32)>;
+
+/// How many clients there are of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    pub devices: u32,
+    /// How many tabs work on the database of each.
+    pub tabs: u32,
+}
+
+impl Count {
+    /// So many, each with a database of its own.
+    pub fn of(devices: u32) -> Count {
+        Count { devices, tabs: 1 }
+    }
+
+    /// How many clients these are.
+    pub fn clients(self) -> u32 {
+        self.devices * self.tabs
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.tabs {
+            1 => write!(formatter, "{}", self.devices),
+            tabs => write!(formatter, "{}x{tabs}", self.devices),
+        }
+    }
+}
 
 /// The clients of a fleet: `native-1`, `native-2`, …
 pub fn clients(fleet: &Fleet) -> Vec<ClientSpec> {
     let fleet = fleet.iter();
-    let of_kind = fleet.flat_map(|&(kind, count)| clients_of(kind.name(), kind, count));
+    let of_kind = fleet.flat_map(|&(kind, count)| clients_of(kind.name(), kind, Count::of(count)));
     of_kind.collect()
 }
 
-/// So many clients of that kind, which goes by that name.
-pub fn clients_of(name: &str, kind: ClientKind, count: u32) -> impl Iterator<Item = ClientSpec> {
-    (1..=count).map(move |number| ClientSpec {
-        name: format!("{name}-{number}"),
-        kind,
+/// So many clients of that kind, which goes by that name: `web-1`, `web-2`, …; where each has several tabs, `web-1.1`,
+/// `web-1.2`, …
+pub fn clients_of(name: &str, kind: ClientKind, count: Count) -> impl Iterator<Item = ClientSpec> {
+    let devices = (1..=count.devices).map(move |number| format!("{name}-{number}"));
+    devices.flat_map(move |device| {
+        (1..=count.tabs).map(move |tab| match count.tabs {
+            1 => ClientSpec::new(&device, kind),
+            _ => ClientSpec {
+                browser: Some(device.clone()),
+                ..ClientSpec::new(format!("{device}.{tab}"), kind)
+            },
+        })
     })
 }
 

@@ -61,24 +61,29 @@ impl Endpoints {
     }
 }
 
-/// A client's own fault proxies.
+/// The fault proxies of a client, or of all tabs of a browser.
 pub struct Proxies {
     pub service: Proxy,
     pub backend: Proxy,
 }
 
 impl Endpoints {
-    /// Fault proxies for that client, which may come in from now on.
+    /// Fault proxies for what clients run on.
     ///
     /// # Errors
     ///
     /// When there is no port for them.
-    pub async fn register(&self, client: &str) -> Result<Proxies, Failure> {
+    pub async fn proxies(&self) -> Result<Proxies, Failure> {
         let no_port = |error| Failure::unavailable("cannot start a fault proxy", error);
         let service = Proxy::start(self.service.clone()).await.map_err(no_port)?;
         let backend = Proxy::start(self.backend.clone()).await.map_err(no_port)?;
-        self.own_backend.register(client, service.url());
         Ok(Proxies { service, backend })
+    }
+
+    /// Lets a client in that goes through those proxies, as that user.
+    pub fn register(&self, client: &str, user: &str, proxies: &Proxies) {
+        self.own_backend
+            .register(client, user, proxies.service.url());
     }
 
     /// Lets pages on that port of this machine in.

@@ -1,6 +1,6 @@
 //! *Gapless prefix*: of every client a read shows the transactions 1, 2, … n. Within a session n never
-//! falls, and of the session's own client it is at least the number of its last transaction that
-//! committed. PostgreSQL's final read shows the rows in the order in which they were inserted, which
+//! falls, and of the session's own clients it is at least the number of its last transaction that
+//! committed; where several tabs work on one database, as far as that had ended when the read began. PostgreSQL's final read shows the rows in the order in which they were inserted, which
 //! is that same order.
 //!
 //! Algorithm: per session and client the highest number shown so far; what a read shows beyond it must
@@ -8,7 +8,7 @@
 //! read may count only the rows above some number: a row below it that vanishes and comes back before all
 //! are counted again goes unnoticed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use squall_protocol::ledger::ClientLedger;
 use squall_protocol::verdict::Property;
@@ -22,7 +22,13 @@ use crate::log::operations::OperationLog;
 pub(crate) struct GaplessPrefix {
     pub findings: Findings,
     sessions: Vec<Session>,
+    /// Of each database that siblings work on, by client: how the number of its transactions grew that some session
+    /// knew of, with the operation by which it did.
+    shared: HashMap<usize, HashMap<String, Vec<(usize, Known)>>>,
 }
+
+/// The number of a client's transactions, and the operation that has shown it; none for a final read.
+type Known = (i64, Option<u64>);
 
 #[derive(Clone, Default)]
 struct Session {
@@ -37,6 +43,7 @@ impl GaplessPrefix {
         GaplessPrefix {
             findings: Findings::new(Property::GaplessPrefix),
             sessions: Vec::new(),
+            shared: HashMap::new(),
         }
     }
 
@@ -88,6 +95,51 @@ impl GaplessPrefix {
         }
         if let (Some(seq), Some(operation)) = (read.own_seq, read.operation) {
             *own = Some((seq, operation));
+        }
+        if log.siblings(read.session).next().is_some() {
+            self.judge_by_siblings(read, log, found);
+        }
+    }
+
+    /// Compares a read with what siblings knew of when it began, and takes what it knows of.
+    fn judge_by_siblings(&mut self, read: &Read, log: &OperationLog, found: &mut Vec<Finding>) {
+        let shared = self.shared.entry(log.database(read.session)).or_default();
+        let shown = |client: &str| {
+            let of = read.ledger.iter().find(|of| of.client == client);
+            of.map_or(0, |of| of.highest)
+        };
+        // In the order of their names, so that the same is told of the same history.
+        let clients: BTreeMap<&String, &Vec<(usize, Known)>> = shared.iter().collect();
+        for (client, known) in clients {
+            let count = known.partition_point(|(place, _)| *place < read.began);
+            let Some((_, (number, by))) = count.checked_sub(1).map(|last| &known[last]) else {
+                continue;
+            };
+            self.findings.exercise(1);
+            let shown = shown(client);
+            if shown < *number {
+                let by_whom = by.map_or_else(String::new, |by| format!(" (operation {by})"));
+                let summary = format!(
+                    "{} shows {shown} transactions of {client}, of which a tab on the same database had \
+                     known {number} before{by_whom}.",
+                    read.name()
+                );
+                let mut operations = read.numbers(None);
+                operations.extend(*by);
+                self.findings
+                    .report(read.place, violation(summary, operations), found);
+            }
+        }
+        let own = read.own_seq.map(|seq| (read.reader, seq));
+        let highest = read
+            .ledger
+            .iter()
+            .map(|of| (of.client.as_str(), of.highest));
+        for (client, number) in highest.chain(own) {
+            let known = shared.entry(client.to_owned()).or_default();
+            if known.last().is_none_or(|(_, (last, _))| *last < number) {
+                known.push((read.place, (number, read.operation)));
+            }
         }
     }
 }

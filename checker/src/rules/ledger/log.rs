@@ -36,6 +36,8 @@ pub(crate) struct Read<'r> {
     pub operation: Option<u64>,
     /// The number that the operation itself used up after reading.
     pub own_seq: Option<i64>,
+    /// See [`Operation::began`].
+    pub began: usize,
     /// The place of the event that tells of the read.
     pub place: usize,
     /// The rows of `mww`.
@@ -53,6 +55,7 @@ impl<'r> Read<'r> {
             session: found.session,
             operation: log.step(found.session, found.operation).operation,
             own_seq: inserted.map(|inserted| inserted.seq),
+            began: found.began,
             place: found.completed,
             rows: found.rows,
             ledger: found.ledger?,

@@ -28,6 +28,8 @@ pub(super) struct Taken {
     pub session: usize,
     /// [`FINAL_READ`] if it is none of an operation.
     pub operation: OperationIndex,
+    /// See [`Operation::began`].
+    pub began: usize,
     pub completed: usize,
     /// By key, ascending.
     pub lists: Vec<Last>,
@@ -39,6 +41,7 @@ impl Taken {
         Taken {
             session: read.session,
             operation: read.operation,
+            began: read.began,
             completed: read.completed,
             lists: Vec::new(),
             shown: Vec::new(),
@@ -54,7 +57,7 @@ impl Taken {
         }
     }
 
-    /// Forgets what it shows but for the latest transaction of each other session.
+    /// Forgets what it shows but for the latest transaction of each other session, siblings too.
     pub fn keep_latest(&mut self, log: &OperationLog) {
         self.shown.retain(|shown| shown.session != self.session);
         self.shown

@@ -4,14 +4,14 @@
 
 use squall_protocol::verdict::Property;
 
-use super::session::{Read, Session};
+use super::session::{Before, Read};
 use crate::findings::Report;
 use crate::log::operations::OperationLog;
 
-pub(super) fn judge(log: &OperationLog, read: &Read, session: &Session, report: &mut Report) {
+pub(super) fn judge(log: &OperationLog, read: &Read, before: &Before, report: &mut Report) {
     let report = (Property::MonotonicReads, report);
-    read.compare(&session.seen, usize::MAX, report, |below| {
-        let earlier = log.step(read.session, below.evidence);
+    read.compare(&before.seen(), report, |below| {
+        let earlier = log.operation_step(below.evidence);
         let writer = log.writer(below.floor);
         let writer = writer.map(|writer| log.operation_step(writer));
         below.stale(log, read).monotonic_reads(earlier, writer)

@@ -7,21 +7,21 @@
 
 use squall_protocol::verdict::Property;
 
-use super::session::{Read, Session};
+use super::session::{Before, Read};
 use crate::findings::Report;
 use crate::log::operations::OperationLog;
 use crate::log::trace::OperationIndex;
 
-/// `latest` is the latest transaction of the session that the read shows.
+/// `latest` is the latest transaction of the session that the read shows, and `before` what was before it there.
 pub(super) fn judge(
     log: &OperationLog,
     read: &Read,
-    session: &Session,
+    before: &Before,
     latest: OperationIndex,
     report: &mut Report,
 ) {
     let report = (Property::MonotonicWrites, report);
-    read.compare(&session.written, log.order(latest), report, |below| {
+    read.compare(&before.written(), report, |below| {
         let writer = log.operation_step(below.evidence);
         let shown = read.shown(log, latest);
         below.stale(log, read).monotonic_writes(shown, writer)

@@ -22,6 +22,8 @@ pub(super) struct Read<'e> {
     pub rows: Cow<'e, [(Key, Value)]>,
     /// Where the rows' values come from, once that is known.
     pub sources: Vec<Source>,
+    /// See [`Operation::began`](crate::log::operations::Operation::began).
+    pub began: usize,
     /// Its place among the events.
     pub completed: usize,
     /// How many different rows were read, of those that exist.
@@ -39,6 +41,7 @@ impl<'e> Read<'e> {
             asked: found.asked.clone(),
             rows: Cow::Borrowed(found.rows),
             sources: Vec::new(),
+            began: found.began,
             completed: found.completed,
             distinct,
             present,
@@ -76,12 +79,11 @@ impl<'e> Read<'e> {
         }
     }
 
-    /// Compares it, row by row, with what a session had to show before that place. A value that came from nowhere
-    /// is left to no-thin-air-read.
+    /// Compares it, row by row, with what had to be visible. A value that came from nowhere is left to
+    /// no-thin-air-read.
     pub fn compare(
         &self,
-        versions: &Versions<OperationIndex>,
-        before: usize,
+        floors: &[Floors],
         (property, report): (Property, &mut Report),
         explain: impl Fn(&Below) -> Violation,
     ) {
@@ -97,24 +99,98 @@ impl<'e> Read<'e> {
             });
         };
         for ((key, value), source) in self.rows.iter().zip(&self.sources) {
-            if let Some(row) = versions.row(*key, before)
-                && source.is_known()
-            {
-                exercised += 1;
-                if let Some(floor) = row.above(*value, before) {
-                    below(*key, Some(*value), floor);
+            if !source.is_known() {
+                continue;
+            }
+            let mut known = false;
+            let mut highest = None;
+            for (versions, before) in floors {
+                if let Some(row) = versions.row(*key, *before) {
+                    known = true;
+                    highest = higher(highest, row.above(*value, *before));
                 }
+            }
+            exercised += u64::from(known);
+            if let Some(floor) = highest {
+                below(*key, Some(*value), floor);
             }
         }
         if self.present.is_some() {
-            for key in versions.keys().filter(|key| self.lacks(*key)) {
-                if let Some(floor) = versions.row(key, before).and_then(|row| row.before(before)) {
+            let mut keys: Vec<Key> = Vec::new();
+            for (versions, _) in floors {
+                let more = versions.keys().filter(|key| self.lacks(*key));
+                keys.extend(more);
+            }
+            if floors.len() > 1 {
+                keys.sort_unstable();
+                keys.dedup();
+            }
+            for key in keys {
+                let highest = floors.iter().fold(None, |highest, (versions, before)| {
+                    let row = versions.row(key, *before);
+                    higher(highest, row.and_then(|row| row.before(*before)))
+                });
+                if let Some(floor) = highest {
                     exercised += 1;
                     below(key, None, floor);
                 }
             }
         }
         report.of(property).exercise(exercised);
+    }
+}
+
+/// What rows had to hold before a place.
+pub(super) type Floors<'v> = (&'v Versions<OperationIndex>, usize);
+
+/// The higher of two values with their evidence; the first if they are the same.
+fn higher(
+    one: Option<(Value, OperationIndex)>,
+    other: Option<(Value, OperationIndex)>,
+) -> Option<(Value, OperationIndex)> {
+    match (one, other) {
+        (Some(one), Some(other)) if other.0 <= one.0 => Some(one),
+        (one, None) => one,
+        (_, other) => other,
+    }
+}
+
+/// What is before an operation in its session: what its client had done there, and what siblings had ended when it
+/// began.
+pub(super) struct Before<'s>(Vec<(&'s Session, usize)>);
+
+impl<'s> Before<'s> {
+    /// What the session has before the place `own`, and its siblings before `began`.
+    pub fn new(
+        log: &OperationLog,
+        sessions: &'s [Session],
+        session: usize,
+        (own, began): (usize, usize),
+    ) -> Self {
+        let siblings = log.siblings(session);
+        let siblings = siblings.map(|sibling| (&sessions[sibling], began));
+        Before(
+            [(&sessions[session], own)]
+                .into_iter()
+                .chain(siblings)
+                .collect(),
+        )
+    }
+
+    /// What was written.
+    pub fn written(&self) -> Vec<Floors<'s>> {
+        let sessions = self.0.iter();
+        sessions
+            .map(|(session, place)| (&session.written, *place))
+            .collect()
+    }
+
+    /// What was read.
+    pub fn seen(&self) -> Vec<Floors<'s>> {
+        let sessions = self.0.iter();
+        sessions
+            .map(|(session, place)| (&session.seen, *place))
+            .collect()
     }
 }
 

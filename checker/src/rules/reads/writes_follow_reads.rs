@@ -9,22 +9,23 @@ use squall_protocol::history::Event;
 use squall_protocol::transaction::{Key, Value};
 use squall_protocol::verdict::{Property, Step};
 
-use super::session::{Below, Read, Session};
+use super::session::{Before, Below, Read};
 use crate::findings::Report;
 use crate::log::known::Known;
 use crate::log::trace::OperationIndex;
 
-/// `latest` is the latest transaction of the session that the read shows.
+/// `latest` is the latest transaction of the session that the read shows, and `before` what the session had read by
+/// then, in that transaction too.
 pub(super) fn judge(
     known: Known,
     read: &Read,
-    session: &Session,
+    before: &Before,
     latest: OperationIndex,
     report: &mut Report,
 ) {
     let log = known.log;
     let report = (Property::WritesFollowReads, report);
-    read.compare(&session.seen, log.order(latest) + 1, report, |below| {
+    read.compare(&before.seen(), report, |below| {
         let earlier = nearest(known, latest, below);
         let writer = log.writer(below.floor);
         let writer = writer.map(|writer| log.operation_step(writer));
@@ -44,5 +45,5 @@ fn nearest(known: Known, shown: OperationIndex, below: &Below) -> Step {
         _ => false,
     };
     let evidence = if own { shown } else { below.evidence };
-    known.log.step(of.session, evidence)
+    known.log.operation_step(evidence)
 }

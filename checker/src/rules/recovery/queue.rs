@@ -1,10 +1,15 @@
 //! A client's upload queue after the heal, as its own reports tell of it.
 //!
+//! Where several tabs work on one database it is their queue, of which each reports: a write of any of them is in all
+//! their queues.
+//!
 //! The clock runs from the heal, or from a later write, until a report says that the queue is empty and
 //! everything is acknowledged. Whenever fewer rows are left than ever since, or more was downloaded than ever
 //! since the heal (the acknowledgement comes with a download), there was progress, and the clock starts
 //! over. So a queue that stands still for longer than the deadline is told from one
 //! that is long: only the former is late.
+
+use std::collections::HashMap;
 
 use squall_protocol::history::Event;
 
@@ -123,10 +128,15 @@ impl Queue {
 
 /// The reports and committed writes of the clients from the heal on, in the order of the history.
 fn steps(index: &Index, healed: usize) -> Vec<(usize, usize, Step)> {
-    let names: std::collections::HashMap<&str, usize> = (0..)
+    let names: HashMap<&str, usize> = (0..)
         .zip(&index.clients)
         .map(|(number, client)| (client.name.as_str(), number))
         .collect();
+    // The clients on each database.
+    let mut members: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (number, client) in index.clients.iter().enumerate() {
+        members.entry(client.database).or_default().push(number);
+    }
     let mut steps: Vec<(usize, usize, Step)> = Vec::new();
     for (record, entry) in index.records.iter().enumerate().skip(healed) {
         if let Event::Status { client, status } = &entry.event {
@@ -142,9 +152,12 @@ fn steps(index: &Index, healed: usize) -> Vec<(usize, usize, Step)> {
         if let Some(completion) = index.completion(operation)
             && operation.order >= healed
             && is_uploaded(completion)
-            && let Some(client) = index.sessions[operation.session].client
+            && index.sessions[operation.session].client.is_some()
         {
-            steps.push((operation.order, client, Step::Write));
+            let database = index.log.database(operation.session);
+            for client in members.get(&database).into_iter().flatten() {
+                steps.push((operation.order, *client, Step::Write));
+            }
         }
     }
     steps.sort_by_key(|(record, ..)| *record);

@@ -43,7 +43,7 @@ impl Sets {
         for (number, session) in self.sessions.iter().enumerate() {
             let in_past = session.count_before(&scope, past.of_session(number));
             expected += in_past;
-            if number == read.session {
+            if log.database(number) == log.database(read.session) {
                 self.report.of(Property::ReadYourWrites).exercise(in_past);
             } else if let Some(latest) = shown.latest[number] {
                 let before = session.count_before(&scope, log.order(latest));
@@ -128,30 +128,43 @@ impl Sets {
         shown: &Shown,
     ) -> (Property, Why) {
         let of = &log.operations[missed as usize];
-        if of.session == read.session && of.committed() {
+        // Whether the sessions are siblings, and the first had ended something at that place before the other began.
+        let ended = |session: usize, place: usize, other: usize, began: usize| {
+            log.database(session) == log.database(other) && session != other && place < began
+        };
+        let own =
+            of.session == read.session || ended(of.session, of.order, read.session, read.began);
+        if own && of.committed() {
             return (Property::ReadYourWrites, Why::Own);
         }
         let element = self.element(log, missed, key);
         let seen_at = |session: usize| self.sessions[session].seen_at(element?);
-        if seen_at(read.session).is_some() {
+        let seen_before = |session: usize, began: usize| {
+            let mut siblings = log.siblings(session);
+            siblings.any(|sibling| seen_at(sibling).is_some_and(|place| place < began))
+        };
+        if seen_at(read.session).is_some() || seen_before(read.session, read.began) {
             return (Property::MonotonicReads, Why::Vanished);
         }
         if shown.all.binary_search(&missed).is_ok() {
             return (Property::AtomicVisibility, Why::Fractured);
         }
-        if let Some(later) = shown.latest[of.session]
-            && of.committed()
-            && of.session != read.session
-            && log.order(later) > of.order
-        {
+        let of_others = shown.latest.iter().copied().enumerate();
+        let of_others = of_others.filter(|(session, _)| *session != read.session);
+        let of_others = of_others.filter_map(|(session, latest)| Some((session, latest?)));
+        let later = of_others.clone().find(|(session, latest)| {
+            let is_later = *session == of.session && log.order(*latest) > of.order;
+            is_later || ended(of.session, of.order, *session, log.began(*latest))
+        });
+        if let Some((_, later)) = later.filter(|_| of.committed()) {
             return (Property::MonotonicWrites, Why::Later(later));
         }
-        let of_others = shown.latest.iter().copied().enumerate();
-        let mut of_others = of_others.filter(|(session, _)| *session != read.session);
+        let mut of_others = of_others;
         let reader = of_others.find_map(|(session, latest)| {
-            let (latest, place) = (latest?, seen_at(session)?);
             let by = &log.operations[latest as usize];
-            (place < by.order + usize::from(by.committed())).then_some(latest)
+            let until = by.order + usize::from(by.committed());
+            let had_read = seen_at(session).is_some_and(|place| place < until);
+            (had_read || seen_before(session, by.began)).then_some(latest)
         });
         match reader {
             Some(reader) => (Property::WritesFollowReads, Why::HadRead(reader)),

@@ -168,13 +168,11 @@ impl Surroundings {
     /// Gets what a client that says this of itself needs.
     pub(super) async fn introduce(&mut self, hello: Hello) -> Result<(), Failure> {
         if hello.capabilities.syncs || hello.dialect == Dialect::Postgres {
-            let client = ClientSpec {
-                name: "conform-1".to_owned(),
-                kind: match hello.dialect {
-                    Dialect::Sqlite => ClientKind::Native,
-                    Dialect::Postgres => ClientKind::Postgres,
-                },
+            let kind = match hello.dialect {
+                Dialect::Sqlite => ClientKind::Native,
+                Dialect::Postgres => ClientKind::Postgres,
             };
+            let client = ClientSpec::new("conform-1", kind);
             let options = EnvironmentOptions {
                 plan: statements::plan_options(),
                 clients: vec![client],
@@ -262,7 +260,9 @@ impl Surroundings {
     pub(super) async fn proxies(&self, name: &str) -> Result<Option<Proxies>, Failure> {
         match &self.servers {
             Some((_, endpoints)) if self.hello().capabilities.syncs => {
-                endpoints.register(name).await.map(Some)
+                let proxies = endpoints.proxies().await?;
+                endpoints.register(name, name, &proxies);
+                Ok(Some(proxies))
             }
             _ => Ok(None),
         }

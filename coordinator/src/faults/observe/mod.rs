@@ -55,7 +55,7 @@ fn browser(target: &Target) -> Result<Sighting, FaultError> {
     let client = target.client()?;
     let profiles = target.environment.folder("profiles");
     let profile = profiles.map_err(|error| FaultError::Unseen(error.to_string()))?;
-    let profile = profile.join(client.name()).display().to_string();
+    let profile = profile.join(client.spec.device()).display().to_string();
     let leader = find_child(|line| {
         line.iter()
             .any(|argument| argument.trim_start_matches("--user-data-dir=") == profile)

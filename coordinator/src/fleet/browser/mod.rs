@@ -3,8 +3,8 @@
 //! squall starts every browser itself and lets its driver attach to it, so that a browser's life
 //! and death do not depend on the driver: killing the process group leaves nothing behind, and a
 //! driver that hangs or dies can be got round. Every browser
-//! has a profile of its own, because the profile is the device, and holds at most one client tab,
-//! besides a spare one that keeps the WebDriver session open while there is no client tab.
+//! has a profile of its own, because the profile is the device, and holds the client's tab, or those of all clients
+//! that are tabs of it, besides a spare one that keeps the WebDriver session open while there is no client tab.
 //!
 //! WebDriver is a control plane here: open, close, reload, go offline, look. What clients do and
 //! see travels over their own WebSocket. Not here: which fault happens when, and the cut of the
@@ -20,6 +20,7 @@ mod temporary;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -88,7 +89,10 @@ impl Driver {
     }
 }
 
-/// One browser process with one profile and at most one client tab.
+/// One browser process with one profile and its client tabs.
+///
+/// Whatever is said of *the* client tab is about the one that was selected last ([`Browser::select_tab`]), so that
+/// whoever has one tab need not select any.
 ///
 /// Dropping it kills the process group. A command that ran into its deadline leaves the session
 /// unusable, see [`BrowserError::Deadline`].
@@ -98,7 +102,11 @@ pub struct Browser {
     client: Client,
     behind: Behind,
     spare: WindowHandle,
-    tab: Option<WindowHandle>,
+    /// The client tabs that are open, by their names.
+    tabs: BTreeMap<String, WindowHandle>,
+    selected: String,
+    /// The tab that the driver's commands go to.
+    current: Option<WindowHandle>,
 }
 
 impl Browser {
@@ -137,9 +145,16 @@ impl Browser {
             process,
             client,
             behind,
+            current: Some(spare.clone()),
             spare,
-            tab: None,
+            tabs: BTreeMap::new(),
+            selected: String::new(),
         })
+    }
+
+    /// From now on the client tab is the one of that name, open or not.
+    pub fn select_tab(&mut self, name: &str) {
+        self.selected = name.to_owned();
     }
 
     /// Opens the client tab at `url`, online, and waits until the page has loaded.
@@ -149,14 +164,13 @@ impl Browser {
     /// # Errors
     /// [`BrowserError::TabIsOpen`], or the tab or the page could not be opened.
     pub async fn open_tab(&mut self, url: &str) -> Result<(), BrowserError> {
-        if self.tab.is_some() {
+        if self.has_tab() {
             return Err(BrowserError::TabIsOpen);
         }
         let opened = self.command("open a tab", self.client.new_window(true));
         let handle = opened.await?.handle;
-        self.tab = Some(handle.clone());
-        self.command("switch to the tab", self.client.switch_to_window(handle))
-            .await?;
+        self.tabs.insert(self.selected.clone(), handle);
+        self.switch_to_tab("load the page").await?;
         self.command("load the page", self.client.goto(url)).await
     }
 
@@ -166,7 +180,7 @@ impl Browser {
     /// There is no tab, or the page did not load. (Offline, Chromium shows its error page, and that
     /// is not an error here.)
     pub async fn reload_tab(&mut self) -> Result<(), BrowserError> {
-        self.needs_tab("reload the tab")?;
+        self.switch_to_tab("reload the tab").await?;
         self.command("reload the tab", self.client.refresh()).await
     }
 
@@ -175,17 +189,17 @@ impl Browser {
     /// # Errors
     /// There is no tab, or it could not be closed.
     pub async fn close_tab(&mut self) -> Result<(), BrowserError> {
-        self.needs_tab("close the tab")?;
+        self.switch_to_tab("close the tab").await?;
         self.command("close the tab", self.client.close_window())
             .await?;
-        self.tab = None;
-        let spare = self.client.switch_to_window(self.spare.clone());
-        self.command("switch to the spare tab", spare).await
+        self.tabs.remove(&self.selected);
+        self.current = None;
+        self.switch_to(self.spare.clone()).await
     }
 
-    /// Whether a client tab is open.
+    /// Whether the client tab is open.
     pub fn has_tab(&self) -> bool {
-        self.tab.is_some()
+        self.tabs.contains_key(&self.selected)
     }
 
     /// Takes the client tab offline, as the browser's own "offline" switch does, or back online.
@@ -218,18 +232,21 @@ impl Browser {
     /// # Errors
     /// There is no tab, the script threw, or it took too long.
     pub async fn evaluate(&mut self, script: &str) -> Result<Value, BrowserError> {
-        self.needs_tab("run a script")?;
+        self.switch_to_tab("run a script").await?;
         self.command("run a script", self.client.execute(script, Vec::new()))
             .await
     }
 
-    /// Whether there is a client tab, by what the driver says of the browser's windows.
+    /// Whether there is the client tab, by what the driver says of the browser's windows: one beside the spare tab
+    /// and those of other clients.
     ///
     /// # Errors
     /// The driver does not say.
     pub async fn shows_tab(&self) -> Result<bool, BrowserError> {
         let windows = self.command("list the tabs", self.client.windows()).await?;
-        Ok(windows.iter().any(|window| *window != self.spare))
+        let others = self.tabs.iter().filter(|(name, _)| **name != self.selected);
+        let others: Vec<&WindowHandle> = others.map(|(_, tab)| tab).chain([&self.spare]).collect();
+        Ok(windows.iter().any(|window| !others.contains(&window)))
     }
 
     /// Clicks the first element that the CSS selector matches.
@@ -237,7 +254,7 @@ impl Browser {
     /// # Errors
     /// There is no tab or no such element, or it can not be clicked.
     pub async fn click(&mut self, css: &str) -> Result<(), BrowserError> {
-        self.needs_tab("click")?;
+        self.switch_to_tab("click").await?;
         let found = self.command("find what to click", self.client.find(Locator::Css(css)));
         let element = found.await?;
         self.command("click", element.click()).await
@@ -248,7 +265,7 @@ impl Browser {
     /// # Errors
     /// There is no tab or no such element.
     pub async fn text(&mut self, css: &str) -> Result<String, BrowserError> {
-        self.needs_tab("read a text")?;
+        self.switch_to_tab("read a text").await?;
         let found = self.command("find the text", self.client.find(Locator::Css(css)));
         let element = found.await?;
         self.command("read a text", element.text()).await
@@ -259,7 +276,7 @@ impl Browser {
     /// # Errors
     /// There is no tab, or it could not be drawn.
     pub async fn screenshot(&mut self) -> Result<Vec<u8>, BrowserError> {
-        self.needs_tab("take a screenshot")?;
+        self.switch_to_tab("take a screenshot").await?;
         self.command("take a screenshot", self.client.screenshot())
             .await
     }
@@ -285,7 +302,8 @@ impl Browser {
     /// # Errors
     /// [`BrowserError::Leftover`].
     pub async fn kill(&mut self) -> Result<(), BrowserError> {
-        self.tab = None;
+        self.tabs.clear();
+        self.current = None;
         self.process.kill().await.map_err(BrowserError::Leftover)?;
         match &self.behind {
             Behind::Chromium { .. } => Ok(()),
@@ -300,20 +318,41 @@ impl Browser {
         self.process.signal(signal);
     }
 
-    /// Ends the browser for good: its tab is closed first, so that the page can end in order, then
+    /// Ends the browser for good: its tabs are closed first, so that the pages can end in order, then
     /// the process group is killed.
     ///
     /// # Errors
     /// [`BrowserError::Leftover`]; a tab that could not be closed is not an error.
     pub async fn stop(mut self) -> Result<(), BrowserError> {
-        if self.tab.is_some() && self.is_alive() {
-            let _ = self.close_tab().await;
+        let names: Vec<String> = self.tabs.keys().cloned().collect();
+        for name in names {
+            self.select_tab(&name);
+            if !self.is_alive() || self.close_tab().await.is_err() {
+                break;
+            }
         }
         self.kill().await
     }
 
     fn needs_tab(&self, what: &'static str) -> Result<&WindowHandle, BrowserError> {
-        self.tab.as_ref().ok_or(BrowserError::NoTab { what })
+        let tab = self.tabs.get(&self.selected);
+        tab.ok_or(BrowserError::NoTab { what })
+    }
+
+    /// Has the driver's commands go to the client tab.
+    async fn switch_to_tab(&mut self, what: &'static str) -> Result<(), BrowserError> {
+        let tab = self.needs_tab(what)?.clone();
+        self.switch_to(tab).await
+    }
+
+    async fn switch_to(&mut self, tab: WindowHandle) -> Result<(), BrowserError> {
+        if self.current.as_ref() == Some(&tab) {
+            return Ok(());
+        }
+        let switch = self.client.switch_to_window(tab.clone());
+        self.command("switch to the tab", switch).await?;
+        self.current = Some(tab);
+        Ok(())
     }
 
     async fn command<T>(
