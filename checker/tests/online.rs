@@ -76,6 +76,38 @@ fn agree_when(
     Ok(told)
 }
 
+/// The history with its first two clients as tabs on one database, if both sync.
+fn with_tabs(mut history: History) -> History {
+    let clients = &mut history.header.clients;
+    if clients.len() > 1 && clients[..2].iter().all(|client| client.kind.syncs()) {
+        for tab in &mut clients[..2] {
+            tab.browser = Some("t".to_owned());
+        }
+    }
+    history
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 5_000,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn random_ledgers_of_tabs(bytes in proptest::collection::vec(any::<u8>(), 0..160)) {
+        agree(&with_tabs(random_ledger::history(&bytes)), true)?;
+    }
+
+    #[test]
+    fn random_collections_of_tabs(bytes in proptest::collection::vec(any::<u8>(), 0..260), cut in 0..60_usize) {
+        for workload in [Workload::ListAppend, Workload::Gset] {
+            let history = with_tabs(random_collections::history(workload, &bytes));
+            agree_when(&history, |place| place == cut)?;
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 20_000,

@@ -13,14 +13,14 @@ use squall_coordinator::faults::nemesis::{Active, Nemesis};
 use squall_coordinator::faults::{self, Doing, FaultError, FaultKind, KINDS, Sighting, Target};
 use squall_coordinator::fleet::Fleet;
 use squall_coordinator::fleet::environment::Environment;
-use squall_coordinator::plan::{self, Kind, Victims};
+use squall_coordinator::plan::{self, Count, Kind, Victims};
 use squall_coordinator::recorder::Recorder;
 use squall_coordinator::run::{self, first_sync};
 use squall_coordinator::system::options::{
     BackendChoice, EnvironmentOptions, FIRST_SYNC_DEADLINE, ServiceChoice,
 };
 use squall_protocol::fault::{Fault, Victim};
-use squall_protocol::plan::{ClientKind, Plan, PlanOptions, PlannedFault, Workload};
+use squall_protocol::plan::{ClientKind, ClientSpec, Plan, PlanOptions, PlannedFault, Workload};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -44,12 +44,16 @@ struct World {
 
 impl World {
     async fn start(fleet: plan::Fleet) -> World {
+        World::start_clients(plan::clients(&fleet)).await
+    }
+
+    async fn start_clients(clients: Vec<ClientSpec>) -> World {
         let folder = tempfile::tempdir().unwrap();
         let options = PlanOptions {
             faults: faults::names().map(str::to_owned).collect(),
             ..plan::default_options(Workload::Mww, 10)
         };
-        let plan = plan::make(1, options, plan::clients(&fleet), &faults::plannable());
+        let plan = plan::make(1, options, clients, &faults::plannable());
         let history = folder.path().join("history.jsonl");
         let recorder = Recorder::create(&history, &run::header(&plan), false).unwrap();
         let options = EnvironmentOptions {
@@ -161,6 +165,17 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// What is seen of a tab.
+    async fn tab(&self, tab: usize) -> Sighting {
+        let target = Target {
+            victim: Victim::Client(tab),
+            fleet: &self.fleet,
+            environment: &self.environment,
+        };
+        let kind = faults::find("tab.reload").unwrap();
+        kind.observe(&target).await.unwrap()
     }
 
     /// Looks until the victim is seen to be like that; else the last that was seen.
@@ -284,6 +299,51 @@ fn every_fault_of_a_tab_has_its_effect_in_firefox() {
         prove_all(&world, &kinds).await;
         world.stop().await;
     });
+}
+
+#[test]
+fn a_fault_hits_one_tab_of_a_browser_or_all_of_them() {
+    block_on(async {
+        let (devices, tabs) = (1, 2);
+        let kind = ClientKind::PowersyncWeb;
+        let clients = plan::clients_of(kind.name(), kind, Count { devices, tabs });
+        let world = World::start_clients(clients.collect()).await;
+        for name in ["tab.reload", "tab.close", "client.disconnect"] {
+            for (tab, other) in [(0, 1), (1, 0)] {
+                let kind = faults::find(name).unwrap();
+                let before = world.tab(other).await;
+                prove_one(&world, kind, Victim::Client(tab)).await;
+                assert_eq!(world.tab(other).await, before, "{name} on {tab}");
+            }
+        }
+        for name in [
+            "tab.offline",
+            "net.partition",
+            "browser.pause",
+            "browser.kill",
+        ] {
+            let kind = faults::find(name).unwrap();
+            let victims = kind.victims().among(&world.plan.clients);
+            assert_eq!(victims, [Victim::Browser(0)], "{name}");
+            let before = [world.tab(0).await, world.tab(1).await];
+            prove_one(&world, kind, victims[0]).await;
+            for (tab, before) in before.into_iter().enumerate() {
+                let after = world.tab(tab).await;
+                let renewed = after.life != before.life;
+                assert_eq!(renewed, kind.renews(), "{name}: {before:?} {after:?}");
+                assert_eq!(after.kept, before.kept, "{name}");
+            }
+        }
+        let sessions = [0, 1].map(|tab| world.fleet.clients[tab].link.session());
+        assert_eq!(sessions[0], sessions[1]);
+        world.stop().await;
+    });
+}
+
+async fn prove_one(world: &World, kind: &dyn FaultKind, victim: Victim) {
+    let fault = &kind.variants()[0];
+    let proven = world.prove(kind, fault, victim, PATIENCE).await;
+    proven.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 async fn prove_all(world: &World, kinds: &[&dyn FaultKind]) {

@@ -104,6 +104,16 @@ fn powersyncs_sdk_for_node_is_killed_and_cut_off() {
 }
 
 #[test]
+fn three_tabs_of_a_browser_work_on_one_database() {
+    storm(
+        "--seed 14 --time 5s --fleet native=1,powersync-web=1x3 --fault-interval 2s \
+         --faults tab.reload,tab.close,net.partition --reads read-transaction,watch",
+        0,
+        &["read-your-writes ok", "monotonic-reads ok", "durability ok"],
+    );
+}
+
+#[test]
 fn reads_at_read_committed_are_fractured() {
     storm(
         "--seed 71 --time 3s --fleet postgres=6 --rate 600 --faults none --isolation read-committed",

@@ -29,7 +29,8 @@
 //! # Cost
 //!
 //! Time linear in the rows that were read and written, times the transactions under way for reads that
-//! wait; memory in the counters times the sessions.
+//! wait; memory in the counters times the sessions, and of several tabs on one database in what each of their transactions
+//! has told of how these have grown.
 
 use squall_protocol::verdict::{Counts, Verdict};
 

@@ -60,7 +60,9 @@
 //! transaction reads every row or none. The rows that a transaction was not told to read are neither
 //! missing nor counted.
 //!
-//! A client does one transaction after the other. In a history in which it does not, a read that shows
+//! A client does one transaction after the other. Where several tabs work on one database, an operation of one is
+//! before one of another if it had ended when that began, and the guarantees hold between these as within a tab; where they
+//! overlap, neither is before the other. In a history in which it does not, a read that shows
 //! what its own session completed only later is not judged for that.
 //!
 //! *No thin-air read*: every value was written to that row, by a transaction that did not fail

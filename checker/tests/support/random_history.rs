@@ -33,6 +33,10 @@ pub fn history(bytes: &[u8]) -> History {
     let mut open: Vec<Open> = Vec::new();
     for value in (0..).take(count) {
         let client = names[choices.below(3)];
+        if are_tabs && open.iter().any(|open| open.1 == client) {
+            // A tab does one after the other.
+            continue;
+        }
         if choices.below(12) == 0 {
             story.start(client, 1, ["x", "y"][choices.below(2)]);
         }

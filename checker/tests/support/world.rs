@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use squall_checker::History;
 use squall_protocol::history::Event;
-use squall_protocol::transaction::{Collections, Key, Reads, Value};
+use squall_protocol::transaction::{Collections, Key, Reads, TransactionMode, Value};
 
 #[derive(Debug)]
 pub struct Operation {
@@ -13,6 +13,8 @@ pub struct Operation {
     pub value: Value,
     pub written: BTreeSet<Key>,
     pub invoked: usize,
+    /// A place that it certainly began after.
+    pub began: usize,
     /// Where it ended, if it committed.
     pub committed: Option<usize>,
     pub failed: bool,
@@ -29,6 +31,7 @@ pub struct Read {
     pub operation: Option<usize>,
     pub asked: Reads,
     pub told: Option<Collections>,
+    pub began: usize,
     pub completed: usize,
     /// The elements: key and writer.
     pub elements: BTreeSet<(Key, usize)>,
@@ -49,24 +52,47 @@ impl Read {
 pub struct World {
     pub operations: Vec<Operation>,
     pub reads: Vec<Read>,
+    /// The database of each session: those of several tabs may be on one.
+    pub databases: Vec<usize>,
+}
+
+/// What a client is on.
+#[derive(Clone, Default)]
+struct On<'h> {
+    session: usize,
+    identity: Option<&'h str>,
+    /// Where the last of its transactions that committed was invoked.
+    transacted: usize,
 }
 
 impl World {
     pub fn new(history: &History) -> World {
         let mut world = World::default();
-        let mut sessions: HashMap<&str, (usize, Option<&str>)> = HashMap::new();
-        let mut next_session = 0;
+        let mut on: HashMap<&str, On> = HashMap::new();
+        // By browser, or client if that is none of several tabs.
+        let mut last: HashMap<&str, &str> = HashMap::new();
+        let device = |client: &'_ str| {
+            let mut specs = history.header.clients.iter();
+            specs
+                .find(|spec| spec.name == client)
+                .map(|spec| spec.device())
+        };
+        for (number, spec) in history.header.clients.iter().enumerate() {
+            let mut others = history.header.clients.iter();
+            let first = others.position(|other| other.device() == spec.device());
+            world.databases.push(first.unwrap_or(number));
+            let session = number;
+            on.insert(
+                &spec.name,
+                On {
+                    session,
+                    ..On::default()
+                },
+            );
+        }
+        let mut next_database = on.len();
         let mut numbers: HashMap<u64, (usize, Reads)> = HashMap::new();
         for (place, record) in history.records.iter().enumerate() {
-            let mut session = |client| {
-                sessions
-                    .entry(client)
-                    .or_insert_with(|| {
-                        next_session += 1;
-                        (next_session - 1, None)
-                    })
-                    .0
-            };
             match &record.event {
                 Event::Invoke {
                     client,
@@ -75,8 +101,11 @@ impl World {
                 } => {
                     let index = world.operations.len();
                     numbers.insert(*operation, (index, transaction.reads.clone()));
+                    let is_emission = transaction.through == TransactionMode::Watch;
+                    let of = &on[client.as_str()];
                     world.operations.push(Operation {
-                        session: session(client),
+                        session: of.session,
+                        began: if is_emission { of.transacted } else { place },
                         value: transaction.value,
                         written: transaction.keys.iter().copied().collect(),
                         invoked: place,
@@ -85,15 +114,22 @@ impl World {
                     });
                 }
                 Event::Ok {
-                    operation, effects, ..
+                    client,
+                    operation,
+                    effects,
                 } => {
                     let (index, asked) = numbers[operation].clone();
                     let of = &mut world.operations[index];
+                    if of.began == of.invoked {
+                        let on = on.get_mut(client.as_str()).unwrap();
+                        on.transacted = on.transacted.max(of.invoked);
+                    }
                     of.committed = Some(place);
                     of.written = effects.writes.iter().map(|(key, _)| *key).collect();
                     let session = of.session;
                     let told = effects.collections.as_ref();
-                    world.read(session, Some(index), asked, told, place);
+                    let began = of.began;
+                    world.read(session, Some(index), asked, told, (began, place));
                 }
                 Event::Fail { operation, .. } => {
                     world.operations[numbers[operation].0].failed = true;
@@ -103,16 +139,32 @@ impl World {
                     session: database,
                     ..
                 } => {
-                    session(client);
                     let mut specs = history.header.clients.iter();
-                    let spec = specs.find(|spec| spec.name == *client);
-                    let of = sessions.get_mut(client.as_str()).unwrap();
-                    let before = of.1.replace(database);
-                    if before.is_some_and(|before| before != database)
-                        && spec.is_some_and(|spec| spec.kind.has_database())
-                    {
-                        of.0 = next_session;
-                        next_session += 1;
+                    let spec = specs.find(|spec| spec.name == *client).unwrap();
+                    let before = last.insert(spec.device(), database);
+                    let others = on.iter().filter(|(other, of)| {
+                        **other != client.as_str()
+                            && device(other) == Some(spec.device())
+                            && of.identity == Some(database)
+                    });
+                    let shared = others.map(|(_, of)| world.databases[of.session]).next();
+                    let of = on.get_mut(client.as_str()).unwrap();
+                    let known = of.identity.replace(database);
+                    if known == Some(database.as_str()) || !spec.kind.has_database() {
+                        continue;
+                    }
+                    let present = world.databases[of.session];
+                    let number = match (shared, before) {
+                        (Some(shared), _) => shared,
+                        (None, None) => present,
+                        (None, Some(_)) => {
+                            next_database += 1;
+                            next_database
+                        }
+                    };
+                    if number != present {
+                        of.session = world.databases.len();
+                        world.databases.push(number);
                     }
                 }
                 Event::FinalReadPostgres {
@@ -120,8 +172,10 @@ impl World {
                     ..
                 } => {
                     let told = effects.collections.as_ref();
-                    world.read(next_session, None, Reads::All, told, place);
-                    next_session += 1;
+                    let session = world.databases.len();
+                    next_database += 1;
+                    world.databases.push(next_database);
+                    world.read(session, None, Reads::All, told, (place, place));
                 }
                 _ => {}
             }
@@ -138,13 +192,14 @@ impl World {
         operation: Option<usize>,
         asked: Reads,
         told: Option<&Collections>,
-        completed: usize,
+        (began, completed): (usize, usize),
     ) {
         self.reads.push(Read {
             session,
             operation,
             asked,
             told: told.cloned(),
+            began,
             completed,
             elements: BTreeSet::new(),
         });
@@ -169,6 +224,30 @@ impl World {
             }
         }
         elements
+    }
+
+    /// The sessions that other tabs are in on the same database.
+    pub fn siblings(&self, session: usize) -> impl Iterator<Item = usize> + '_ {
+        let all = 0..self.databases.len();
+        all.filter(move |other| {
+            *other != session && self.databases[*other] == self.databases[session]
+        })
+    }
+
+    /// As [`World::before`], with what other tabs on the same database had ended before `began`.
+    pub fn all_before(
+        &self,
+        session: usize,
+        place: usize,
+        began: usize,
+    ) -> (Vec<usize>, BTreeSet<usize>) {
+        let (mut reads, mut operations) = self.before(session, place);
+        for sibling in self.siblings(session) {
+            let (more, done) = self.before(sibling, began);
+            reads.extend(more);
+            operations.extend(done);
+        }
+        (reads, operations)
     }
 
     /// What a session has done and seen before that place: its reads, and what it committed.

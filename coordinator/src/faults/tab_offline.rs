@@ -1,6 +1,8 @@
 //! `tab.offline`: the browser tells the page that it is offline, and the client's connections are cut. Where there are
 //! several tabs, so it is with all of them: the network is the device's.
 
+use std::collections::BTreeSet;
+
 use squall_protocol::fault::Fault;
 
 use super::observe::links::{self, Link};
@@ -49,9 +51,14 @@ impl FaultKind for TabOffline {
         Box::pin(async move {
             let client = target.client()?;
             let tab = observe::tab(client).await?;
+            let mut states = BTreeSet::from([tab.state.clone()]);
+            for other in target.clients()? {
+                states.insert(observe::tab(other).await?.state);
+            }
+            let states: Vec<String> = states.into_iter().collect();
             let links = links::observe(target.environment, client).await?;
             Ok(Sighting {
-                state: format!("{}, {}", tab.state, links.state),
+                state: format!("{}, {}", states.join(" and "), links.state),
                 ..tab
             })
         })

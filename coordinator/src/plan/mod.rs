@@ -181,6 +181,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
+    use squall_protocol::fault::Victim;
 
     use super::*;
     use crate::faults;
@@ -308,6 +309,108 @@ mod tests {
         assert_eq!(with.transactions, without.transactions);
         assert!(without.faults.is_empty());
         assert!(!with.faults.is_empty());
+    }
+
+    /// Two browsers of three tabs each, and a native client.
+    fn fleet_of_tabs() -> Vec<ClientSpec> {
+        let (devices, tabs) = (2, 3);
+        let kind = ClientKind::PowersyncWeb;
+        let browsers = clients_of(kind.name(), kind, Count { devices, tabs });
+        let native = clients_of("native", ClientKind::Native, Count::of(1));
+        browsers.chain(native).collect()
+    }
+
+    #[test]
+    fn tabs_are_clients_with_names_of_their_own_on_one_device() {
+        let clients = fleet_of_tabs();
+        let names: Vec<(&str, &str)> = clients.iter().map(|c| (&c.name[..], c.device())).collect();
+        assert_eq!(
+            names[2..],
+            [
+                ("powersync-web-1.3", "powersync-web-1"),
+                ("powersync-web-2.1", "powersync-web-2"),
+                ("powersync-web-2.2", "powersync-web-2"),
+                ("powersync-web-2.3", "powersync-web-2"),
+                ("native-1", "native-1"),
+            ]
+        );
+        assert!(
+            clients
+                .iter()
+                .all(|client| client.kind_name() == client.kind.name())
+        );
+        assert_eq!(kinds::check(&clients), Ok(()));
+        let wasm = clients_of(
+            "wasm",
+            ClientKind::Wasm,
+            Count {
+                devices: 1,
+                tabs: 2,
+            },
+        );
+        let refused = kinds::check(&wasm.collect::<Vec<_>>()).unwrap_err();
+        assert!(
+            refused.contains("write wasm=N; powersync-web can"),
+            "{refused}"
+        );
+        let mut mixed = clients;
+        mixed[1].kind = ClientKind::Native;
+        assert!(kinds::check(&mixed).is_err());
+        mixed[1].kind = ClientKind::PowersyncWeb;
+        mixed[1].browser = Some("native-1".to_owned());
+        assert!(kinds::check(&mixed).is_err());
+    }
+
+    #[test]
+    fn a_plan_with_tabs_survives_its_file_and_no_fault_hits_a_tab_while_one_hits_its_browser() {
+        for seed in 0..20 {
+            let options = PlanOptions {
+                duration_ms: 60_000,
+                fault_interval_ms: 2_000,
+                ..options(all())
+            };
+            let plan = super::make(seed, options, fleet_of_tabs(), &faults::plannable());
+            let text = serde_json::to_string(&plan).unwrap();
+            assert_eq!(read(&text, &faults::plannable()).unwrap(), plan);
+            let device = |victim: Victim| match victim {
+                Victim::Client(client) | Victim::Browser(client) => plan.clients[client].device(),
+                Victim::Server(server) => server.name(),
+            };
+            let mut at_once = 0;
+            for (number, fault) in plan.faults.iter().enumerate() {
+                for earlier in &plan.faults[..number] {
+                    if device(earlier.victim) != device(fault.victim)
+                        || earlier.at_ms + earlier.duration_ms < fault.at_ms
+                    {
+                        continue;
+                    }
+                    let both = [earlier.victim, fault.victim];
+                    assert_ne!(both[0], both[1]);
+                    assert!(
+                        both.iter()
+                            .all(|victim| matches!(victim, Victim::Client(_))),
+                        "{earlier:?} {fault:?}"
+                    );
+                    at_once += 1;
+                }
+            }
+            assert!(at_once > 0, "tabs of one browser are hit at the same time");
+            let browsers = plan
+                .faults
+                .iter()
+                .filter(|fault| fault.fault.kind() == "browser.kill");
+            assert!(
+                browsers
+                    .clone()
+                    .all(|fault| matches!(fault.victim, Victim::Browser(0 | 3)))
+            );
+            assert!(browsers.count() > 0);
+            let tabs = plan
+                .faults
+                .iter()
+                .filter(|fault| fault.fault.kind() == "tab.reload");
+            assert!(tabs.count() > 0);
+        }
     }
 
     proptest! {
