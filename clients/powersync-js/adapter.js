@@ -38,8 +38,12 @@ export function adapter({ engine, common, open, severalTabs = false, bind = (...
 
     async transaction(access, body) {
       const inTransaction = (transaction) =>
-        body(async (sql, parameters) => (await transaction.executeRaw(...bind(sql, parameters))).rawRows);
+        body(async (sql, parameters) => {
+          if (access === "read" && severalTabs && WRITES.test(sql)) throw new Error(`no write in a read: ${sql}`);
+          return (await transaction.executeRaw(...bind(sql, parameters))).rawRows;
+        });
       if (access === "write") return database.writeTransaction(inTransaction);
+      if (severalTabs) return database.readTransaction(inTransaction);
       return database.readTransaction((transaction) => readOnly(transaction, inTransaction));
     },
 
@@ -71,6 +75,12 @@ export function adapter({ engine, common, open, severalTabs = false, bind = (...
     close: () => database.close(),
   };
 }
+
+/**
+ * A statement that writes, by its words. Tabs may have one connection together, on which a tab that is closed within a
+ * transaction would leave `PRAGMA query_only` on for the others.
+ */
+const WRITES = /^(?:[^'"]|'[^']*'|"[^"]*")*?\b(?:INSERT|UPDATE|DELETE|REPLACE\s+INTO|CREATE|DROP|ALTER)\b/i;
 
 /** Where the SDK has one connection for all, it lets a read transaction write, and undoes that in the end. */
 async function readOnly(transaction, body) {
