@@ -22,7 +22,8 @@ case $1 in
     printf '%s\n' "
      Ran $program in ${where##*/}: exit code $result
 $(<"$log")"
-    exit "$result"
+    # Not the code itself: by 255, xargs would leave out the rest.
+    exit "$((result != 0))"
     ;;
 esac
 
