@@ -493,9 +493,10 @@ impl Client {
     }
 
     async fn stop(&self) {
+        // Before another tab ends the browser.
+        self.link.expect_end("stopped at the end of the run");
         let mut running = self.device.running.lock().await;
         self.release();
-        self.link.expect_end("stopped at the end of the run");
         if let Some(process) = running.process.take() {
             process.signal(libc::SIGCONT);
             self.link.send(ToClient::Stop);
