@@ -449,6 +449,10 @@ impl Definition {
         let node = |read: usize| self.reads[read].operation.unwrap_or(count + read);
         let mut edges = Vec::new();
         for later in 0..count {
+            let of = &self.operations[later];
+            let began = (of.session.as_str(), of.database, of.invoked);
+            let of_siblings = (0..count).filter(|earlier| self.is_of_sibling(*earlier, began));
+            edges.extend(of_siblings.map(|earlier| (earlier, later)));
             for earlier in (0..count).filter(|earlier| self.place(*earlier) < self.place(later)) {
                 // Nothing follows an operation whose answer was lost.
                 let same = self.operations[earlier].session == self.operations[later].session;
