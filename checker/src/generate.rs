@@ -199,6 +199,7 @@ impl<'c> Simulation<'c> {
                 client,
                 incarnation: 1,
                 engine: None,
+                runtime: None,
             });
         }
         self.record(Event::Phase(Phase::Storm));

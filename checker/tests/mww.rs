@@ -2,7 +2,7 @@
 
 mod support;
 
-use squall_protocol::contract::Engine;
+use squall_protocol::contract::{ClientStatus, Engine};
 use squall_protocol::history::{Event, Phase};
 use squall_protocol::plan::ClientKind;
 use squall_protocol::transaction::{Reads, Transaction};
@@ -46,11 +46,53 @@ fn what_clients_are_made_of_is_said() {
                 name: "an engine".to_owned(),
                 version: Some(version.to_owned()),
             }),
+            runtime: (client == "b").then(|| Engine {
+                name: "a browser".to_owned(),
+                version: Some("7".to_owned()),
+            }),
         });
     }
     story.good_end(&[1, 2, 3]);
     let notes = story.verdict().notes;
-    assert_eq!(notes, ["a, b: an engine 1.1.0", "a: an engine 1.2.0"]);
+    let expected = [
+        "a: an engine 1.1.0",
+        "b: an engine 1.1.0 in a browser 7",
+        "a: an engine 1.2.0",
+    ];
+    assert_eq!(notes, expected);
+}
+
+#[test]
+fn the_last_status_of_an_sdk_is_told_in_its_own_words() {
+    let mut story = healthy();
+    for (client, queue, details, last_error) in [
+        ("a", 3, Some("Status<Uploading: true>"), None),
+        ("a", 2, Some("Status<Uploading: false>"), Some("no route")),
+        ("b", 0, None, Some("not told")),
+    ] {
+        story.record(Event::Status {
+            client: client.to_owned(),
+            status: ClientStatus {
+                queue,
+                last_error: last_error.map(str::to_owned),
+                details: details.map(str::to_owned),
+                ..ClientStatus::default()
+            },
+        });
+    }
+    story.good_end(&[1, 2, 3]);
+    let notes = story.verdict().notes.join("\n");
+    assert_eq!(
+        notes.matches("in its SDK's own words").count(),
+        1,
+        "{notes}"
+    );
+    for said in [
+        "the last status of a, at ",
+        "own words: Status<Uploading: false>; 2 rows in its upload queue, its last error: no route",
+    ] {
+        assert!(notes.contains(said), "{notes}");
+    }
 }
 
 #[test]

@@ -259,6 +259,7 @@ fn events(
                 incarnation,
                 session: "the same".to_owned(),
                 engine: None,
+                runtime: None,
             };
             events.splice(..0, [restart(1), restart(2)]);
         }

@@ -131,9 +131,10 @@ pub fn hello(client: &str, mode: Mode) -> FromClient {
         contract: CONTRACT_VERSION,
         dialect: Dialect::Sqlite,
         engine: Some(Engine {
-            name: "powersync_core on SQLite".to_owned(),
+            name: "powersync_core".to_owned(),
             version: store::versions().ok(),
         }),
+        runtime: None,
         capabilities: Capabilities {
             syncs,
             watches: true,

@@ -321,17 +321,20 @@ impl Store {
     }
 }
 
-/// The versions of powersync_core and of SQLite.
+/// The version of powersync_core, and the SQLite that it is on: `0.5.4 on SQLite 3.50.4`.
 pub(crate) fn versions() -> Result<String, ClientError> {
     let connection = Connection::open_in_memory().doing("opening a database in memory")?;
     load_powersync(&connection)?;
-    connection
+    let (core, sqlite): (String, String) = connection
         .query_row(
-            "SELECT powersync_rs_version() || ' on ' || sqlite_version()",
+            "SELECT powersync_rs_version(), sqlite_version()",
             [],
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )
-        .doing("asking for the versions")
+        .doing("asking for the versions")?;
+    // The version, a slash, and where it was built from.
+    let core = core.split('/').next().unwrap_or_default();
+    Ok(format!("{core} on SQLite {sqlite}"))
 }
 
 /// The tables in the form that `powersync_replace_schema` takes. What is written to a table that is

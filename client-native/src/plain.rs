@@ -66,6 +66,7 @@ pub(crate) async fn run<D: Database>(
             contract: CONTRACT_VERSION,
             dialect: Dialect::Sqlite,
             engine: Some(D::engine(&database_options).await),
+            runtime: None,
             capabilities: Capabilities {
                 checks_integrity: true,
                 shares_a_file: true,

@@ -71,6 +71,7 @@ pub async fn run_postgres(options: PostgresOptions) -> Result<(), Error> {
                 name: "PostgreSQL".to_owned(),
                 version: None,
             }),
+            runtime: None,
             capabilities: Capabilities::default(),
         }));
         let mut session: Option<Session> = None;

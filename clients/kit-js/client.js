@@ -51,6 +51,7 @@ export class Client {
 
   #hello() {
     const { dialect = "sqlite", engine, sharesAFile = false, severalTabs = false, ...can } = this.#adapter;
+    const { client, runtime } = this.#surroundings;
     const capabilities = {
       syncs: can.connect !== undefined,
       watches: can.watch !== undefined,
@@ -59,7 +60,7 @@ export class Client {
       shares_a_file: sharesAFile,
       several_tabs: severalTabs,
     };
-    this.#send({ hello: { client: this.#surroundings.client, contract: CONTRACT, dialect, engine, capabilities } });
+    this.#send({ hello: { client, contract: CONTRACT, dialect, engine, runtime, capabilities } });
   }
 
   #onMessage(data) {

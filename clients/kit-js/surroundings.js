@@ -14,6 +14,7 @@ export function fromEnvironment() {
     controlUrl: variable("SQUALL_CONTROL_URL"),
     client: variable("SQUALL_CLIENT"),
     database: variable("SQUALL_DATABASE"),
+    runtime: { name: "Node", version: process.versions.node },
     end: (code) => process.exit(code),
   };
 }

@@ -26,6 +26,7 @@
  * @property {number} queue
  * @property {boolean} acknowledged
  * @property {string | null} last_error
+ * @property {string} [details] The state as the SDK itself says it, for people to read.
  */
 
 /**
@@ -68,6 +69,7 @@
  * @typedef {object} Surroundings
  * @property {string} controlUrl The address of the WebSocket.
  * @property {string} client The client's name.
+ * @property {{name: string, version?: string}} [runtime] What runs the client, for reports.
  * @property {(code: number) => void} end Ends the program.
  */
 

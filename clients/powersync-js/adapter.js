@@ -18,9 +18,17 @@ const UPLOADS = `
  * @param {boolean} [sdk.severalTabs] Whether several tabs may have the database open at once.
  * @param {(sql: string, parameters: any[]) => [string, any[]]} [sdk.bind] What to give the SDK for a statement of
  *   the run, so that no value is garbled on its way.
+ * @param {(configuration: any) => Connector} [sdk.connector] Makes the connector.
  * @returns {import("../kit-js/types.js").Adapter}
  */
-export function adapter({ engine, common, open, severalTabs = false, bind = (...statement) => statement }) {
+export function adapter({
+  engine,
+  common,
+  open,
+  severalTabs = false,
+  bind = (...statement) => statement,
+  connector: makeConnector = (configuration) => new Connector(configuration),
+}) {
   let configuration, database, connector, log;
 
   return {
@@ -32,7 +40,7 @@ export function adapter({ engine, common, open, severalTabs = false, bind = (...
       const opened = await open(configuration, schema(common, configuration.tables));
       database = opened.database;
       await database.waitForReady();
-      connector = new Connector(configuration);
+      connector = makeConnector(configuration);
       return { session: await database.getClientId(), new_session: opened.isNew };
     },
 
@@ -53,9 +61,14 @@ export function adapter({ engine, common, open, severalTabs = false, bind = (...
     },
 
     connect() {
-      const { upload_throttle_ms: crudUploadThrottleMs, retry_delay_ms: retryDelayMs } = configuration.sdk ?? {};
+      const { sdk = {} } = configuration;
+      const options = {
+        crudUploadThrottleMs: sdk.upload_throttle_ms,
+        retryDelayMs: sdk.retry_delay_ms,
+        checkpointMode: sdk.checkpoint_mode,
+      };
       // It resolves when there is a connection, which may never be.
-      database.connect(connector, { crudUploadThrottleMs, retryDelayMs }).catch((error) => log("error", `connect: ${error}`));
+      database.connect(connector, options).catch((error) => log("error", `connect: ${error}`));
     },
 
     disconnect: () => database.disconnect(),
@@ -63,7 +76,8 @@ export function adapter({ engine, common, open, severalTabs = false, bind = (...
     async status() {
       const { connected, uploading, downloading, ...state } = read(database.currentStatus);
       const { queue, reached } = await database.get(UPLOADS);
-      return { connected, uploading, downloading, ...state, queue, acknowledged: queue === 0 && reached === 1 };
+      const details = database.currentStatus.getMessage();
+      return { connected, uploading, downloading, ...state, queue, acknowledged: queue === 0 && reached === 1, details };
     },
 
     async checkIntegrity() {
@@ -116,7 +130,7 @@ function schema({ Schema, Table, column }, tables) {
 }
 
 /** The application's part of an SDK: credentials from the backend, and uploads to it. */
-class Connector {
+export class Connector {
   #configuration;
   #token = null;
 
@@ -139,22 +153,32 @@ class Connector {
     const next = batch ? await database.getCrudBatch(batch.size) : await database.getNextCrudTransaction();
     if (!next) return;
     const [first, last] = [next.crud[0].clientId, next.crud.at(-1).clientId];
-    await this.#upload({
+    const id = batch ? `batch-${first}-${last}` : `transaction-${next.transactionId}`;
+    await this.send(database, id, next.crud);
+    await next.complete();
+    if (batch) await new Promise((resolve) => setTimeout(resolve, batch.pause_ms));
+  }
+
+  /**
+   * Has the backend apply entries of the queue in one transaction of its database. When this resolves, that is
+   * committed; when it rejects, it may be.
+   *
+   * @param {any} database
+   * @param {string} id The same one when the same entries are sent again.
+   * @param {any[]} crud
+   */
+  async send(database, id, crud) {
+    const body = {
       client_id: await database.getClientId(),
-      upload_id: batch ? `batch-${first}-${last}` : `transaction-${next.transactionId}`,
-      crud: next.crud.map(({ op, table, id, opData, previousValues }) => ({
+      upload_id: id,
+      crud: crud.map(({ op, table, id, opData, previousValues }) => ({
         op,
         type: table,
         id,
         ...(opData && { data: opData }),
         ...(previousValues && { old: previousValues }),
       })),
-    });
-    await next.complete();
-    if (batch) await new Promise((resolve) => setTimeout(resolve, batch.pause_ms));
-  }
-
-  async #upload(body) {
+    };
     if (!this.#token) await this.fetchCredentials();
     try {
       await this.#request("/upload", {

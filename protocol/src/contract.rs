@@ -125,11 +125,14 @@ pub struct Hello {
     /// What it is made of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,
+    /// What runs that, such as Node. Of a tab, its browser's driver is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Engine>,
     #[serde(default)]
     pub capabilities: Capabilities,
 }
 
-/// What a client is made of, for reports.
+/// What a client is made of, or what runs it, for reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Engine {
@@ -257,4 +260,7 @@ pub struct ClientStatus {
     pub acknowledged: bool,
     /// The last thing that went wrong, until something succeeded.
     pub last_error: Option<String>,
+    /// The state as the client's SDK itself says it, for people to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<String>,
 }

@@ -120,6 +120,9 @@ pub enum Event {
         /// What the client says it is made of.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         engine: Option<Engine>,
+        /// What runs that: Node, a browser.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        runtime: Option<Engine>,
     },
     /// A client's incarnation is over.
     IncarnationEnd {

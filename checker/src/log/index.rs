@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use squall_protocol::contract::{ClientStatus, Engine};
 use squall_protocol::history::{Event, Header, Phase, Record};
 use squall_protocol::plan::{ClientKind, Store};
 use squall_protocol::transaction::{INITIAL_VALUE, Key, Value};
@@ -98,6 +99,8 @@ pub(crate) struct Index<'h> {
     notes: Vec<String>,
     /// What clients say they are made of, and who.
     engines: BTreeMap<String, BTreeSet<&'h str>>,
+    /// The last status of each client whose SDK says it in words of its own, and when it came.
+    statuses: BTreeMap<&'h str, (u64, &'h ClientStatus)>,
 }
 
 impl<'h> Index<'h> {
@@ -130,6 +133,7 @@ impl<'h> Index<'h> {
             key_count: 0,
             notes: Vec::new(),
             engines: BTreeMap::new(),
+            statuses: BTreeMap::new(),
         };
         index.walk(history);
         if let Some(cut) = history.cut {
@@ -190,11 +194,15 @@ impl<'h> Index<'h> {
                     client,
                     session,
                     engine,
+                    runtime,
                     ..
                 } => {
-                    if let Some(engine) = engine {
-                        let clients = self.engines.entry(engine.to_string()).or_default();
-                        clients.insert(client);
+                    let made_of = match (engine, runtime) {
+                        (Some(engine), Some(runtime)) => Some(format!("{engine} in {runtime}")),
+                        (one, other) => one.as_ref().or(other.as_ref()).map(Engine::to_string),
+                    };
+                    if let Some(made_of) = made_of {
+                        self.engines.entry(made_of).or_default().insert(client);
                     }
                     if let Some(before) = update.lost_database {
                         self.lost_databases.push(LostDatabase {
@@ -204,6 +212,9 @@ impl<'h> Index<'h> {
                             record: place,
                         });
                     }
+                }
+                Event::Status { client, status } if status.details.is_some() => {
+                    self.statuses.insert(client, (record.time, status));
                 }
                 Event::FinalReadPostgres { error, .. } => {
                     self.postgres_read_error = error.as_deref();
@@ -353,11 +364,24 @@ impl<'h> Index<'h> {
         self.complete && !self.troubled
     }
 
-    /// What else there is to say: what speaks against an `ok`, and what the clients were.
+    /// What else there is to say: what speaks against an `ok`, what the clients were, and how they ended.
     pub fn into_notes(mut self) -> Vec<String> {
         for (engine, clients) in self.engines {
             let clients: Vec<&str> = clients.into_iter().collect();
             self.notes.push(format!("{}: {engine}", clients.join(", ")));
+        }
+        for (client, (time, status)) in self.statuses {
+            let error = match &status.last_error {
+                Some(error) => format!("its last error: {error}"),
+                None => "no error".to_owned(),
+            };
+            self.notes.push(format!(
+                "the last status of {client}, at {:.1} s, in its SDK's own words: {}; {} rows in its upload \
+                 queue, {error}",
+                time as f64 / 1e6,
+                status.details.as_deref().unwrap_or_default(),
+                status.queue
+            ));
         }
         self.notes
     }

@@ -198,6 +198,7 @@ impl Story {
             incarnation,
             session: session.to_owned(),
             engine: None,
+            runtime: None,
         });
     }
 

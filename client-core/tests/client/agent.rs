@@ -109,9 +109,16 @@ fn a_life_under_the_coordinator() {
                 let FromClient::Hello(hello) = message else {
                     return None;
                 };
-                let version = hello.engine.as_ref()?.version.as_deref()?;
+                let engine = hello.engine.as_ref()?.to_string();
                 assert_eq!(hello.contract, CONTRACT_VERSION);
-                assert!(version.contains(" on 3."), "{version}");
+                let words: Vec<&str> = engine.split(' ').collect();
+                let ["powersync_core", core, "on", "SQLite", sqlite] = words[..] else {
+                    panic!("{engine}");
+                };
+                for version in [core, sqlite] {
+                    let is_number = |part: &str| part.parse::<u32>().is_ok();
+                    assert!(version.split('.').all(is_number), "{engine}");
+                }
                 let can = hello.capabilities;
                 assert!(can.syncs && can.watches && can.disconnects && can.checks_integrity);
                 (hello.client == "native-1" && hello.dialect == Dialect::Sqlite).then_some(())

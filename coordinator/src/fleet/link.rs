@@ -49,6 +49,10 @@ struct State {
     /// What the latest incarnation says that it can do.
     capabilities: Capabilities,
     engine: Option<Engine>,
+    /// What it says that runs it.
+    runtime: Option<Engine>,
+    /// The browser that its tab is in.
+    browser: Option<Engine>,
     connection: Option<Connection>,
     status: Option<ClientStatus>,
     fatal: Option<String>,
@@ -113,6 +117,11 @@ impl Link {
     /// The client's last reported state.
     pub fn status(&self) -> Option<ClientStatus> {
         self.lock().status.clone()
+    }
+
+    /// Its tabs are in that browser from now on.
+    pub fn set_browser(&self, browser: Option<Engine>) {
+        self.lock().browser = browser;
     }
 
     /// Forgets the last reported state, so that the next one is known to be newer than now.
@@ -441,6 +450,7 @@ impl Link {
                 }
                 state.capabilities = hello.capabilities;
                 state.engine = hello.engine;
+                state.runtime = hello.runtime;
                 let config = Box::new(self.config.as_ref().clone());
                 let _ = to_client.send(ToClient::Configure(config));
                 state.fatal = None;
@@ -485,6 +495,7 @@ impl Link {
                         incarnation: state.incarnation,
                         session,
                         engine: state.engine.clone(),
+                        runtime: state.browser.clone().or_else(|| state.runtime.clone()),
                     });
                 }
             }
@@ -705,6 +716,7 @@ mod tests {
                 contract: CONTRACT_VERSION,
                 dialect: Dialect::Sqlite,
                 engine: None,
+                runtime: None,
                 capabilities: Capabilities {
                     watches,
                     ..Capabilities::default()

@@ -345,6 +345,7 @@ impl Client {
         let browser = Browser::start(driver, options)
             .await
             .map_err(|source| self.browser_error(source))?;
+        self.link.set_browser(browser.version());
         self.watch("its browser", browser.exited());
         Ok(browser)
     }

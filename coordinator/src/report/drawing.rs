@@ -8,21 +8,27 @@ use squall_protocol::history::Phase;
 use super::timeline::{Ending, Lane, Timeline};
 
 /// The drawing's measures in SVG units.
-const LABEL_WIDTH: f64 = 96.0;
+const LEAST_LABEL_WIDTH: f64 = 96.0;
+/// Between a client's name and its lane.
+const LABEL_GAP: f64 = 12.0;
 const PLOT_WIDTH: f64 = 1000.0;
 const LANE_HEIGHT: f64 = 44.0;
 const TOP: f64 = 28.0;
 const BOTTOM: f64 = 24.0;
 /// About as wide is a letter.
 const LETTER: f64 = 6.0;
+/// As wide as a letter of a client's name is at most, on average.
+const WIDE_LETTER: f64 = 7.5;
 
 /// The drawing, with its legend.
 pub fn draw(timeline: &Timeline) -> Markup {
     let lanes = LANE_HEIGHT * timeline.lanes.len() as f64;
     let height = TOP + lanes + BOTTOM;
     let floor = height - BOTTOM;
-    let width = LABEL_WIDTH + PLOT_WIDTH;
+    let left = label_width(timeline);
+    let width = left + PLOT_WIDTH;
     let scale = Scale {
+        left,
         // A history that ends at once still has a scale.
         end: timeline.end.max(1),
     };
@@ -53,14 +59,23 @@ pub fn draw(timeline: &Timeline) -> Markup {
     }
 }
 
+/// What is left of the lanes: the longest name has room there.
+fn label_width(timeline: &Timeline) -> f64 {
+    let longest = timeline.lanes.iter().map(|lane| lane.name.chars().count());
+    let longest = longest.max().unwrap_or(0) as f64;
+    (longest * WIDE_LETTER + LABEL_GAP).max(LEAST_LABEL_WIDTH)
+}
+
 /// From microseconds since the run began to units of the drawing.
 struct Scale {
+    /// Where the lanes begin.
+    left: f64,
     end: u64,
 }
 
 impl Scale {
     fn x(&self, time: u64) -> f64 {
-        tenths(LABEL_WIDTH + PLOT_WIDTH * time as f64 / self.end as f64)
+        tenths(self.left + PLOT_WIDTH * time as f64 / self.end as f64)
     }
 
     fn width(&self, from: u64, to: u64, least: f64) -> f64 {
@@ -170,6 +185,24 @@ fn phase_name(phase: Phase) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_name_ends_before_the_lanes_begin() {
+        for (name, begin) in [("a", "96"), ("powersync-better-sqlite3-12", "214.5")] {
+            let timeline = Timeline {
+                end: 1,
+                lanes: vec![Lane {
+                    name: name.to_owned(),
+                    incarnations: vec![(0, 1)],
+                    ..Lane::default()
+                }],
+                ..Timeline::default()
+            };
+            let drawing = draw(&timeline).into_string();
+            let lane = format!("<rect class=\"up\" x=\"{begin}\"");
+            assert!(drawing.contains(&lane), "{drawing}");
+        }
+    }
 
     #[test]
     fn ticks_are_round_and_few() {

@@ -30,6 +30,7 @@ use fantoccini::wd::{TimeoutConfiguration, WindowHandle};
 use fantoccini::{Client, Locator};
 use serde_json::Value;
 use squall_owned_process::OwnedProcess;
+use squall_protocol::contract::Engine;
 use squall_throwaway_postgres::Temporary;
 use tokio::sync::OnceCell;
 
@@ -155,6 +156,20 @@ impl Browser {
     /// From now on the client tab is the one of that name, open or not.
     pub fn select_tab(&mut self, name: &str) {
         self.selected = name.to_owned();
+    }
+
+    /// Which browser it is, and its version, as it tells its driver.
+    pub fn version(&self) -> Option<Engine> {
+        let capabilities = self.client.capabilities()?;
+        let text = |name: &str| Some(capabilities.get(name)?.as_str()?.to_owned());
+        let name = match self.behind {
+            Behind::Chromium { .. } => "Chromium",
+            Behind::Firefox { .. } => "Firefox",
+        };
+        Some(Engine {
+            name: name.to_owned(),
+            version: text("browserVersion"),
+        })
     }
 
     /// Opens the client tab at `url`, online, and waits until the page has loaded.

@@ -201,6 +201,19 @@ async fn offline_holds_for_page_and_worker_until_it_is_taken_back(browser: Brows
 async fn a_kill_leaves_nothing_and_a_death_is_noticed(browser: BrowserName) {
     let setup = Setup::new(browser).await;
     let mut browser = setup.browser_with_tab().await;
+    let version = browser.version().unwrap().version.unwrap();
+    let agent = browser
+        .evaluate("return navigator.userAgent")
+        .await
+        .unwrap();
+    let major = version.split('.').next().unwrap();
+    // A page is told no more of it.
+    let told = format!("/{major}.0");
+    assert!(version.len() > major.len(), "{version}");
+    assert!(
+        agent.as_str().unwrap().contains(&told),
+        "{version}: {agent}"
+    );
     let group = browser.pid();
     assert!(living_members(group).len() > 3, "it has helpers");
     browser.kill().await.unwrap();
