@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# The clients in JavaScript (clients/): Node, and the packages that their lock files name, from npm's registry
-# into target/clients, when the command line needs them. Sourced by ./squall after setup.sh, whose steps it uses.
+# Other people's clients (clients/), when the command line needs them, in target/clients: those in JavaScript with
+# Node and the packages that their lock files name, from npm's registry; the one in Rust with the crates of its own.
+# Sourced by ./squall after setup.sh, whose steps it uses.
 : "${root:?the repository}" "${target:?the folder of cargo}"
 
 clients=$target/clients
@@ -17,9 +18,12 @@ ensure_clients() {
     done
 }
 
-# What a folder is set up from, in one line: everything in it, in the kit, and what brings Node.
+# What a folder is set up from, in one line: everything in it, in the kit, and what brings Node; or, in Rust, the
+# contract.
 client_sources() {
-    (cd "$root/clients" && find "$1" kit-js powersync-js node/package-lock.json -name node_modules -prune -o -type f \
+    local others=(kit-js powersync-js node/package-lock.json)
+    [[ ! -f $root/clients/$1/Cargo.toml ]] || others=(../protocol ../Cargo.toml ../rust-toolchain.toml)
+    (cd "$root/clients" && find "$1" "${others[@]}" \( -name node_modules -o -name target \) -prune -o -type f \
         -exec cksum {} + | sort | cksum)
 }
 
@@ -34,6 +38,10 @@ locked() { cat "$clients/$1/package-lock.json" "$clients/node/package-lock.json"
 set_up_client() {
     local name=$1 sources folder
     ! client_is_set_up "$name" || return 0
+    [[ ! -f $root/clients/$name/Cargo.toml ]] || {
+        set_up_crate "$name"
+        return
+    }
     [[ $name == node ]] || client_is_set_up node || set_up_client node
     sources=$(client_sources "$name")
     for folder in kit-js powersync-js "$name"; do
@@ -48,6 +56,23 @@ set_up_client() {
         powersync-web) step "client-$name-bundle" "bundling $name" bundle_web "$folder" || fail "the build failed" ;;
     esac
     echo "$sources" >"$folder/.set-up"
+}
+
+# A client in Rust: a workspace of its own, built for itself, since one build links one SQLite.
+set_up_crate() {
+    local name=$1 sources folder=$clients/$1
+    need_rust
+    install_packages build_packages
+    sources=$(client_sources "$name")
+    mkdir -p "$folder"
+    step "client-$name" "building $name (minutes, the first time)" build_crate "$name" "$folder" || fail "the build failed"
+    echo "$sources" >"$folder/.set-up"
+}
+
+# build_crate NAME FOLDER: the program in FOLDER. One that runs is not written to.
+build_crate() {
+    (cd "$root/clients/$1" && CARGO_TARGET_DIR=$2/target cargo build --locked --release) || return
+    cp "$2/target/release/squall-$1" "$2/.new-$$" && mv "$2/.new-$$" "$2/program"
 }
 
 # No install script runs: what has to be compiled is compiled here, for our Node.

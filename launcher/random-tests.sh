@@ -5,7 +5,7 @@
 USAGE=64
 
 usage() {
-    say "self-test takes nothing, or --firefox, or --random and a duration such as 90s, 30m or 2h"
+    say "self-test takes nothing, or --firefox, or --sdks, or --random and a duration such as 90s, 30m or 2h"
     exit "$USAGE"
 }
 

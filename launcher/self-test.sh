@@ -46,6 +46,23 @@ firefox_tests() {
     [[ $failed -eq 0 ]]
 }
 
+# The tests of the client on the SDK for Rust, and of all SDKs in one fleet.
+sdk_tests() {
+    begin
+    local limit=$COMPILE_LIMIT targets=(--test conform --test storms) crate=$root/clients/powersync-rust
+    local own=("CARGO_TARGET_DIR=$target/clients/powersync-rust/target")
+    check "format of the client in Rust" cargo fmt --check --manifest-path "$crate/Cargo.toml"
+    check "clippy of the client in Rust" env "${own[@]}" cargo clippy --locked --release \
+        --manifest-path "$crate/Cargo.toml" -- -D warnings
+    check "tests, compiled" cargo test --locked --release -p squall-coordinator "${targets[@]}" --no-run
+    limit=$STEP_LIMIT
+    tests "tests of the SDKs" cargo test --locked --release -p squall-coordinator "${targets[@]}" --no-fail-fast -- \
+        --ignored sdk
+    check "nothing left running" nothing_left_running
+    summarize
+    [[ $failed -eq 0 ]]
+}
+
 begin() {
     results=$target/self-test
     rm -rf "$results"

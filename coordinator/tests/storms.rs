@@ -114,6 +114,47 @@ fn three_tabs_of_a_browser_work_on_one_database() {
 }
 
 #[test]
+#[ignore = "needs the SDK for Rust: ./squall self-test --sdks"]
+fn all_sdks_are_in_one_fleet() {
+    storm(
+        "--seed 14 --time 10s --fleet native=1,powersync-node=1,powersync-web=1,powersync-rust=1,postgres=1 \
+         --fault-interval 2s --reads read-transaction,watch",
+        0,
+        &[
+            "strong-convergence ok",
+            "durability ok",
+            "powersync-rust-1: powersync (Rust) 0.2.0",
+            "in its SDK's own words: SyncStatusData {",
+        ],
+    );
+}
+
+#[test]
+#[ignore = "needs the SDK for Rust: ./squall self-test --sdks"]
+fn the_sdk_for_rust_is_killed_and_cut_off_with_both_kinds_of_checkpoints() {
+    for mode in ["legacy", "requests"] {
+        storm(
+            &format!(
+                "--seed 15 --time 10s --fleet native=1,powersync-rust=2 --fault-interval 1s \
+                 --faults client.kill,client.pause,client.disconnect,net.partition --sdk-checkpoint-mode {mode}"
+            ),
+            0,
+            &["strong-convergence ok", "durability ok"],
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs the SDK for Rust: ./squall self-test --sdks"]
+fn batches_of_the_sdk_for_rust_tear_transactions() {
+    storm(
+        "--seed 16 --time 5s --fleet native=1,powersync-rust=1 --faults none --uploader batch",
+        1,
+        &["atomic-visibility VIOLATION", "durability ok"],
+    );
+}
+
+#[test]
 fn reads_at_read_committed_are_fractured() {
     storm(
         "--seed 71 --time 3s --fleet postgres=6 --rate 600 --faults none --isolation read-committed",

@@ -78,6 +78,8 @@ pub enum ClientKind {
     #[serde(rename = "powersync-web@firefox")]
     #[strum(serialize = "powersync-web@firefox")]
     PowersyncWebFirefox,
+    /// A process on PowerSync's SDK for Rust.
+    PowersyncRust,
     /// A process of somebody's that speaks the client contract, with its rows there.
     External(Store),
 }
@@ -98,7 +100,7 @@ pub enum Store {
 
 impl ClientKind {
     /// Every kind of squall's own, in the order in which they are documented.
-    pub const ALL: [ClientKind; 11] = [
+    pub const ALL: [ClientKind; 12] = [
         ClientKind::Native,
         ClientKind::Wasm,
         ClientKind::WasmFirefox,
@@ -110,6 +112,7 @@ impl ClientKind {
         ClientKind::PowersyncNode,
         ClientKind::PowersyncWeb,
         ClientKind::PowersyncWebFirefox,
+        ClientKind::PowersyncRust,
     ];
 
     /// The kind's name, as on the command line and in client names; those of somebody's clients have others
@@ -126,7 +129,8 @@ impl ClientKind {
             | ClientKind::WasmFirefox
             | ClientKind::PowersyncNode
             | ClientKind::PowersyncWeb
-            | ClientKind::PowersyncWebFirefox => Store::Synced,
+            | ClientKind::PowersyncWebFirefox
+            | ClientKind::PowersyncRust => Store::Synced,
             ClientKind::Postgres => Store::Postgres,
             ClientKind::Sqlite | ClientKind::Sqlite3 | ClientKind::BetterSqlite3 => {
                 Store::SharedFile
@@ -237,6 +241,20 @@ pub struct SdkOptions {
     /// The pause before a failed upload or a lost stream is tried again, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_delay_ms: Option<u64>,
+    /// How it asks for the write checkpoint after its uploads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_mode: Option<CheckpointMode>,
+}
+
+/// The ways in which PowerSync's SDKs ask for a write checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckpointMode {
+    /// The service counts them: `GET /write-checkpoint2.json`.
+    Legacy,
+    /// The client counts them: `POST /sync/checkpoint-request`.
+    Requests,
 }
 
 impl SdkOptions {

@@ -12,8 +12,8 @@ use squall_models::formats::Format;
 use squall_models::formats::export::Target;
 use squall_models::registers::Model;
 use squall_protocol::plan::{
-    ClientKind, ClientSpec, Isolation, KeyChoice, Length, PlanOptions, Role, Roles, SdkOptions,
-    Store, Uploader, Workload,
+    CheckpointMode, ClientKind, ClientSpec, Isolation, KeyChoice, Length, PlanOptions, Role, Roles,
+    SdkOptions, Store, Uploader, Workload,
 };
 use squall_workloads::Probe;
 
@@ -138,9 +138,9 @@ pub struct RunArgs {
     #[arg(long)]
     pub payload: bool,
     /// How many clients of which kind; the kinds are native, wasm (in Chromium), wasm@firefox, powersync-node,
-    /// powersync-web, powersync-web@firefox and postgres; powersync-web=2x3 is two browsers of three tabs each, all of a browser on one
-    /// database. Or, without any of those and without PostgreSQL: sqlite, sqlite3 and
-    /// better-sqlite3, which share one file, or one local.
+    /// powersync-web, powersync-web@firefox, powersync-rust and postgres; powersync-web=2x3 is two browsers of three
+    /// tabs each, all of a browser on one database. Or, without any of those and without PostgreSQL: sqlite, sqlite3
+    /// and better-sqlite3, which share one file, or one local.
     #[arg(
         long,
         value_name = "KIND=N,…",
@@ -212,6 +212,10 @@ pub struct RunArgs {
     /// the SDK has it.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub sdk_retry_delay: Option<Duration>,
+    /// How clients on PowerSync's SDKs ask for the write checkpoint after their uploads: legacy or requests
+    /// (checkpointMode); without it as the SDK does.
+    #[arg(long, value_name = "MODE", value_parser = values::checkpoint_mode)]
+    pub sdk_checkpoint_mode: Option<CheckpointMode>,
     /// How long a client may go without progress while it recovers, after the faults have ended.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub recovery_deadline: Duration,
@@ -536,7 +540,7 @@ pub struct ClientArgs {
     )]
     pub control_url: String,
     /// The database file of a client that has one.
-    #[arg(long, value_name = "FILE", env = "SQUALL_DATABASE", required_if_eq_any([("kind", "native"), ("kind", "local"), ("kind", "sqlite"), ("kind", "sqlite3"), ("kind", "better-sqlite3"), ("kind", "powersync-node")]))]
+    #[arg(long, value_name = "FILE", env = "SQUALL_DATABASE", required_if_eq_any([("kind", "native"), ("kind", "local"), ("kind", "sqlite"), ("kind", "sqlite3"), ("kind", "better-sqlite3"), ("kind", "powersync-node"), ("kind", "powersync-rust")]))]
     pub database: Option<PathBuf>,
     /// The command-line shell of a sqlite3 client.
     #[arg(long, value_name = "PROGRAM", default_value = "sqlite3")]
@@ -652,6 +656,7 @@ impl RunArgs {
                 vfs: self.vfs.clone(),
                 upload_throttle_ms: milliseconds(self.sdk_upload_throttle),
                 retry_delay_ms: milliseconds(self.sdk_retry_delay),
+                checkpoint_mode: self.sdk_checkpoint_mode,
             },
             recovery_deadline_ms: self.recovery_deadline.as_millis() as u64,
         };

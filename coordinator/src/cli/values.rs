@@ -9,7 +9,7 @@ use squall_models::formats::Format;
 use squall_models::formats::export::Target;
 use squall_models::registers::Model;
 use squall_protocol::plan::{
-    ClientKind, Isolation, KeyChoice, Length, ReadMode, Role, Roles, Workload,
+    CheckpointMode, ClientKind, Isolation, KeyChoice, Length, ReadMode, Role, Roles, Workload,
 };
 
 use crate::faults;
@@ -30,6 +30,15 @@ pub(super) fn isolation(text: &str) -> Result<Isolation, String> {
         ("serializable", Isolation::Serializable),
     ];
     one_of("isolation level", text, &named)
+}
+
+/// The name of a way in which an SDK asks for a write checkpoint.
+pub(super) fn checkpoint_mode(text: &str) -> Result<CheckpointMode, String> {
+    let named = [
+        ("legacy", CheckpointMode::Legacy),
+        ("requests", CheckpointMode::Requests),
+    ];
+    one_of("checkpoint mode", text, &named)
 }
 
 /// The name of a format to read.
@@ -149,15 +158,17 @@ pub enum ProcessKind {
     Sqlite3,
     BetterSqlite3,
     PowersyncNode,
+    PowersyncRust,
     Local,
 }
 
 impl ProcessKind {
-    /// The folder of `clients/` that it is, of a client in JavaScript.
+    /// The folder of `clients/` that it is, of a client that is set up there.
     pub fn folder(self) -> Option<&'static str> {
         match self {
             ProcessKind::BetterSqlite3 => Some("better-sqlite3"),
             ProcessKind::PowersyncNode => Some("powersync-node"),
+            ProcessKind::PowersyncRust => Some("powersync-rust"),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ use crate::system::options::own_program;
 
 pub async fn run(args: ClientArgs) -> Result<Exit, Failure> {
     if let Some(folder) = args.kind.folder() {
-        return Err(become_javascript(&args, folder));
+        return Err(become_client_of(&args, folder));
     }
     let name = args.client.clone();
     let (control_url, client) = (args.control_url, args.client);
@@ -41,7 +41,7 @@ pub async fn run(args: ClientArgs) -> Result<Exit, Failure> {
 }
 
 /// Makes this process the client in that folder of `clients/`: it comes back only if that is not possible.
-fn become_javascript(args: &ClientArgs, folder: &str) -> Failure {
+fn become_client_of(args: &ClientArgs, folder: &str) -> Failure {
     let program = match own_program() {
         Ok(program) => program,
         Err(failure) => return failure,

@@ -1,6 +1,7 @@
 //! `squall needs`: what a command line needs, for the launcher, which installs what is not there.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::Path;
 
 use squall_protocol::plan::{ClientKind, Store};
@@ -56,17 +57,35 @@ fn kinds(args: &NeedsArgs) -> Vec<ClientKind> {
         },
         Command::Demo(_) => vec![ClientKind::Native, ClientKind::Wasm],
         Command::Doctor => {
-            // What is big and seldom wanted is only got for who wants it.
+            // What is big, or long to build, and seldom wanted is only got for who wants it.
             let all = ClientKind::ALL.into_iter();
             let in_firefox = |kind| {
                 let tab = manifest(kind).tab();
                 tab.is_some_and(|(browser, _)| browser == BrowserName::Firefox)
             };
-            all.filter(|kind| !in_firefox(*kind)).collect()
+            let seldom = |kind| in_firefox(kind) || kind == ClientKind::PowersyncRust;
+            all.filter(|kind| !seldom(*kind)).collect()
         }
-        Command::Conform(conform) => vec![conform.browser.unwrap_or(external)],
+        Command::Conform(conform) => {
+            vec![
+                conform
+                    .browser
+                    .or_else(|| own_kind(&conform.command))
+                    .unwrap_or(external),
+            ]
+        }
         _ => Vec::new(),
     }
+}
+
+/// The kind of a command that is a client of squall's own: `squall client --kind KIND`.
+fn own_kind(command: &[OsString]) -> Option<ClientKind> {
+    let [program, client, kind, name, ..] = command else {
+        return None;
+    };
+    let is_squall = Path::new(program).file_name()? == "squall";
+    let mut all = ClientKind::ALL.into_iter();
+    all.find(|own| is_squall && client == "client" && kind == "--kind" && *name == *own.name())
 }
 
 fn of_fleet(fleet: &FleetArg) -> Vec<ClientKind> {
@@ -144,6 +163,16 @@ mod tests {
             ("--version", &[]),
             ("run --fleet powersync-node=1", &["node", "powersync-node"]),
             ("run --fleet better-sqlite3=1 --clients", &[]),
+            ("run --fleet native=1,powersync-rust=1", &["powersync-rust"]),
+            (
+                "conform -- target/release/squall client --kind powersync-rust",
+                &["powersync-rust"],
+            ),
+            ("conform -- mine client --kind powersync-rust", &[]),
+            (
+                "doctor",
+                &["better-sqlite3", "node", "powersync-node", "powersync-web"],
+            ),
             (
                 "conform --browser=powersync-web",
                 &["node", "powersync-web"],

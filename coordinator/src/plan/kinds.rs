@@ -164,6 +164,12 @@ const KINDS: &[Manifest] = &[
         watches: true,
     },
     Manifest {
+        kind: ClientKind::PowersyncRust,
+        runs_as: RunsAs::Process,
+        needs: &[Need::Folder("powersync-rust"), Need::Postgres],
+        watches: true,
+    },
+    Manifest {
         kind: ClientKind::Postgres,
         runs_as: RunsAs::Process,
         needs: &[Need::Postgres],

@@ -1,4 +1,4 @@
-//! Where the launcher has put Node and the clients in JavaScript.
+//! Where the launcher has put Node, the clients in JavaScript, and those that it builds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,6 +7,8 @@ use crate::environment_variable::environment_variable;
 
 /// What a client in JavaScript is started with.
 const ENTRY: &str = "main.js";
+/// The program of a client that the launcher has built.
+const PROGRAM: &str = "program";
 
 /// The folder of the clients, each in a folder of its own: the launcher says so, and next to a binary that cargo
 /// built they are in `target/clients`.
@@ -28,8 +30,7 @@ pub fn folder(program: &Path, client: &str) -> Result<PathBuf, String> {
     match folder.join(".set-up").is_file() {
         true => Ok(folder),
         false => Err(format!(
-            "the packages of the client {client} are not installed: {} is not set up; start squall through \
-             ./squall, which does it",
+            "the client {client} is not installed: {} is not set up; start squall through ./squall, which does it",
             folder.display()
         )),
     }
@@ -73,7 +74,12 @@ fn platform() -> &'static str {
 ///
 /// When it is not set up.
 pub fn command(program: &Path, client: &str) -> Result<Command, String> {
+    let folder = folder(program, client)?;
+    let built = folder.join(PROGRAM);
+    if built.is_file() {
+        return Ok(Command::new(built));
+    }
     let mut command = Command::new(node(program)?);
-    command.arg(folder(program, client)?.join(ENTRY));
+    command.arg(folder.join(ENTRY));
     Ok(command)
 }
