@@ -447,12 +447,15 @@ fn whole(
 const COLLECTIONS: [Workload; 2] = [Workload::ListAppend, Workload::Gset];
 const READS: (Value, &[Key]) = (-1, &[]);
 
+/// What a transaction wrote to which keys, and what it found.
+type Done<'a> = ((Value, &'a [Key]), &'a [(Key, &'a str)]);
+
 /// Tab 1 and then tab 2, as above.
 fn collections_one_and_then_other(
     story: &mut Story,
     overlap: bool,
-    (first, found): ((Value, &[Key]), &[(Key, &str)]),
-    (second, found_by_other): ((Value, &[Key]), &[(Key, &str)]),
+    (first, found): Done<'_>,
+    (second, found_by_other): Done<'_>,
 ) {
     let keys = |found: &[(Key, &str)]| found.iter().map(|(key, _)| *key).collect::<Vec<_>>();
     let one = begin_of(story, "t1", first.0, first.1, &keys(found));
@@ -471,7 +474,7 @@ fn collections_hold_what_another_tab_had_added_or_read() {
     for workload in COLLECTIONS {
         for overlap in BOTH {
             let mut story = story(3);
-            let added: ((Value, &[Key]), &[(Key, &str)]) = ((1, &[0]), &[(0, "")]);
+            let added: Done<'_> = ((1, &[0]), &[(0, "")]);
             collections_one_and_then_other(&mut story, overlap, added, (READS, &[(0, "")]));
             // Whoever reads it shows which version that is.
             whole(&mut story, "c", READS, &[(0, "1")]);

@@ -144,7 +144,7 @@ impl World {
                     let before = last.insert(spec.device(), database);
                     let others = on.iter().filter(|(other, of)| {
                         **other != client.as_str()
-                            && device(**other) == Some(spec.device())
+                            && device(other) == Some(spec.device())
                             && of.identity == Some(database.as_str())
                     });
                     let shared = others.map(|(_, of)| world.databases[of.session]).next();

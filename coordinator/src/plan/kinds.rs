@@ -162,12 +162,14 @@ const KINDS: &[Manifest] = &[
             Need::Postgres,
         ],
         watches: true,
+        several_tabs: true,
     },
     Manifest {
         kind: ClientKind::PowersyncRust,
         runs_as: RunsAs::Process,
         needs: &[Need::Folder("powersync-rust"), Need::Postgres],
         watches: true,
+        several_tabs: false,
     },
     Manifest {
         kind: ClientKind::Postgres,
