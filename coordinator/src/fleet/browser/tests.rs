@@ -103,8 +103,26 @@ impl Setup {
 }
 
 async fn ask(browser: &mut Browser, what: &str) -> Value {
-    let script = format!("return ask('{what}')");
-    browser.evaluate(&script).await.unwrap()
+    answer(browser, &format!("ask('{what}')")).await
+}
+
+/// What a promise in the page comes to, which may take longer than a script may.
+async fn answer(browser: &mut Browser, promise: &str) -> Value {
+    let begin =
+        format!("window.answer = undefined; {promise}.then(it => {{ window.answer = it }})");
+    browser.evaluate(&begin).await.unwrap();
+    let answered = async {
+        loop {
+            let answer = browser.evaluate("return window.answer").await.unwrap();
+            if answer != Value::Null {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), answered)
+        .await
+        .unwrap_or_else(|_| panic!("{promise} was not answered"))
 }
 
 async fn wait_for_line(path: &Path, line: &str) {
@@ -183,18 +201,18 @@ async fn storage_outlives_reloads_tabs_and_kills(browser: BrowserName) {
 async fn offline_holds_for_page_and_worker_until_it_is_taken_back(browser: BrowserName) {
     let setup = Setup::new(browser).await;
     let mut browser = setup.browser_with_tab().await;
-    let page_ping = "return fetch('/ping').then(a => a.text(), () => 'failed')";
+    let page_ping = "fetch('/ping').then(a => a.text(), () => 'failed')";
     assert_eq!(ask(&mut browser, "ping").await, "pong");
 
     browser.set_offline(true).await.unwrap();
     assert_eq!(ask(&mut browser, "ping").await, "failed");
-    assert_eq!(browser.evaluate(page_ping).await.unwrap(), "failed");
+    assert_eq!(answer(&mut browser, page_ping).await, "failed");
     let online = browser.evaluate("return navigator.onLine").await.unwrap();
     assert_eq!(online, false);
 
     browser.set_offline(false).await.unwrap();
     assert_eq!(ask(&mut browser, "ping").await, "pong");
-    assert_eq!(browser.evaluate(page_ping).await.unwrap(), "pong");
+    assert_eq!(answer(&mut browser, page_ping).await, "pong");
     browser.stop().await.unwrap();
 }
 
@@ -299,9 +317,9 @@ async fn only_the_addresses_of_squall_are_reachable(browser: BrowserName) {
     tokio::spawn(async move { axum::serve(outside, pages).await.unwrap() });
     let mut browser = setup.browser_with_tab().await;
     let script = format!(
-        "return fetch('http://{address}/', {{mode: 'no-cors'}}).then(() => 'reached', () => 'failed')"
+        "fetch('http://{address}/', {{mode: 'no-cors'}}).then(() => 'reached', () => 'failed')"
     );
-    assert_eq!(browser.evaluate(&script).await.unwrap(), "failed");
+    assert_eq!(answer(&mut browser, &script).await, "failed");
     browser.stop().await.unwrap();
 }
 
