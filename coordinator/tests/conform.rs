@@ -165,13 +165,6 @@ fn the_browser_client_conforms() {
 }
 
 #[test]
-#[ignore = "needs the SDK for Rust: ./squall self-test --sdks"]
-fn the_client_on_the_sdk_for_rust_conforms() {
-    let others = &["first-rows", "new-connection"];
-    assert_conforms(&own("powersync-rust"), &[others]);
-}
-
-#[test]
 fn the_client_in_the_kits_readme_conforms() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let kit = root.join("clients/kit-js");
@@ -192,66 +185,6 @@ fn the_client_in_the_kits_readme_conforms() {
     let node = javascript::node(Path::new(env!("CARGO_BIN_EXE_squall"))).unwrap();
     let command = ["--", node.to_str().unwrap(), client.to_str().unwrap()];
     assert_conforms(&command, &[SYNC, &["new-connection"]]);
-}
-
-/// A folder with the code in `docs/your-app.md` and the packages that it needs.
-fn my_app() -> tempfile::TempDir {
-    let program = Path::new(env!("CARGO_BIN_EXE_squall"));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let page = fs::read_to_string(root.join("docs/your-app.md")).unwrap();
-    let code = page.split("```js\n").nth(1).unwrap();
-    let code = code.split("```").next().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let modules = folder.path().join("node_modules");
-    fs::create_dir(&modules).unwrap();
-    let packages = javascript::folder(program, "powersync-node").unwrap();
-    let packages = packages.join("node_modules");
-    let clients = root.join("clients");
-    for (name, package) in [
-        ("@powersync", packages.join("@powersync")),
-        ("squall-client-kit", clients.join("kit-js")),
-        ("squall-client-powersync", clients.join("powersync-js")),
-    ] {
-        std::os::unix::fs::symlink(package, modules.join(name)).unwrap();
-    }
-    fs::write(folder.path().join("my-app.mjs"), code).unwrap();
-    folder
-}
-
-#[test]
-fn the_app_in_the_docs_does_what_they_say() {
-    let folder = my_app();
-    let client = folder.path().join("my-app.mjs");
-    let client = client.to_str().unwrap();
-    let node = javascript::node(Path::new(env!("CARGO_BIN_EXE_squall"))).unwrap();
-    let node = node.to_str().unwrap();
-    let (output, report) = conform(&["--", node, client], None);
-    assert_eq!(output.status.code(), Some(1), "{report:#}");
-    assert_eq!(checks(&report, "failed"), ["values"], "{report:#}");
-
-    let run = |skips: Option<&str>| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
-        let command_of_app = format!("app='{node}' '{client}'");
-        let storm = "run --seed 3 --time 8s --fleet native=1,app=2 --faults net.partition --fault-interval 1s";
-        command.args(storm.split(' '));
-        command.args(["--client", &command_of_app, "--output"]);
-        command.arg(folder.path().join("runs"));
-        command.env_remove("SQUALL_DATABASE_URL");
-        if let Some(skips) = skips {
-            command.env("MY_APP_SKIPS", skips);
-        }
-        let output = command.output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        (output.status.code(), text)
-    };
-    let (code, text) = run(None);
-    assert_eq!(code, Some(0), "{text}");
-    let (code, text) = run(Some("1"));
-    assert_eq!(code, Some(1), "{text}");
-    let lost = text
-        .lines()
-        .any(|line| line.starts_with("durability") && line.contains("VIOLATION"));
-    assert!(lost, "{text}");
 }
 
 /// The command of the plain client.
