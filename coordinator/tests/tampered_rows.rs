@@ -125,11 +125,13 @@ fn rows_that_make_no_sense_are_shown() {
     let garble =
         |table: &str| format!("UPDATE ps_data__{table} SET data = json_set(data, '$.k', null)");
     let shown = "committed and read what makes no sense: the row (null";
-    for workload in ["mww", "gset", "counter"] {
+    for workload in ["mww", "counter"] {
         is_found(workload, &garble(workload), shown);
     }
-    // A list without a key is in nobody's way until everything is read.
-    is_found_in_file("list-append", &UNTIL_END, &garble("lists"), shown);
+    // A list or an element without a key is in nobody's way until everything is read, and may be missed before.
+    for (workload, table) in [("list-append", "lists"), ("gset", "gset")] {
+        is_found_in_file(workload, &UNTIL_END, &garble(table), shown);
+    }
 }
 
 #[test]
