@@ -49,17 +49,16 @@ impl FaultKind for TabOffline {
 
     fn observe<'a>(&'a self, target: &'a Target<'a>) -> Doing<'a, Sighting> {
         Box::pin(async move {
-            let client = target.client()?;
-            let tab = observe::tab(client).await?;
-            let mut states = BTreeSet::from([tab.state.clone()]);
-            for other in target.clients()? {
-                states.insert(observe::tab(other).await?.state);
-            }
-            let states: Vec<String> = states.into_iter().collect();
-            let links = links::observe(target.environment, client).await?;
+            let first = target.client()?;
+            let links = links::observe(target.environment, first).await?;
+            let tabs = target.clients()?.into_iter().map(observe::tab);
+            let tabs = futures_util::future::try_join_all(tabs).await?;
+            let states: BTreeSet<&str> = tabs.iter().map(|tab| &tab.state[..]).collect();
+            let states: Vec<&str> = states.into_iter().collect();
             Ok(Sighting {
                 state: format!("{}, {}", states.join(" and "), links.state),
-                ..tab
+                // The first tab's.
+                ..tabs[0].clone()
             })
         })
     }

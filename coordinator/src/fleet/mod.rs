@@ -345,7 +345,9 @@ impl Client {
         let browser = Browser::start(driver, options)
             .await
             .map_err(|source| self.browser_error(source))?;
-        self.link.set_browser(browser.version());
+        for link in &self.device.links {
+            link.set_browser(browser.version());
+        }
         self.watch("its browser", browser.exited());
         Ok(browser)
     }
