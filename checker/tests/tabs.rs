@@ -450,6 +450,10 @@ const READS: (Value, &[Key]) = (-1, &[]);
 /// What a transaction wrote to which keys, and what it found.
 type Done<'a> = ((Value, &'a [Key]), &'a [(Key, &'a str)]);
 
+/// Additions to two keys in which nothing was.
+const ADDS: Done<'static> = ((1, &[0]), &[(0, "")]);
+const ADDS_ELSEWHERE: Done<'static> = ((2, &[1]), &[(1, "")]);
+
 /// Tab 1 and then tab 2, as above.
 fn collections_one_and_then_other(
     story: &mut Story,
@@ -474,8 +478,7 @@ fn collections_hold_what_another_tab_had_added_or_read() {
     for workload in COLLECTIONS {
         for overlap in BOTH {
             let mut story = story(3);
-            let added: Done<'_> = ((1, &[0]), &[(0, "")]);
-            collections_one_and_then_other(&mut story, overlap, added, (READS, &[(0, "")]));
+            collections_one_and_then_other(&mut story, overlap, ADDS, (READS, &[(0, "")]));
             // Whoever reads it shows which version that is.
             whole(&mut story, "c", READS, &[(0, "1")]);
             assert_only_without_overlap(overlap, &story, workload, ReadYourWrites);
@@ -498,12 +501,7 @@ fn collections_with_a_tabs_element_hold_what_is_before_it_in_another_tab() {
     for workload in COLLECTIONS {
         for overlap in BOTH {
             let mut story = story(3);
-            collections_one_and_then_other(
-                &mut story,
-                overlap,
-                ((1, &[0]), &[(0, "")]),
-                ((2, &[1]), &[(1, "")]),
-            );
+            collections_one_and_then_other(&mut story, overlap, ADDS, ADDS_ELSEWHERE);
             whole(&mut story, "b", READS, &[(0, ""), (1, "2")]);
             whole(&mut story, "c", READS, &[(0, "1")]);
             assert_only_without_overlap(overlap, &story, workload, MonotonicWrites);
@@ -514,7 +512,7 @@ fn collections_with_a_tabs_element_hold_what_is_before_it_in_another_tab() {
                 &mut story,
                 overlap,
                 (READS, &[(0, "5")]),
-                ((2, &[1]), &[(1, "")]),
+                ADDS_ELSEWHERE,
             );
             whole(&mut story, "c", READS, &[(0, ""), (1, "2")]);
             assert_only_without_overlap(overlap, &story, workload, WritesFollowReads);
@@ -527,12 +525,7 @@ fn the_causal_past_goes_on_from_one_tab_to_another() {
     for workload in COLLECTIONS {
         for overlap in BOTH {
             let mut story = story(3);
-            collections_one_and_then_other(
-                &mut story,
-                overlap,
-                ((1, &[0]), &[(0, "")]),
-                ((2, &[1]), &[(1, "")]),
-            );
+            collections_one_and_then_other(&mut story, overlap, ADDS, ADDS_ELSEWHERE);
             whole(&mut story, "b", (3, &[2]), &[(1, "2"), (2, "")]);
             whole(&mut story, "c", READS, &[(0, ""), (2, "3")]);
             story.phase(Phase::Heal);

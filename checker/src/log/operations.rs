@@ -465,6 +465,29 @@ impl OperationLog {
         self.clients.siblings(session)
     }
 
+    /// A sibling of a session that is not done with what it had ended before the place `began`.
+    pub fn late_sibling(
+        &self,
+        session: usize,
+        began: usize,
+        is_done_up_to: impl Fn(usize, usize) -> bool,
+    ) -> Option<usize> {
+        let last = began.checked_sub(1)?;
+        let mut siblings = self.siblings(session);
+        siblings.find(|sibling| !is_done_up_to(*sibling, last))
+    }
+
+    /// Has a session get on, and then, whenever one did, its siblings, which may have waited for it. `advance` says
+    /// whether it did.
+    pub fn advance_with_siblings(&self, session: usize, mut advance: impl FnMut(usize) -> bool) {
+        let mut sessions = vec![session];
+        while let Some(session) = sessions.pop() {
+            if advance(session) {
+                sessions.extend(self.siblings(session));
+            }
+        }
+    }
+
     /// A number for the database of a session.
     pub fn database(&self, session: usize) -> usize {
         self.clients.database(session)

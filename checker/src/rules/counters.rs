@@ -8,6 +8,7 @@ use squall_protocol::verdict::{Property, Step, Violation};
 
 use super::judge::Judge;
 use super::recovery::{NotRead, Probes, Recovery, Unseen};
+use super::versions::latest_before;
 use super::{rows, strong_convergence};
 use crate::findings::explain::{self, place};
 use crate::findings::{Findings, Report};
@@ -279,9 +280,7 @@ struct Grown {
 impl Shared {
     /// What was known before that place.
     fn before(&self, key: Key, place: usize) -> Option<Floor> {
-        let floors = &self.counters.get(&key)?.floors;
-        let count = floors.partition_point(|(known, _)| *known < place);
-        Some(floors[count.checked_sub(1)?].1)
+        latest_before(&self.counters.get(&key)?.floors, place).copied()
     }
 
     /// An operation that ended at that place knows of that floor, with what it has `added` itself.

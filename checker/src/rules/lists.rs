@@ -119,14 +119,11 @@ impl Lists {
 
     /// Takes in what can be taken in of a session and of its siblings.
     fn advance(&mut self, log: &OperationLog, session: usize) {
-        let mut sessions = vec![session];
-        while let Some(session) = sessions.pop() {
+        log.advance_with_siblings(session, |session| {
             let open = self.sessions[session].open.len();
             self.advance_alone(log, session);
-            if self.sessions[session].open.len() < open {
-                sessions.extend(log.siblings(session));
-            }
-        }
+            self.sessions[session].open.len() < open
+        });
     }
 
     fn advance_alone(&mut self, log: &OperationLog, session: usize) {
@@ -152,9 +149,9 @@ impl Lists {
 
     /// A sibling of a session with a read that had ended before that place and is not taken in.
     fn late_sibling(&self, log: &OperationLog, session: usize, began: usize) -> Option<usize> {
-        let last = began.checked_sub(1)?;
-        let mut siblings = log.siblings(session);
-        siblings.find(|sibling| !self.sessions[*sibling].is_taken_in_up_to(last))
+        log.late_sibling(session, began, |sibling, last| {
+            self.sessions[sibling].is_taken_in_up_to(last)
+        })
     }
 
     /// What is before a place in a session: the sessions, each with the place before which it counts. Siblings count

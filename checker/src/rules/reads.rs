@@ -71,19 +71,16 @@ impl Reads {
 
     /// Resolves what can be resolved of a session and of its siblings, and judges the reads that waited for that.
     fn advance(&mut self, known: Known, session: usize) {
-        let mut sessions = vec![session];
-        while let Some(session) = sessions.pop() {
+        known.log.advance_with_siblings(session, |session| {
             let open = self.sessions[session].open.len();
             self.advance_alone(known, session);
-            if self.sessions[session].open.len() < open {
-                sessions.extend(known.log.siblings(session));
-            }
-        }
+            self.sessions[session].open.len() < open
+        });
     }
 
     fn advance_alone(&mut self, known: Known, session: usize) {
         while let Some(read) = self.sessions[session].open.pop_front() {
-            if self.is_early(known.log, &read) {
+            if self.late_sibling(known.log, session, read.began).is_some() {
                 self.sessions[session].open.push_front(read);
                 break;
             }
@@ -102,12 +99,10 @@ impl Reads {
         }
     }
 
-    /// Whether a sibling has a read that is before this one in their session and is not resolved.
-    fn is_early(&self, log: &OperationLog, read: &Read) -> bool {
-        let mut siblings = log.siblings(read.session);
-        siblings.any(|sibling| {
-            let open = self.sessions[sibling].open.front();
-            open.is_some_and(|open| open.completed < read.began)
+    /// A sibling of a session with a read that had ended before that place and is not resolved.
+    fn late_sibling(&self, log: &OperationLog, session: usize, began: usize) -> Option<usize> {
+        log.late_sibling(session, began, |sibling, last| {
+            self.is_resolved_up_to(sibling, last)
         })
     }
 
@@ -131,10 +126,7 @@ impl Reads {
             if !self.is_resolved_up_to(*session, log.order(*latest)) {
                 return Some(*session);
             }
-            // What siblings had ended before the transaction began.
-            let last = log.began(*latest).checked_sub(1)?;
-            let mut siblings = log.siblings(*session);
-            siblings.find(|sibling| !self.is_resolved_up_to(*sibling, last))
+            self.late_sibling(log, *session, log.began(*latest))
         });
         if let Some(session) = late {
             let waiting = &mut self.sessions[session].waiting;
@@ -167,7 +159,8 @@ impl Judge for Reads {
             self.place = read.completed;
             let open = &mut self.sessions[session].open;
             let is_next = open.is_empty();
-            if is_next && !self.is_early(known.log, &read) && blocker(known.log, &read).is_none() {
+            let is_early = || self.late_sibling(known.log, session, read.began).is_some();
+            if is_next && !is_early() && blocker(known.log, &read).is_none() {
                 self.resolve(known, read);
             } else {
                 self.sessions[session].open.push_back(read.into_owned());

@@ -91,9 +91,9 @@ impl Sets {
 
     /// A sibling with a read that is before this one in their session and is not judged.
     fn open_sibling(&self, log: &OperationLog, read: &Read) -> Option<usize> {
-        let last = read.began.checked_sub(1)?;
-        let mut siblings = log.siblings(read.session);
-        siblings.find(|sibling| !self.sessions[*sibling].is_judged_up_to(last))
+        log.late_sibling(read.session, read.began, |sibling, last| {
+            self.sessions[sibling].is_judged_up_to(last)
+        })
     }
 
     /// Whether what a transaction of another session had seen is not known yet.

@@ -26,6 +26,12 @@ struct Version<E> {
     value: Value,
 }
 
+/// The last of what grew in the order of those places, before that place.
+pub(crate) fn latest_before<T>(grown: &[(usize, T)], place: usize) -> Option<&T> {
+    let end = grown.partition_point(|(at, _)| *at < place);
+    Some(&grown[end.checked_sub(1)?].1)
+}
+
 impl<E> Default for Versions<E> {
     fn default() -> Self {
         Versions {

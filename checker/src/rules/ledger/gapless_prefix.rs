@@ -1,7 +1,7 @@
 //! *Gapless prefix*: of every client a read shows the transactions 1, 2, … n. Within a session n never
 //! falls, and of the session's own clients it is at least the number of its last transaction that
-//! committed; where several tabs work on one database, as far as that had ended when the read began. PostgreSQL's final read shows the rows in the order in which they were inserted, which
-//! is that same order.
+//! committed; where several tabs work on one database, as far as that had ended when the read began. PostgreSQL's
+//! final read shows the rows in the order in which they were inserted, which is that same order.
 //!
 //! Algorithm: per session and client the highest number shown so far; what a read shows beyond it must
 //! follow on without a gap up to the highest number that the read tells, and that must be the count. A
@@ -17,6 +17,7 @@ use super::log::Read;
 use crate::findings::explain::in_words as violation;
 use crate::findings::{Finding, Findings};
 use crate::log::operations::OperationLog;
+use crate::rules::versions::latest_before;
 
 #[derive(Clone)]
 pub(crate) struct GaplessPrefix {
@@ -111,8 +112,7 @@ impl GaplessPrefix {
         // In the order of their names, so that the same is told of the same history.
         let clients: BTreeMap<&String, &Vec<(usize, Known)>> = shared.iter().collect();
         for (client, known) in clients {
-            let count = known.partition_point(|(place, _)| *place < read.began);
-            let Some((_, (number, by))) = count.checked_sub(1).map(|last| &known[last]) else {
+            let Some((number, by)) = latest_before(known, read.began) else {
                 continue;
             };
             self.findings.exercise(1);

@@ -7,6 +7,7 @@ use squall_protocol::transaction::{Key, Value};
 use crate::log::operations::{FINAL_READ, Operation, OperationLog};
 use crate::log::trace::OperationIndex;
 use crate::rules::collections::Read;
+use crate::rules::versions::latest_before;
 
 /// A list that was read, by its last element: none of the empty list.
 #[derive(Clone)]
@@ -115,9 +116,7 @@ impl Session {
 
     /// The last operation that appended to a list before that place.
     pub fn written_before(&self, key: Key, place: usize) -> Option<OperationIndex> {
-        let written = self.written.get(&key)?;
-        let at = written.partition_point(|(of, _)| *of < place);
-        Some(written[at.checked_sub(1)?].1)
+        latest_before(self.written.get(&key)?, place).copied()
     }
 
     /// What was read last of a list before that place.

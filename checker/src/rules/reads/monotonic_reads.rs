@@ -10,10 +10,15 @@ use crate::log::operations::OperationLog;
 
 pub(super) fn judge(log: &OperationLog, read: &Read, before: &Before, report: &mut Report) {
     let report = (Property::MonotonicReads, report);
-    read.compare(&before.seen(), report, |below| {
-        let earlier = log.operation_step(below.evidence);
-        let writer = log.writer(below.floor);
-        let writer = writer.map(|writer| log.operation_step(writer));
-        below.stale(log, read).monotonic_reads(earlier, writer)
-    });
+    read.compare(
+        before,
+        |session| &session.seen,
+        report,
+        |below| {
+            let earlier = log.operation_step(below.evidence);
+            let writer = log.writer(below.floor);
+            let writer = writer.map(|writer| log.operation_step(writer));
+            below.stale(log, read).monotonic_reads(earlier, writer)
+        },
+    );
 }

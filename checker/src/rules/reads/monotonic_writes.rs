@@ -21,9 +21,14 @@ pub(super) fn judge(
     report: &mut Report,
 ) {
     let report = (Property::MonotonicWrites, report);
-    read.compare(&before.written(), report, |below| {
-        let writer = log.operation_step(below.evidence);
-        let shown = read.shown(log, latest);
-        below.stale(log, read).monotonic_writes(shown, writer)
-    });
+    read.compare(
+        before,
+        |session| &session.written,
+        report,
+        |below| {
+            let writer = log.operation_step(below.evidence);
+            let shown = read.shown(log, latest);
+            below.stale(log, read).monotonic_writes(shown, writer)
+        },
+    );
 }

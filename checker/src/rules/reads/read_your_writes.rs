@@ -10,8 +10,13 @@ use crate::log::operations::OperationLog;
 
 pub(super) fn judge(log: &OperationLog, read: &Read, before: &Before, report: &mut Report) {
     let report = (Property::ReadYourWrites, report);
-    read.compare(&before.written(), report, |below| {
-        let writer = log.operation_step(below.evidence);
-        below.stale(log, read).read_your_writes(writer)
-    });
+    read.compare(
+        before,
+        |session| &session.written,
+        report,
+        |below| {
+            let writer = log.operation_step(below.evidence);
+            below.stale(log, read).read_your_writes(writer)
+        },
+    );
 }

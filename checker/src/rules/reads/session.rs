@@ -10,7 +10,7 @@ use crate::findings::Report;
 use crate::findings::explain::{Shown, Stale};
 use crate::log::operations::{Found, OperationLog};
 use crate::log::trace::{OperationIndex, Source};
-use crate::rules::versions::Versions;
+use crate::rules::versions::{Row, Versions};
 
 /// Rows that were read at once.
 #[derive(Clone)]
@@ -79,11 +79,12 @@ impl<'e> Read<'e> {
         }
     }
 
-    /// Compares it, row by row, with what had to be visible. A value that came from nowhere is left to
-    /// no-thin-air-read.
+    /// Compares it, row by row, with what had to be visible: of the sessions in `before`, these versions. A value that
+    /// came from nowhere is left to no-thin-air-read.
     pub fn compare(
         &self,
-        floors: &[Floors],
+        before: &Before,
+        of: impl Fn(&Session) -> &Versions<OperationIndex>,
         (property, report): (Property, &mut Report),
         explain: impl Fn(&Below) -> Violation,
     ) {
@@ -99,38 +100,19 @@ impl<'e> Read<'e> {
             });
         };
         for ((key, value), source) in self.rows.iter().zip(&self.sources) {
-            if !source.is_known() {
-                continue;
-            }
-            let mut known = false;
-            let mut highest = None;
-            for (versions, before) in floors {
-                if let Some(row) = versions.row(*key, *before) {
-                    known = true;
-                    highest = higher(highest, row.above(*value, *before));
+            if let Some(highest) = before.highest(&of, *key, |row, place| row.above(*value, place))
+                && source.is_known()
+            {
+                exercised += 1;
+                if let Some(floor) = highest {
+                    below(*key, Some(*value), floor);
                 }
-            }
-            exercised += u64::from(known);
-            if let Some(floor) = highest {
-                below(*key, Some(*value), floor);
             }
         }
         if self.present.is_some() {
-            let mut keys: Vec<Key> = Vec::new();
-            for (versions, _) in floors {
-                let more = versions.keys().filter(|key| self.lacks(*key));
-                keys.extend(more);
-            }
-            if floors.len() > 1 {
-                keys.sort_unstable();
-                keys.dedup();
-            }
-            for key in keys {
-                let highest = floors.iter().fold(None, |highest, (versions, before)| {
-                    let row = versions.row(key, *before);
-                    higher(highest, row.and_then(|row| row.before(*before)))
-                });
-                if let Some(floor) = highest {
+            for key in before.keys(&of, |key| self.lacks(key)) {
+                let highest = before.highest(&of, key, Row::before);
+                if let Some(floor) = highest.flatten() {
                     exercised += 1;
                     below(key, None, floor);
                 }
@@ -140,24 +122,16 @@ impl<'e> Read<'e> {
     }
 }
 
-/// What rows had to hold before a place.
-pub(super) type Floors<'v> = (&'v Versions<OperationIndex>, usize);
-
-/// The higher of two values with their evidence; the first if they are the same.
-fn higher(
-    one: Option<(Value, OperationIndex)>,
-    other: Option<(Value, OperationIndex)>,
-) -> Option<(Value, OperationIndex)> {
-    match (one, other) {
-        (Some(one), Some(other)) if other.0 <= one.0 => Some(one),
-        (one, None) => one,
-        (_, other) => other,
-    }
-}
+/// The highest value that a row had, with the evidence for it.
+type Highest = Option<(Value, OperationIndex)>;
 
 /// What is before an operation in its session: what its client had done there, and what siblings had ended when it
-/// began.
-pub(super) struct Before<'s>(Vec<(&'s Session, usize)>);
+/// began. Each session with the place before which it counts.
+pub(super) struct Before<'s> {
+    own: (&'s Session, usize),
+    /// Mostly none, for which nothing may cost anything.
+    siblings: Vec<(&'s Session, usize)>,
+}
 
 impl<'s> Before<'s> {
     /// What the session has before the place `own`, and its siblings before `began`.
@@ -168,29 +142,50 @@ impl<'s> Before<'s> {
         (own, began): (usize, usize),
     ) -> Self {
         let siblings = log.siblings(session);
-        let siblings = siblings.map(|sibling| (&sessions[sibling], began));
-        Before(
-            [(&sessions[session], own)]
-                .into_iter()
-                .chain(siblings)
-                .collect(),
-        )
+        Before {
+            own: (&sessions[session], own),
+            siblings: siblings.map(|it| (&sessions[it], began)).collect(),
+        }
     }
 
-    /// What was written.
-    pub fn written(&self) -> Vec<Floors<'s>> {
-        let sessions = self.0.iter();
-        sessions
-            .map(|(session, place)| (&session.written, *place))
-            .collect()
+    /// The highest value that is found of a row, the session's own if siblings have the same. None if the row had not
+    /// grown in any of them.
+    fn highest(
+        &self,
+        of: impl Fn(&Session) -> &Versions<OperationIndex>,
+        key: Key,
+        find: impl Fn(&Row<OperationIndex>, usize) -> Highest,
+    ) -> Option<Highest> {
+        let found = |(session, place): (&Session, usize)| {
+            let row = of(session).row(key, place);
+            row.map(|row| find(row, place))
+        };
+        let mut highest = found(self.own);
+        for sibling in &self.siblings {
+            if let Some(of_sibling) = found(*sibling) {
+                let value = |it: Highest| it.map(|(value, _)| value);
+                let known = highest.unwrap_or(None);
+                let is_higher = value(of_sibling) > value(known);
+                highest = Some(if is_higher { of_sibling } else { known });
+            }
+        }
+        highest
     }
 
-    /// What was read.
-    pub fn seen(&self) -> Vec<Floors<'s>> {
-        let sessions = self.0.iter();
-        sessions
-            .map(|(session, place)| (&session.seen, *place))
-            .collect()
+    /// The keys of which these versions are and for which that holds, each once.
+    fn keys(
+        &self,
+        of: impl Fn(&Session) -> &Versions<OperationIndex>,
+        holds: impl Fn(Key) -> bool,
+    ) -> Vec<Key> {
+        let all = [&self.own].into_iter().chain(&self.siblings);
+        let all = all.flat_map(|(session, _)| of(session).keys());
+        let mut keys: Vec<Key> = all.filter(|key| holds(*key)).collect();
+        if !self.siblings.is_empty() {
+            keys.sort_unstable();
+            keys.dedup();
+        }
+        keys
     }
 }
 

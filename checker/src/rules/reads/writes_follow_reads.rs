@@ -25,14 +25,19 @@ pub(super) fn judge(
 ) {
     let log = known.log;
     let report = (Property::WritesFollowReads, report);
-    read.compare(&before.seen(), report, |below| {
-        let earlier = nearest(known, latest, below);
-        let writer = log.writer(below.floor);
-        let writer = writer.map(|writer| log.operation_step(writer));
-        let shown = read.shown(log, latest);
-        let stale = below.stale(log, read);
-        stale.writes_follow_reads(shown, earlier, writer)
-    });
+    read.compare(
+        before,
+        |session| &session.seen,
+        report,
+        |below| {
+            let earlier = nearest(known, latest, below);
+            let writer = log.writer(below.floor);
+            let writer = writer.map(|writer| log.operation_step(writer));
+            let shown = read.shown(log, latest);
+            let stale = below.stale(log, read);
+            stale.writes_follow_reads(shown, earlier, writer)
+        },
+    );
 }
 
 /// Whose read is the evidence: the shown operation's own if it is known to have returned the value, which makes
